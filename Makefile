@@ -1,0 +1,108 @@
+# What is promised, and the target that proves it:
+#~ prove-fresh        a fresh clone runs the README's two commands as a user without rights
+#~ prove-conformance  every adapter keeps the same protocol
+#~ prove-kill         a killed worker or sender loses no acknowledged task
+#~ prove-stop         a stopped worker ends what it runs and gives back the rest
+#~ prove-arguments    arguments and results are checked and converted at both ends
+#~ prove-results      failures, dead letters and lost ids are told, never silent
+#~ prove-imports      importing aioqueue loads no service's client
+#~ prove-bench        the speed of the SQLite queue on this machine
+
+PYTHON ?= python3
+PYTEST = .venv/bin/pytest -q
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test prove lint format bench docs lock clean prove-list \
+	prove-fresh prove-conformance prove-kill prove-stop prove-arguments prove-results prove-imports prove-bench
+
+help: ## say what each target does
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
+
+demo: .venv-core/.stamp ## send tasks to a worker in another process; BROKER=url chooses the store
+	@$(if $(BROKER),BROKER='$(BROKER)') .venv-core/bin/python examples/quickstart/demo.py
+
+test: .venv/.stamp ## run the tests, without the slow ones
+	$(PYTEST) tests -rfEs -m "not slow"
+
+prove: prove-fresh prove-conformance prove-kill prove-stop prove-arguments prove-results prove-imports prove-bench ## prove what is promised; prove-list says which target proves what
+
+prove-list:
+	@sed -n 's/^#~ //p' Makefile
+
+prove-fresh:
+	.ci/fresh
+
+prove-conformance: .venv/.stamp
+	$(PYTEST) tests/conformance
+
+prove-kill: .venv/.stamp
+	$(PYTEST) tests/chaos/test_kill.py -m slow
+
+prove-stop: .venv/.stamp
+	$(PYTEST) tests/chaos/test_stop.py
+
+prove-arguments: .venv/.stamp
+	$(PYTEST) tests/integration/test_arguments.py
+
+prove-results: .venv/.stamp
+	$(PYTEST) tests/integration/test_dead_letters.py tests/integration/test_results.py
+
+prove-imports: .venv/.stamp
+	$(PYTEST) tests/integration/test_imports.py
+
+prove-bench: bench
+
+lint: .venv/.stamp ## check style, types and layers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pyright
+	.venv/bin/lint-imports --no-logo
+
+format: .venv/.stamp ## format the code and mend what can be mended
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+bench: .venv/.stamp ## measure; ARGS= is handed on
+	.venv/bin/python -m benchmarks $(ARGS)
+
+docs: .venv/.stamp ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+
+# The dev lock is held to the core lock, so that tests run on the versions a user gets.
+COMPILE = UV_PYTHON_DOWNLOADS=never uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url $(ARGS)
+lock: ## pin the dependencies anew (needs uv; ARGS=--upgrade takes newer versions)
+	$(COMPILE) --output-file requirements/core.txt
+	$(COMPILE) --group dev --extra uvloop --constraints requirements/core.txt --output-file requirements/dev.txt
+
+clean: ## remove all that was built
+	rm -rf .venv .venv-core .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site
+	find aioqueue tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# .locked: the pinned packages are in; .stamp: the project is in as well, from this checkout.
+define build_venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "aioqueue needs Python 3.11 or newer, and '$(PYTHON)' is not. On Debian: apt-get install python3-venv;" \
+	"where another one is installed: make PYTHON=python3.12" >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	echo "'$(PYTHON)' cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+@echo "building $(@D) from $< (once, until the lock changes)"
+@rm -rf $(@D)
+@$(PYTHON) -m venv $(@D)
+@$(@D)/bin/pip install --quiet --require-hashes -r $<
+@touch $@
+endef
+
+.venv-core/.locked: requirements/core.txt
+	$(build_venv)
+
+.venv/.locked: requirements/dev.txt
+	$(build_venv)
+
+.venv-core/.stamp .venv/.stamp: %/.stamp: %/.locked pyproject.toml
+	@$(@D)/bin/pip install --quiet --no-deps -e .
+	@touch $@

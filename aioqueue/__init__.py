@@ -1,0 +1,70 @@
+"""aioqueue: an asyncio-native distributed task framework.
+
+The names below are the public API; each is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aioqueue.context import Context, current
+    from aioqueue.errors import Reject, Retry
+    from aioqueue.models.retry import RetryPolicy
+    from aioqueue.models.settings import Settings
+    from aioqueue.models.signature import Link, Signature
+    from aioqueue.models.state import State, TaskState
+    from aioqueue.results import AsyncResult
+    from aioqueue.router import Router
+    from aioqueue.server import Server
+    from aioqueue.task import Task
+    from aioqueue.worker import Worker
+
+_HOMES = {
+    "AsyncResult": "aioqueue.results",
+    "Context": "aioqueue.context",
+    "Link": "aioqueue.models.signature",
+    "Reject": "aioqueue.errors",
+    "Retry": "aioqueue.errors",
+    "RetryPolicy": "aioqueue.models.retry",
+    "Router": "aioqueue.router",
+    "Server": "aioqueue.server",
+    "Settings": "aioqueue.models.settings",
+    "Signature": "aioqueue.models.signature",
+    "State": "aioqueue.models.state",
+    "Task": "aioqueue.task",
+    "TaskState": "aioqueue.models.state",
+    "Worker": "aioqueue.worker",
+    "current": "aioqueue.context",
+}
+
+__all__ = [
+    "AsyncResult",
+    "Context",
+    "Link",
+    "Reject",
+    "Retry",
+    "RetryPolicy",
+    "Router",
+    "Server",
+    "Settings",
+    "Signature",
+    "State",
+    "Task",
+    "TaskState",
+    "Worker",
+    "current",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'aioqueue' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

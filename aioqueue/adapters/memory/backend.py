@@ -1,0 +1,106 @@
+"""MemoryBackend and MemoryLease: records of one process, also for a broker that is another store.
+
+The commit record stays when its value is gone, so that a late copy of the message runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aioqueue.adapters.memory.core import MemoryCore
+from aioqueue.models.state import State
+from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.messages import COMMIT_TTL, Delivery, Ending, Message, Record, Start, Verdict
+
+
+class MemoryLease:
+    """A lease in memory; the dictionary's own lock makes it safe from a thread."""
+
+    def __init__(self, core: MemoryCore, owner: str) -> None:
+        self._core = core
+        self._owner = owner
+
+    def beat(self) -> bool:
+        return self._core.beat(self._owner)
+
+    def drop(self) -> None:
+        self._core.leases.pop(self._owner, None)
+
+
+class MemoryBackend:
+    """Records in memory."""
+
+    capabilities = Capabilities("memory", shared=False, durable=False)
+
+    def __init__(self, core: MemoryCore) -> None:
+        self.core = core
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
+        return [self.core.records.put(record) for record in records]
+
+    async def get(self, ids: Sequence[str]) -> list[Record | None]:
+        return [self.core.records.shown(id) for id in ids]
+
+    async def wait(self, id: str, *, timeout: float) -> Record | None:
+        return await self.core.records.wait(id, self.core.clock.time() + timeout)
+
+    async def claim(self, deliveries: Sequence[Delivery], *, owner: str, worker: str) -> Sequence[Start]:
+        return [self._claim(delivery.message, owner, worker) for delivery in deliveries]
+
+    async def unclaim(self, deliveries: Sequence[Delivery], *, owner: str) -> None:
+        for delivery in deliveries:
+            self.core.records.stop(delivery.message.id, owner)
+
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+        return [self._commit(ending, owner) for ending in endings]
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            self.core.records.forget(id)
+
+    def lease(self, owner: str, *, seconds: float) -> Lease:
+        self.core.beat(owner, seconds=seconds)
+        return MemoryLease(self.core, owner)
+
+    def _claim(self, message: Message, owner: str, worker: str) -> Start:
+        if not message.tracked:
+            return Start(Verdict.RUN)
+        row = self.core.records.row(message.id)
+        if row is None:
+            self.core.records.start(message, owner=owner, worker=worker)
+            return Start(Verdict.RUN)
+        record = row.record
+        if record.attempt > message.attempt:
+            return Start(Verdict.COMMITTED)
+        same = record.attempt == message.attempt
+        # one that was given back reads RETRY too, but nobody owns it
+        if record.state.final or (record.state is State.RETRY and same and row.owner is not None):
+            return Start(
+                Verdict.COMMITTED, follow=row.follow if same else (), dead=row.dead if same else None
+            )
+        losses = record.losses
+        if record.state is State.STARTED and record.attempt == message.attempt and row.owner != owner:
+            left = self.core.alive(row.owner)
+            if left > 0:
+                return Start(Verdict.BUSY, delay=min(max(left, 0.1), 5.0))
+            losses += 1
+        self.core.records.start(message, owner=owner, worker=worker, losses=losses)
+        return Start(Verdict.RUN, losses=losses)
+
+    def _commit(self, ending: Ending, owner: str) -> bool:
+        message = ending.delivery.message
+        if not message.tracked:
+            return True
+        row = self.core.records.row(message.id)
+        if row is None or row.owner != owner or row.record.attempt != message.attempt:
+            return False
+        if row.record.state is State.STARTED:
+            self.core.records.end(ending, owner, keep=COMMIT_TTL)
+        return True

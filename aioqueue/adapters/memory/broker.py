@@ -1,0 +1,238 @@
+"""MemoryBroker, its consumer and its one-step finisher.
+
+What one call changes, no other call can see half of: there is no await inside a transition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from aioqueue.adapters.memory.backend import MemoryBackend, MemoryLease
+from aioqueue.adapters.memory.core import Entry, MemoryCore
+from aioqueue.adapters.memory.records import Row
+from aioqueue.ids import new_id
+from aioqueue.models.state import State
+from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict
+
+
+class MemorySubmitter:
+    """Record and message in one step."""
+
+    def __init__(self, core: MemoryCore) -> None:
+        self._core = core
+
+    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
+        return self._core.submit(messages)
+
+
+class MemoryBroker:
+    """Queues of one process."""
+
+    capabilities = Capabilities("memory", shared=False, durable=False)
+
+    def __init__(self, core: MemoryCore) -> None:
+        self._core = core
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    def submitter(self, backend: Backend) -> MemorySubmitter | None:
+        return MemorySubmitter(self._core) if _same(backend, self._core) else None
+
+    async def publish(self, messages: Sequence[Message]) -> Sequence[bool]:
+        return self._core.add(messages)
+
+    def consume(
+        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+    ) -> AbstractAsyncContextManager[MemoryConsumer]:
+        return self._consume(tuple(queues), prefetch, lease, worker)
+
+    @asynccontextmanager
+    async def _consume(
+        self, queues: tuple[str, ...], prefetch: int, lease: float, worker: str
+    ) -> AsyncGenerator[MemoryConsumer]:
+        consumer = MemoryConsumer(self._core, queues, prefetch, worker)
+        self._core.beat(consumer.id, seconds=lease)
+        self._core.listeners.add(consumer.event)
+        try:
+            yield consumer
+        finally:
+            self._core.listeners.discard(consumer.event)
+            for entry in list(self._core.held.get(consumer.id, {}).values()):
+                consumer.give_back(entry)
+            consumer.lease().drop()
+
+    async def maintain(self) -> int:
+        self._core.records.sweep()
+        self._core.sweep_dead()
+        return self._core.take_over()
+
+    async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
+        now = self._core.clock.time()
+        counts: list[QueueStats] = []
+        for queue in queues or sorted(self._core.lines):
+            line = self._core.line(queue)
+            line.promote(now)
+            counts.append(
+                QueueStats(
+                    queue=queue,
+                    ready=len(line.ready) + len(line.suspects),
+                    delayed=len(line.delayed),
+                    held=line.held,
+                    dead=line.dead,
+                )
+            )
+        return counts
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        return list(self._core.dead)[: -limit - 1 : -1]
+
+
+class MemoryConsumer:
+    """One holder of messages."""
+
+    def __init__(self, core: MemoryCore, queues: tuple[str, ...], prefetch: int, worker: str) -> None:
+        self.id = new_id()
+        self.event = asyncio.Event()
+        self._core = core
+        self._queues = queues
+        self._prefetch = prefetch
+        self._worker = worker
+        self._one_step = False
+        self._woken = False
+
+    async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
+        clock = self._core.clock
+        until = clock.time() + timeout
+        while True:
+            self.event.clear()
+            deliveries = self._take(limit)
+            if deliveries or self._woken or clock.time() >= until:
+                self._woken = False
+                return deliveries
+            due = self._core.next_due(self._queues)
+            await clock.wait(self.event, until=until if due is None else min(due, until))
+
+    def wake(self) -> None:
+        self._woken = True
+        self.event.set()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+        return [self._settle(settlement) for settlement in settlements]
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        for delivery in deliveries:
+            entry = self._core.holds(self.id, delivery.receipt)
+            if entry is not None:
+                self.give_back(entry, delay=delay)
+
+    def lease(self) -> Lease:
+        return MemoryLease(self._core, self.id)
+
+    def finisher(self, backend: Backend) -> MemoryFinisher | None:
+        if not _same(backend, self._core):
+            return None
+        self._one_step = True
+        return MemoryFinisher(self._core, self)
+
+    def give_back(self, entry: Entry, *, delay: float = 0.0) -> None:
+        """Put back, nothing counted."""
+        if self._one_step and entry.message.tracked:
+            self._core.records.stop(entry.message.id, self.id)
+        self._core.give_back(entry, delay=delay)
+
+    def _take(self, limit: int) -> list[Delivery]:
+        deliveries: list[Delivery] = []
+        limit = min(limit, self._prefetch - len(self._core.held.get(self.id, ())))
+        while len(deliveries) < limit:
+            entry = self._core.take(self._queues, self.id)
+            if entry is None:
+                break
+            if self._one_step and not self._begin(entry):
+                continue
+            deliveries.append(
+                Delivery(
+                    message=entry.message,
+                    receipt=entry.receipt,
+                    at=self._core.clock.time(),
+                    first_seen=entry.first_seen,
+                    losses=entry.losses,
+                    begun=self._one_step,
+                )
+            )
+        return deliveries
+
+    def _begin(self, entry: Entry) -> bool:
+        message = entry.message
+        if not message.tracked:
+            return True
+        row = self._core.records.row(message.id)
+        if row is not None and (row.record.state.final or row.record.attempt > message.attempt):
+            self._core.drop(entry)
+            return False
+        self._core.records.start(message, owner=self.id, worker=self._worker)
+        return True
+
+    def _settle(self, settlement: Settlement) -> bool:
+        entry = self._core.holds(self.id, settlement.delivery.receipt)
+        if entry is None:
+            return False
+        self._core.drop(entry)
+        if settlement.dead is not None:
+            self._core.bury(entry.message, settlement.dead)
+        self._core.add(settlement.follow)
+        return True
+
+
+class MemoryFinisher:
+    """Starts and ends attempts where broker and backend are one memory store."""
+
+    def __init__(self, core: MemoryCore, consumer: MemoryConsumer) -> None:
+        self._core = core
+        self._consumer = consumer
+
+    async def begin(self, deliveries: Sequence[Delivery]) -> Sequence[Start]:
+        return [Start(Verdict.RUN, losses=delivery.losses) for delivery in deliveries]
+
+    async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
+        return [self._finish(ending) for ending in endings]
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        await self._consumer.release(deliveries, delay=delay)
+
+    def _finish(self, ending: Ending) -> bool:
+        owner, records = self._consumer.id, self._core.records
+        message = ending.delivery.message
+        entry = self._core.holds(owner, ending.delivery.receipt)
+        row = records.row(message.id) if message.tracked else None
+        if entry is None:
+            return row is not None and _ended_by(row, owner, message.attempt)
+        if row is not None and (
+            row.record.state.final or row.record.attempt != message.attempt or row.owner != owner
+        ):
+            return False
+        losses = entry.losses
+        self._core.drop(entry)
+        if message.tracked:
+            records.end(ending, owner)
+        if ending.dead is not None:
+            self._core.bury(message, ending.dead)
+        self._core.submit(ending.follow, losses=losses)
+        return True
+
+
+def _ended_by(row: Row, owner: str, attempt: int) -> bool:
+    return row.owner == owner and row.record.attempt == attempt and row.record.state is not State.STARTED
+
+
+def _same(backend: Backend, core: MemoryCore) -> bool:
+    return isinstance(backend, MemoryBackend) and backend.core is core

@@ -1,0 +1,215 @@
+"""MemoryCore: the state that the memory broker, backend and store share.
+
+Every transition is a plain synchronous method, so nothing can come between its steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from aioqueue.adapters.memory.records import Records
+from aioqueue.clock import Clock
+from aioqueue.models.stats import DeadLetter
+from aioqueue.protocols.messages import SUSPECT, Message
+
+MAX_DEAD = 10_000
+DEAD_TTL = 180 * 86_400.0
+
+
+@dataclass(slots=True)
+class Entry:
+    """A message and who holds it."""
+
+    message: Message
+    seq: int
+    due: float
+    owner: str | None = None
+    receipt: int = 0
+    losses: int = 0
+    first_seen: float | None = None
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        return (self.message.id, self.message.attempt, self.message.hop)
+
+
+Place = tuple[int, int, Entry]
+"""Where an entry stands: behind higher priorities, then behind older ones."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One queue: what is ready, suspects apart, and what waits for its moment."""
+
+    ready: list[Place] = field(default_factory=list[Place])
+    suspects: list[Place] = field(default_factory=list[Place])
+    delayed: list[tuple[float, int, Entry]] = field(default_factory=list[tuple[float, int, Entry]])
+    held: int = 0
+    dead: int = 0
+
+    def push(self, entry: Entry, now: float) -> None:
+        if entry.due > now:
+            heapq.heappush(self.delayed, (entry.due, entry.seq, entry))
+        else:
+            self._make_ready(entry)
+
+    def promote(self, now: float) -> None:
+        while self.delayed and self.delayed[0][0] <= now:
+            self._make_ready(heapq.heappop(self.delayed)[2])
+
+    def _make_ready(self, entry: Entry) -> None:
+        heap = self.ready if entry.losses < SUSPECT else self.suspects
+        heapq.heappush(heap, (-entry.message.priority, entry.seq, entry))
+
+
+class MemoryCore:
+    """Messages, records and leases of one named store."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.lines: dict[str, Line] = {}
+        self.entries: dict[tuple[str, int, int], Entry] = {}
+        self.held: dict[str, dict[int, Entry]] = {}
+        self.leases: dict[str, tuple[float, float]] = {}
+        self.dead: deque[DeadLetter] = deque()
+        self.values: dict[str, tuple[bytes, float | None]] = {}
+        self.records = Records(clock)
+        self.listeners: set[asyncio.Event] = set()
+        self._counter = itertools.count(1)
+
+    def line(self, queue: str) -> Line:
+        return self.lines.setdefault(queue, Line())
+
+    def add(self, messages: Iterable[Message], *, losses: int = 0) -> list[bool]:
+        """Add messages; False for each copy of one that waits or is held."""
+        now = self.clock.time()
+        added: list[bool] = []
+        for message in messages:
+            entry = Entry(message, next(self._counter), message.due(now), losses=losses)
+            new = entry.key not in self.entries
+            if new:
+                self.entries[entry.key] = entry
+                self.line(message.queue).push(entry, now)
+            added.append(new)
+        self.ring()
+        return added
+
+    def submit(self, messages: Iterable[Message], *, losses: int = 0) -> list[bool]:
+        """Add new tasks, records first; False for each id that is known."""
+        now = self.clock.time()
+        added: list[bool] = []
+        for message in messages:
+            new = message.attempt > 1 or not message.tracked or self.records.create(message, now)
+            added.append(new and self.add([message], losses=losses if message.attempt > 1 else 0)[0])
+        return added
+
+    def ring(self) -> None:
+        """Wake every consumer that waits."""
+        for event in self.listeners:
+            event.set()
+
+    def take(self, queues: Sequence[str], owner: str) -> Entry | None:
+        """Hand the next ready entry of *queues* to *owner*."""
+        now = self.clock.time()
+        lines = [self.line(queue) for queue in queues]
+        for line in lines:
+            line.promote(now)
+        held = self.held.get(owner, {})
+        heaps = [line.ready for line in lines if line.ready]
+        if not any(entry.losses >= SUSPECT for entry in held.values()):
+            heaps += [line.suspects for line in lines if line.suspects]
+        if not heaps:
+            return None
+        entry = heapq.heappop(min(heaps, key=lambda heap: heap[0][:2]))[2]
+        entry.owner, entry.receipt = owner, next(self._counter)
+        self.held.setdefault(owner, {})[entry.receipt] = entry
+        self.line(entry.message.queue).held += 1
+        return entry
+
+    def next_due(self, queues: Sequence[str]) -> float | None:
+        """Return the moment the next delayed entry of *queues* is due."""
+        return min((line.delayed[0][0] for line in map(self.line, queues) if line.delayed), default=None)
+
+    def holds(self, owner: str, receipt: object) -> Entry | None:
+        """Return the entry *owner* holds under *receipt*."""
+        return self.held.get(owner, {}).get(receipt) if isinstance(receipt, int) else None
+
+    def drop(self, entry: Entry) -> None:
+        """Forget a held entry."""
+        self._let_go(entry)
+        del self.entries[entry.key]
+
+    def give_back(self, entry: Entry, *, delay: float = 0.0) -> None:
+        """Put a held entry back where it stood."""
+        now = self.clock.time()
+        self._let_go(entry)
+        if delay > 0 and entry.first_seen is None:
+            entry.first_seen = now
+        entry.due = now + delay
+        self.line(entry.message.queue).push(entry, now)
+        self.ring()
+
+    def bury(self, message: Message, reason: str) -> None:
+        """Add a dead letter."""
+        now = self.clock.time()
+        self.line(message.queue).dead += 1
+        self.sweep_dead(most=MAX_DEAD - 1)
+        self.dead.append(
+            DeadLetter(
+                id=message.id,
+                name=message.name,
+                queue=message.queue,
+                reason=reason,
+                body=message.body,
+                attempt=message.attempt,
+                at=now,
+            )
+        )
+
+    def sweep_dead(self, most: int = MAX_DEAD) -> None:
+        """Drop the oldest dead letters beyond *most*, and those whose time is over."""
+        oldest = self.clock.time() - DEAD_TTL
+        while self.dead and (len(self.dead) > most or self.dead[0].at < oldest):
+            self.line(self.dead.popleft().queue).dead -= 1
+
+    def beat(self, owner: str, *, seconds: float | None = None) -> bool:
+        """Start (*seconds* given) or extend a lease; False if it had lapsed."""
+        now = self.clock.time()
+        if seconds is None:
+            until, seconds = self.leases.get(owner, (0.0, 0.0))
+            if until <= now:
+                return False
+        self.leases[owner] = (now + seconds, seconds)
+        return True
+
+    def alive(self, owner: str | None) -> float:
+        """Return the seconds *owner*'s lease still has; 0 or less if it has lapsed."""
+        return self.leases[owner][0] - self.clock.time() if owner in self.leases else 0.0
+
+    def take_over(self) -> int:
+        """Hand on what lapsed owners hold, counting each as a loss."""
+        lost = [owner for owner in self.held if self.alive(owner) <= 0]
+        entries = [entry for owner in lost for entry in self.held[owner].values()]
+        for entry in entries:
+            entry.losses += 1
+            if entry.owner is not None:
+                self.records.lose(entry.message.id, entry.owner)
+            self.give_back(entry)
+        for owner in [owner for owner in self.leases if self.alive(owner) <= 0]:
+            self.leases.pop(owner, None)
+        return len(entries)
+
+    def _let_go(self, entry: Entry) -> None:
+        if entry.owner is None:
+            return
+        mine = self.held[entry.owner]
+        del mine[entry.receipt]
+        if not mine:
+            del self.held[entry.owner]
+        self.line(entry.message.queue).held -= 1
+        entry.owner = None

@@ -1,0 +1,183 @@
+"""Records: the tasks' records in memory, and those who wait for them.
+
+A row outlives its value where it is the commit record that keeps a second attempt from running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from dataclasses import dataclass, replace
+
+from aioqueue.clock import Clock
+from aioqueue.models.state import State
+from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
+
+
+@dataclass(slots=True)
+class Row:
+    """A record, who owns it, and until when it is shown and kept, its value or not (Unix seconds)."""
+
+    record: Record
+    owner: str | None = None
+    shown: float = 0.0
+    kept: float = 0.0
+    commit_kept: float = 0.0
+    forgotten: bool = False
+    follow: tuple[Message, ...] = ()
+    dead: str | None = None
+
+
+class Records:
+    """All rows of one store."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rows: dict[str, Row] = {}
+        self._times: list[tuple[float, str]] = []
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+
+    def row(self, id: str) -> Row | None:
+        """Return the row that is still kept."""
+        row = self._rows.get(id)
+        return row if row is not None and row.kept > self._clock.time() else None
+
+    def shown(self, id: str) -> Record | None:
+        """Return the record that may be shown."""
+        row = self.row(id)
+        return (
+            row.record if row is not None and not row.forgotten and row.shown > self._clock.time() else None
+        )
+
+    def create(self, message: Message, now: float) -> bool:
+        """Write PENDING for a new task; False if its id is known."""
+        if self.row(message.id) is not None:
+            return False
+        due = message.due(now)
+        record = Record(
+            message.id,
+            message.name,
+            message.queue,
+            sent=message.sent or now,
+            due=due,
+            attempt=message.attempt,
+        )
+        self.write(Row(record), until=max(due, now) + OPEN_TTL)
+        return True
+
+    def put(self, record: Record) -> bool:
+        """Write a PENDING record; False if there is one that has started or ended."""
+        row = self.row(record.id)
+        if row is not None:
+            return row.record.state is State.PENDING
+        now = self._clock.time()
+        self.write(Row(record), until=max(record.due or now, now) + OPEN_TTL)
+        return True
+
+    def start(self, message: Message, *, owner: str, worker: str, losses: int | None = None) -> None:
+        """Write STARTED for *owner*, making the record again if it is gone."""
+        now = self._clock.time()
+        row = self.row(message.id) or Row(
+            Record(message.id, message.name, message.queue, sent=message.sent or None)
+        )
+        row.record = replace(
+            row.record,
+            state=State.STARTED,
+            attempt=message.attempt,
+            started=now,
+            due=None,
+            worker=worker,
+            losses=row.record.losses if losses is None else losses,
+        )
+        row.owner, row.follow, row.dead = owner, (), None
+        self.write(row, until=now + OPEN_TTL)
+
+    def stop(self, id: str, owner: str) -> Row | None:
+        """Write that *owner*'s attempt never was; None if it is not its to say."""
+        row = self.row(id)
+        if row is None or row.owner != owner or row.record.state is not State.STARTED:
+            return None
+        state = State.PENDING if row.record.attempt == 1 else State.RETRY
+        row.record = replace(row.record, state=state, started=None, worker=None)
+        row.owner = None
+        return row
+
+    def lose(self, id: str, owner: str) -> None:
+        """Write that *owner* died with its attempt."""
+        row = self.stop(id, owner)
+        if row is not None:
+            row.record = replace(row.record, losses=row.record.losses + 1)
+
+    def end(self, ending: Ending, owner: str, *, keep: float = 0.0) -> None:
+        """Write what *owner*'s attempt came to. keep: least seconds the commit record stays."""
+        now = self._clock.time()
+        message = ending.delivery.message
+        row = self.row(message.id) or Row(Record(message.id, message.name, message.queue))
+        row.record = replace(
+            row.record,
+            state=ending.state,
+            attempt=message.attempt,
+            value=ending.value,
+            error=ending.error,
+            finished=now if ending.state.final else None,
+            due=ending.next_at,
+        )
+        row.owner, row.follow, row.dead = owner, ending.follow, ending.dead
+        if not ending.state.final:
+            self.write(row, until=max(ending.next_at or now, now) + OPEN_TTL)
+            return
+        if row.forgotten or ending.ttl <= 0:
+            row.forgotten = True
+            row.record = replace(row.record, value=None)
+        row.commit_kept = now + keep
+        self.write(row, until=now + max(0.0 if row.forgotten else ending.ttl, keep), shown=now + ending.ttl)
+        self.tell(message.id)
+
+    def forget(self, id: str) -> None:
+        """Hide an ended task's record, or have it hidden when it ends."""
+        row = self.row(id)
+        if row is not None:
+            row.forgotten = True
+            if row.record.state.final:
+                row.record = replace(row.record, value=None)
+                row.kept = row.commit_kept
+                self.tell(id)
+
+    def write(self, row: Row, *, until: float, shown: float | None = None) -> None:
+        """Keep *row* until a moment; it is shown as long unless *shown* is sooner."""
+        row.kept, row.shown = until, until if shown is None else shown
+        self._rows[row.record.id] = row
+        heapq.heappush(self._times, (until, row.record.id))
+
+    def sweep(self, limit: int = 1_000) -> None:
+        """Drop up to *limit* rows whose time is over."""
+        now = self._clock.time()
+        while self._times and self._times[0][0] <= now and limit:
+            id = heapq.heappop(self._times)[1]
+            row = self._rows.get(id)
+            if row is not None and row.kept <= now:
+                del self._rows[id]
+            limit -= 1
+
+    def tell(self, id: str) -> None:
+        """Wake who waits for *id*."""
+        for event in self._waiters.get(id, ()):
+            event.set()
+
+    async def wait(self, id: str, until: float) -> Record | None:
+        """Return the record once it is final, or as it stands at *until*."""
+        event = asyncio.Event()
+        self._waiters.setdefault(id, set()).add(event)
+        try:
+            record = self.shown(id)
+            while (
+                record is not None and not record.state.final and await self._clock.wait(event, until=until)
+            ):
+                event.clear()
+                record = self.shown(id)
+            return self.shown(id)
+        finally:
+            events = self._waiters[id]
+            events.discard(event)
+            if not events:
+                del self._waiters[id]

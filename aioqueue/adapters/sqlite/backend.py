@@ -1,0 +1,189 @@
+"""SqliteBackend: records in a file, also for a broker that is another store.
+
+There the commit record stays when its value is gone, so that a late copy of the message runs
+nothing and what its commit released can be published again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aioqueue.adapters.sqlite import lease as leases
+from aioqueue.adapters.sqlite import records as table
+from aioqueue.adapters.sqlite.core import Access, Core
+from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.adapters.sqlite.lease import SqliteLease
+from aioqueue.adapters.sqlite.records import Entry
+from aioqueue.codec import decode_messages, encode_messages
+from aioqueue.errors import BackendUnavailableError
+from aioqueue.models.state import State
+from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.messages import (
+    COMMIT_TTL,
+    OPEN_TTL,
+    Delivery,
+    Ending,
+    Message,
+    Record,
+    Start,
+    Verdict,
+)
+
+
+class SqliteBackend:
+    """Records of one file, shared by all processes that name it."""
+
+    capabilities = Capabilities("sqlite")
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self._access = Access(core, BackendUnavailableError)
+
+    async def open(self) -> None:
+        await self.core.open("backend", BackendUnavailableError)
+
+    async def close(self) -> None:
+        await self.core.close("backend")
+
+    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
+        return await self._access.write(lambda tx: put(tx, records))
+
+    async def get(self, ids: Sequence[str]) -> list[Record | None]:
+        return await self._access.read(lambda tx: get(tx, ids))
+
+    async def wait(self, id: str, *, timeout: float) -> Record | None:
+        clock = self.core.clock
+        until = clock.time() + timeout
+        with self._access.listeners.waiter(id) as event:
+            while True:
+                event.clear()
+                (record,) = await self.get([id])
+                if record is None or record.state.final or clock.time() >= until:
+                    return record
+                await clock.wait(event, until=until)
+
+    async def claim(self, deliveries: Sequence[Delivery], *, owner: str, worker: str) -> Sequence[Start]:
+        return await self._access.write(lambda tx: claim(tx, deliveries, owner, worker))
+
+    async def unclaim(self, deliveries: Sequence[Delivery], *, owner: str) -> None:
+        ids = [delivery.message.id for delivery in deliveries if delivery.message.tracked]
+        await self._access.write(lambda tx: table.stop(tx, ids, owner=owner))
+
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+        return await self._access.write(lambda tx: commit(tx, endings, owner))
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        await self._access.write(lambda tx: forget(tx, ids))
+
+    def lease(self, owner: str, *, seconds: float) -> Lease:
+        """Return *owner*'s lease, which has begun; blocks for a transaction."""
+        lease = SqliteLease(
+            self.core.options, self.core.clock, owner, seconds=seconds, unavailable=BackendUnavailableError
+        )
+        lease.begin()
+        return lease
+
+
+def put(tx: Transaction, new: Sequence[Record]) -> list[bool]:
+    """Create records; False where one is past PENDING."""
+    entries = table.load(tx, (record.id for record in new))
+    made: dict[str, Entry] = {}
+    for record in new:
+        if record.id not in entries:
+            until = max(record.due or tx.now, tx.now) + OPEN_TTL
+            entries[record.id] = made[record.id] = table.opened(record, until=until)
+    table.save(tx, made.values())
+    return [entries[record.id].state is State.PENDING for record in new]
+
+
+def get(tx: Transaction, ids: Sequence[str]) -> list[Record | None]:
+    """Return what may be shown."""
+    entries = table.load(tx, ids)
+    return [
+        entry.record() if (entry := entries.get(id)) is not None and entry.visible(tx.now) else None
+        for id in ids
+    ]
+
+
+def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: str) -> list[Start]:
+    """Write STARTED for *owner* where no attempt has ended and no living owner runs it."""
+    tracked = [delivery.message for delivery in deliveries if delivery.message.tracked]
+    entries = table.load(tx, (message.id for message in tracked))
+    running = {entry.owner for entry in entries.values() if entry.state is State.STARTED}
+    alive = leases.left(tx, {name for name in running if name is not None and name != owner})
+    started: dict[str, Entry] = {}
+
+    def start(message: Message) -> Start:
+        entry = entries.get(message.id)
+        refusal = None if entry is None else _refusal(entry, message, owner, alive)
+        if refusal is not None:
+            return refusal
+        if entry is None:
+            entry = entries[message.id] = table.pending(message, tx.now)
+        elif entry.state is State.STARTED and entry.attempt == message.attempt and entry.owner != owner:
+            entry.losses += 1
+        table.start(entry, message.attempt, owner=owner, worker=worker, now=tx.now)
+        started[message.id] = entry
+        return Start(Verdict.RUN, losses=entry.losses)
+
+    starts = [start(d.message) if d.message.tracked else Start(Verdict.RUN) for d in deliveries]
+    table.save(tx, started.values())
+    return starts
+
+
+def _refusal(entry: Entry, message: Message, owner: str, alive: dict[str, float]) -> Start | None:
+    """Return why *message* must not run, or None."""
+    if entry.attempt > message.attempt:
+        return Start(Verdict.COMMITTED)
+    same = entry.attempt == message.attempt
+    # One that was given back reads RETRY too, but nobody owns it.
+    ended = entry.state.final or (same and entry.state is State.RETRY and entry.owner is not None)
+    if ended and same:
+        return Start(
+            Verdict.COMMITTED,
+            follow=decode_messages(entry.released) if entry.released is not None else (),
+            dead=entry.dead,
+        )
+    if ended:
+        return Start(Verdict.COMMITTED)
+    if same and entry.state is State.STARTED and entry.owner != owner and entry.owner in alive:
+        return Start(Verdict.BUSY, delay=min(max(alive[entry.owner], 0.1), 5.0))
+    return None
+
+
+def commit(tx: Transaction, endings: Sequence[Ending], owner: str) -> list[bool]:
+    """End the attempts that *owner* has started, keeping what they released."""
+    entries = table.load(tx, (e.delivery.message.id for e in endings if e.delivery.message.tracked))
+    saved: dict[str, Entry] = {}
+
+    def end(ending: Ending) -> bool:
+        message = ending.delivery.message
+        if not message.tracked:
+            return True
+        entry = entries.get(message.id)
+        if entry is None or entry.owner != owner or entry.attempt != message.attempt:
+            return False
+        if entry.state is State.STARTED:
+            table.end(entry, ending, owner=owner, now=tx.now, keep=COMMIT_TTL)
+            entry.released, entry.dead = encode_messages(ending.follow), ending.dead
+            saved[entry.id] = entry
+        return True
+
+    answers = [end(ending) for ending in endings]
+    table.save(tx, saved.values())
+    tx.news.ended.update(id for id, entry in saved.items() if entry.state.final)
+    return answers
+
+
+def forget(tx: Transaction, ids: Sequence[str]) -> None:
+    """Show records no more; drop those of ended tasks unless they are commit records of two stores."""
+    entries = table.load(tx, ids)
+    gone = {id for id, entry in entries.items() if entry.state.final and entry.released is None}
+    for entry in entries.values():
+        if entry.state.final:
+            table.hide(entry, tx.now)
+        entry.forgotten = 1
+    table.save(tx, [entry for id, entry in entries.items() if id not in gone])
+    table.remove(tx, gone)
+    tx.news.ended.update(entries)

@@ -1,0 +1,170 @@
+"""SqliteConsumer: one process's hold on some queues.
+
+A message is handed out in one transaction with its record's STARTED where broker and backend are
+one file. What is handed out is held by this consumer's id until its lease has lapsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from aioqueue.adapters.sqlite import messages, records
+from aioqueue.adapters.sqlite.backend import SqliteBackend
+from aioqueue.adapters.sqlite.core import Access
+from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.adapters.sqlite.finisher import SqliteFinisher
+from aioqueue.adapters.sqlite.lease import SqliteLease
+from aioqueue.ids import new_id
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.messages import Delivery, Message, Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who takes messages, from where. prefetch: most it may hold. begins: records are of this file."""
+
+    id: str
+    queues: tuple[str, ...]
+    prefetch: int
+    worker: str
+    begins: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """What one look at the queues brought, and when the next message is due, if any.
+
+    full: there may be more that is handed out only when something held has ended.
+    """
+
+    deliveries: list[Delivery]
+    due: float | None = None
+    full: bool = False
+
+
+def take(tx: Transaction, holder: Holder, limit: int) -> Catch:
+    """Hand out ready messages and begin them; look until something is to be run or nothing is there."""
+    messages.promote(tx, holder.queues)
+    held, suspects = messages.count_held(tx, holder.id)
+    full = suspects > 0 or held >= holder.prefetch
+    limit = min(limit, holder.prefetch - held)
+    while limit > 0:
+        taken = messages.claim(tx, holder.queues, holder.id, limit, suspects=0 if suspects else 1)
+        deliveries = begin(tx, holder, taken) if holder.begins else taken
+        if deliveries:
+            return Catch(deliveries)
+        if not taken:
+            break
+    return Catch([], messages.next_due(tx, holder.queues), full)
+
+
+def begin(tx: Transaction, holder: Holder, taken: Sequence[Delivery]) -> list[Delivery]:
+    """Write STARTED; forget messages whose task has ended, or is at a later attempt."""
+    tracked = (delivery.message.id for delivery in taken if delivery.message.tracked)
+    entries = records.load(tx, tracked)
+    begun: list[Delivery] = []
+    stale: list[int] = []
+    for delivery in taken:
+        message = delivery.message
+        if message.tracked:
+            entry = entries.get(message.id)
+            if entry is None:
+                entry = entries[message.id] = records.pending(message, tx.now)
+                entry.losses = delivery.losses
+            elif entry.state.final or entry.attempt > message.attempt:
+                stale += [receipt[0] for receipt in [messages.receipt_of(delivery)] if receipt is not None]
+                continue
+            records.start(entry, message.attempt, owner=holder.id, worker=holder.worker, now=tx.now)
+        begun.append(replace(delivery, begun=True))
+    records.save(tx, [entry for entry in entries.values() if entry.owner == holder.id])
+    messages.delete(tx, stale)
+    return begun
+
+
+def settle(tx: Transaction, owner: str, settlements: Sequence[Settlement]) -> list[bool]:
+    """Forget each delivery that *owner* holds and publish what follows."""
+    held = messages.held(tx, owner, (settlement.delivery for settlement in settlements))
+    answers: list[bool] = []
+    settled: list[int] = []
+    follow: list[Message] = []
+    letters: list[tuple[Message, str]] = []
+    for settlement in settlements:
+        receipt = messages.receipt_of(settlement.delivery)
+        answers.append(receipt in held)
+        if receipt is not None and receipt in held:
+            del held[receipt]
+            settled.append(receipt[0])
+            follow += settlement.follow
+            if settlement.dead is not None:
+                letters.append((settlement.delivery.message, settlement.dead))
+    messages.delete(tx, settled)
+    messages.bury(tx, letters)
+    messages.publish(tx, follow)
+    return answers
+
+
+def release(tx: Transaction, owner: str, deliveries: Sequence[Delivery], delay: float) -> None:
+    """Give back what *owner* holds of *deliveries*; what had begun had not."""
+    held = messages.held(tx, owner, deliveries)
+    mine = [delivery for delivery in deliveries if delivery.receipt in held]
+    messages.give_back(tx, (seq for seq, _ in held), delay=delay)
+    records.stop(tx, [d.message.id for d in mine if d.begun and d.message.tracked], owner=owner)
+
+
+class SqliteConsumer:
+    """Takes messages for one owner. event: set by whoever knows that there may be some."""
+
+    def __init__(
+        self, access: Access, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+    ) -> None:
+        self.id = new_id()
+        self.event = asyncio.Event()
+        self._access = access
+        self._holder = Holder(self.id, tuple(dict.fromkeys(queues)), prefetch, worker)
+        self._lease = lease
+        self._woken = self._full = False
+
+    async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
+        clock = self._access.core.clock
+        until = clock.time() + timeout
+        while True:
+            self.event.clear()
+            catch = await self._access.write(lambda tx: take(tx, self._holder, limit))
+            if catch.deliveries or self._woken or clock.time() >= until:
+                self._woken = False
+                return catch.deliveries
+            self._full = catch.full
+            await clock.wait(self.event, until=until if catch.due is None else min(catch.due, until))
+
+    def wake(self) -> None:
+        self._woken = True
+        self.event.set()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+        answers = await self._access.write(lambda tx: settle(tx, self.id, settlements))
+        self.freed()
+        return answers
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        await self._access.write(lambda tx: release(tx, self.id, deliveries, delay))
+        self.freed()
+
+    def freed(self) -> None:
+        """Let a receive that waits look again: something it held has ended."""
+        if self._full:
+            self.event.set()
+
+    def lease(self) -> Lease:
+        core = self._access.core
+        return SqliteLease(
+            core.options, core.clock, self.id, seconds=self._lease, unavailable=self._access.unavailable
+        )
+
+    def finisher(self, backend: Backend) -> SqliteFinisher | None:
+        if not isinstance(backend, SqliteBackend) or backend.core is not self._access.core:
+            return None
+        self._holder = replace(self._holder, begins=True)
+        return SqliteFinisher(self._access, self, self.freed)

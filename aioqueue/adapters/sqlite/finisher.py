@@ -1,0 +1,121 @@
+"""SqliteFinisher: ends attempts where broker and backend are one file.
+
+Record, dead letter, what follows and the end of the message are one transaction: a crash leaves
+all of it or nothing, and then the message is held until the lease has lapsed, and run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from aioqueue.adapters.sqlite import messages, records
+from aioqueue.adapters.sqlite.core import Access
+from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.adapters.sqlite.messages import Receipt
+from aioqueue.adapters.sqlite.records import Entry
+from aioqueue.adapters.sqlite.submitter import submit
+from aioqueue.protocols.broker import Consumer
+from aioqueue.protocols.messages import Delivery, Ending, Message, Start, Verdict
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What endings of one transaction are judged by, and what they change."""
+
+    owner: str
+    now: float
+    held: dict[Receipt, int]
+    entries: dict[str, Entry]
+    settled: list[int] = field(default_factory=list[int])
+    saved: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    removed: set[str] = field(default_factory=set[str])
+    letters: list[tuple[Message, str]] = field(default_factory=list[tuple[Message, str]])
+    again: list[tuple[Message, int]] = field(default_factory=list[tuple[Message, int]])
+    follow: list[Message] = field(default_factory=list[Message])
+
+    def judge(self, ending: Ending) -> bool:
+        """Take *ending* in; False if another attempt owns the task."""
+        message, receipt = ending.delivery.message, messages.receipt_of(ending.delivery)
+        entry = self.entries.get(message.id) if message.tracked else None
+        holds = receipt in self.held
+        if entry is not None and entry.ended_by(self.owner, message.attempt):
+            # Its own repeat; should it hold a copy, that has nothing more to say.
+            self._settle(ending.delivery)
+            return True
+        if not holds or (
+            entry is not None
+            and (entry.state.final or entry.attempt != message.attempt or entry.owner != self.owner)
+        ):
+            return False
+        losses = self._settle(ending.delivery)
+        if message.tracked:
+            self._record(ending, entry or records.pending(message, self.now))
+        if ending.dead is not None:
+            self.letters.append((message, ending.dead))
+        self.again += [(after, losses) for after in ending.follow if after.id == message.id]
+        self.follow += [after for after in ending.follow if after.id != message.id]
+        return True
+
+    def _settle(self, delivery: Delivery) -> int:
+        receipt = messages.receipt_of(delivery)
+        if receipt is None or receipt not in self.held:
+            return 0
+        self.settled.append(receipt[0])
+        return self.held.pop(receipt)
+
+    def _record(self, ending: Ending, entry: Entry) -> None:
+        forgotten = entry.forgotten
+        records.end(entry, ending, owner=self.owner, now=self.now)
+        if ending.state.final and (forgotten or ending.ttl <= 0):
+            self.removed.add(entry.id)
+        else:
+            self.saved[entry.id] = entry
+        self.entries[entry.id] = entry
+
+
+def finish(tx: Transaction, owner: str, endings: Sequence[Ending]) -> list[bool]:
+    """Commit each ending that is *owner*'s to make, publish what follows, settle."""
+    deliveries = [ending.delivery for ending in endings]
+    batch = _Batch(
+        owner,
+        tx.now,
+        held=messages.held(tx, owner, deliveries),
+        entries=records.load(tx, (d.message.id for d in deliveries if d.message.tracked)),
+    )
+    answers = [batch.judge(ending) for ending in endings]
+    records.save(tx, batch.saved.values())
+    records.remove(tx, batch.removed)
+    messages.delete(tx, batch.settled)
+    messages.bury(tx, batch.letters)
+    if batch.again:
+        there = messages.copies(tx, [message for message, _ in batch.again])
+        messages.add(tx, [(m, losses) for m, losses in batch.again if messages.key_of(m) not in there])
+    if batch.follow:
+        submit(tx, batch.follow)
+    tx.news.ended |= batch.removed | {id for id, entry in batch.saved.items() if entry.state.final}
+    return answers
+
+
+class SqliteFinisher:
+    """The one-step finisher of one consumer: what it was handed has begun already.
+
+    freed: called when the consumer may hold less.
+    """
+
+    def __init__(self, access: Access, consumer: Consumer, freed: Callable[[], None]) -> None:
+        self._access = access
+        self._consumer = consumer
+        self._freed = freed
+
+    async def begin(self, deliveries: Sequence[Delivery]) -> Sequence[Start]:
+        return [Start(Verdict.RUN, losses=delivery.losses) for delivery in deliveries]
+
+    async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
+        owner = self._consumer.id
+        answers = await self._access.write(lambda tx: finish(tx, owner, endings))
+        self._freed()
+        return answers
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        await self._consumer.release(deliveries, delay=delay)

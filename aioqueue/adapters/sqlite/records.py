@@ -1,0 +1,208 @@
+"""Records: every statement that touches the tasks' records, and what becomes of one.
+
+Transitions change an Entry in memory; ``save`` writes it whole. All of it happens inside one
+transaction, so nobody else changes a row between its reading and its writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, Final
+
+from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.adapters.sqlite.rows import LISTED, Value, insert, listed
+from aioqueue.models.state import FINAL, State
+from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
+
+
+@dataclass(slots=True)
+class Entry:
+    """A row of ``tasks``. owner: whose attempt runs, or ended; nobody's once it was given back.
+
+    shown, kept: Unix seconds until which it is shown, and kept. released: what the commit of one
+    of two stores released, encoded; None where broker and backend are one.
+    """
+
+    id: str
+    name: str
+    queue: str
+    state: State
+    attempt: int
+    losses: int
+    sent: float | None
+    started: float | None
+    finished: float | None
+    due: float | None
+    worker: str | None
+    owner: str | None
+    forgotten: int
+    shown: float
+    kept: float
+    dead: str | None
+    error: bytes | None
+    value: bytes | None
+    released: bytes | None
+
+    def record(self) -> Record:
+        return Record(
+            self.id,
+            self.name,
+            self.queue,
+            self.state,
+            self.attempt,
+            self.losses,
+            self.sent,
+            self.started,
+            self.finished,
+            self.due,
+            self.worker,
+            self.value,
+            self.error,
+        )
+
+    def visible(self, now: float) -> bool:
+        return not self.forgotten and self.shown > now
+
+    def ended_by(self, owner: str, attempt: int) -> bool:
+        """Tell whether *owner* has committed this attempt before."""
+        return self.owner == owner and self.attempt == attempt and self.state is not State.STARTED
+
+    def row(self) -> tuple[Value, ...]:
+        emptied = self.value is None and self.error is None
+        return (*_fields(self), self.kept if emptied else min(self.shown, self.kept))
+
+
+_NAMES: Final = tuple(field.name for field in fields(Entry))
+# Plain text for the state: of a subclass of str sqlite3 would first ask how it is to be adapted.
+_fields: Final = attrgetter(*("state.value" if name == "state" else name for name in _NAMES))
+_COLUMNS: Final = ", ".join(_NAMES)
+# Whole rows are written, and to replace one is a third cheaper than ON CONFLICT DO UPDATE.
+_SAVE: Final = f"INSERT OR REPLACE INTO tasks ({_COLUMNS}, look)"
+_STATE_AT: Final = _NAMES.index("state")
+_STATES: Final = {state.value: state for state in State}
+
+
+def load(tx: Transaction, ids: Iterable[str]) -> dict[str, Entry]:
+    """Return the records there are, by id."""
+    found = tx.db.execute(
+        f"SELECT {_COLUMNS} FROM tasks WHERE id IN {LISTED} AND kept > ?", (listed(ids), tx.now)
+    )
+    return {row[0]: _entry(row) for row in found}
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    entry = Entry(*row)
+    entry.state = _STATES[row[_STATE_AT]]
+    return entry
+
+
+def save(tx: Transaction, entries: Iterable[Entry]) -> None:
+    """Write records, new or changed."""
+    insert(tx.db, _SAVE, [entry.row() for entry in entries])
+
+
+def remove(tx: Transaction, ids: Iterable[str]) -> None:
+    """Drop records."""
+    tx.db.execute(f"DELETE FROM tasks WHERE id IN {LISTED}", (listed(ids),))
+
+
+def empty(tx: Transaction, ids: Iterable[str]) -> None:
+    """Keep of records what tells that their tasks have ended, and no value."""
+    tx.db.execute(
+        f"UPDATE tasks SET value = NULL, error = NULL, look = kept WHERE id IN {LISTED}", (listed(ids),)
+    )
+
+
+def known(tx: Transaction, ids: Iterable[str]) -> set[str]:
+    """Return those of *ids* that have a record."""
+    found = tx.db.execute(f"SELECT id FROM tasks WHERE id IN {LISTED} AND kept > ?", (listed(ids), tx.now))
+    return {id for (id,) in found}
+
+
+def over(tx: Transaction, ids: Sequence[str]) -> list[str]:
+    """Return those of *ids* that nobody needs to wait for: ended, hidden or gone."""
+    final = ", ".join(f"'{state}'" for state in sorted(FINAL))
+    found = tx.db.execute(
+        f"SELECT id FROM tasks WHERE id IN {LISTED} AND shown > ?"
+        f" AND NOT forgotten AND state NOT IN ({final})",
+        (listed(ids), tx.now),
+    )
+    open = {id for (id,) in found}
+    return [id for id in ids if id not in open]
+
+
+def pending(message: Message, now: float) -> Entry:
+    """Return the record of a task that is sent."""
+    due = message.due(now)
+    kept = max(due, now) + OPEN_TTL
+    return opened(
+        Record(message.id, message.name, message.queue, sent=message.sent or now, due=due), until=kept
+    )
+
+
+def opened(record: Record, *, until: float) -> Entry:
+    """Return *record* as a row that is kept until a moment."""
+    return Entry(
+        id=record.id,
+        name=record.name,
+        queue=record.queue,
+        state=record.state,
+        attempt=record.attempt,
+        losses=record.losses,
+        sent=record.sent,
+        started=record.started,
+        finished=record.finished,
+        due=record.due,
+        worker=record.worker,
+        owner=None,
+        forgotten=0,
+        shown=until,
+        kept=until,
+        dead=None,
+        error=record.error,
+        value=record.value,
+        released=None,
+    )
+
+
+def start(entry: Entry, attempt: int, *, owner: str, worker: str, now: float) -> None:
+    """Let *owner* start an attempt."""
+    entry.state, entry.attempt = State.STARTED, attempt
+    entry.owner, entry.worker = owner, worker
+    entry.started, entry.due = now, None
+    entry.released = entry.dead = None
+    entry.shown = entry.kept = now + OPEN_TTL
+
+
+def end(entry: Entry, ending: Ending, *, owner: str, now: float, keep: float = 0.0) -> None:
+    """Write what *owner*'s attempt came to. keep: least seconds a final record stays."""
+    entry.state, entry.attempt = ending.state, ending.delivery.message.attempt
+    entry.owner = owner
+    entry.value, entry.error = ending.value, ending.error
+    if not ending.state.final:
+        entry.due = ending.next_at
+        entry.shown = entry.kept = max(ending.next_at or now, now) + OPEN_TTL
+        return
+    entry.finished = now
+    entry.due = None
+    entry.shown = now + ending.ttl
+    entry.kept = now + max(ending.ttl, keep)
+    if entry.forgotten or ending.ttl <= 0:
+        hide(entry, now)
+
+
+def hide(entry: Entry, now: float) -> None:
+    """Show an ended record no more, and keep no value."""
+    entry.forgotten, entry.shown = 1, now
+    entry.value = entry.error = None
+
+
+def stop(tx: Transaction, ids: Iterable[str], *, owner: str, losses: int = 0) -> None:
+    """Write that *owner*'s attempts never were, or with *losses* that it died with them."""
+    tx.db.execute(
+        "UPDATE tasks SET state = iif(attempt > 1, 'RETRY', 'PENDING'), owner = NULL, worker = NULL,"
+        f" started = NULL, losses = losses + ? WHERE id IN {LISTED} AND state = 'STARTED' AND owner = ?",
+        (losses, listed(ids), owner),
+    )

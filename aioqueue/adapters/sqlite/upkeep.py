@@ -1,0 +1,117 @@
+"""Upkeep: hands on what dead owners held, and drops what is past its time, in small steps.
+
+Each step is a transaction of its own, so that no upkeep keeps others from writing for long, and
+a crash in between leaves the rest to the next round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Final
+
+from aioqueue.adapters.sqlite import messages, records
+from aioqueue.adapters.sqlite.core import Access
+from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.clock import SystemClock
+
+_HANDED_ON: Final = 200
+_DROPPED: Final = 1_000
+_DEAD_KEPT: Final = 10_000
+_DEAD_SECONDS: Final = 180 * 86_400.0
+
+_LAPSED: Final = "NOT EXISTS (SELECT 1 FROM leases WHERE leases.owner = messages.owner AND until > ?)"
+
+
+class Upkeep:
+    """One adapter's rounds, and its doubt in the clock between two of them.
+
+    If the wall clock and the time that has passed disagree by more than half a lease, the clock
+    was set: leases look lapsed that are not. Then nobody is judged for one whole lease, in which
+    the living give their next sign by the new clock.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        clock = access.core.clock
+        # A clock that is no system's has only its own time to be measured by.
+        self._passed = time.monotonic if isinstance(clock, SystemClock) else clock.time
+        self._offset: float | None = None
+        self._doubt_until = 0.0
+
+    async def maintain(self) -> int:
+        """Do one round; return how many messages were handed on."""
+        lease = await self._access.read(shortest_lease)
+        moved = 0
+        if self._trusts_the_clock(lease):
+            while (step := await self._access.write(hand_on)) > 0:
+                moved += step
+            await self._access.write(drop_leases)
+        for drop in (drop_records, drop_dead_letters, drop_values):
+            await self._access.write(drop)
+        return moved
+
+    def _trusts_the_clock(self, lease: float) -> bool:
+        passed = self._passed()
+        offset = self._access.core.clock.time() - passed
+        if self._offset is not None and abs(offset - self._offset) > lease / 2:
+            self._doubt_until = passed + lease
+        self._offset = offset
+        return passed >= self._doubt_until
+
+
+def shortest_lease(tx: Transaction) -> float:
+    """Return the length of the shortest lease there is, in seconds."""
+    row = tx.db.execute("SELECT min(seconds) FROM leases").fetchone()
+    return float(row[0] or 0.0)
+
+
+def hand_on(tx: Transaction) -> int:
+    """Make ready what owners without a lease hold, each a loss, with their records; return how many."""
+    lost = tx.db.execute(
+        f"SELECT seq, id, owner FROM messages WHERE state = 2 AND {_LAPSED} LIMIT ?", (tx.now, _HANDED_ON)
+    ).fetchall()
+    tasks: dict[str, list[str]] = defaultdict(list)
+    for _, id, owner in lost:
+        tasks[owner].append(id)
+    for owner, ids in tasks.items():
+        records.stop(tx, ids, owner=owner, losses=1)
+    messages.lose(tx, [seq for seq, _, _ in lost])
+    return len(lost)
+
+
+def drop_leases(tx: Transaction) -> None:
+    """Drop lapsed leases under which nothing is held."""
+    tx.db.execute(
+        "DELETE FROM leases WHERE owner IN (SELECT owner FROM leases WHERE until <= ? AND NOT EXISTS"
+        " (SELECT 1 FROM messages WHERE state = 2 AND messages.owner = leases.owner) LIMIT ?)",
+        (tx.now, _DROPPED),
+    )
+
+
+def drop_records(tx: Transaction) -> None:
+    """Drop records past their time, and the values of commit records that outlive theirs."""
+    found = tx.db.execute("SELECT id, kept FROM tasks WHERE look <= ? LIMIT ?", (tx.now, _DROPPED)).fetchall()
+    records.remove(tx, [id for id, kept in found if kept <= tx.now])
+    records.empty(tx, [id for id, kept in found if kept > tx.now])
+
+
+def drop_dead_letters(tx: Transaction) -> None:
+    """Drop dead letters that are too old, and the oldest of too many."""
+    tx.db.execute(
+        "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead WHERE at <= ? ORDER BY at LIMIT ?)",
+        (tx.now - _DEAD_SECONDS, _DROPPED),
+    )
+    (count,) = tx.db.execute("SELECT count(*) FROM dead").fetchone()
+    if count > _DEAD_KEPT:
+        tx.db.execute(
+            "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead ORDER BY seq LIMIT ?)",
+            (min(count - _DEAD_KEPT, _DROPPED),),
+        )
+
+
+def drop_values(tx: Transaction) -> None:
+    """Drop values of the shared map that are past their time."""
+    tx.db.execute(
+        "DELETE FROM store WHERE key IN (SELECT key FROM store WHERE until <= ? LIMIT ?)", (tx.now, _DROPPED)
+    )

@@ -1,0 +1,102 @@
+"""Banner: what a worker says of itself as it starts; credentials are left out, a file's path is not."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from dataclasses import asdict, dataclass
+
+from aioqueue.cli.options import shown
+from aioqueue.router import AnyTask
+from aioqueue.server import Server
+from aioqueue.worker import WorkerOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """The settings a worker starts with. tasks: their signatures, by name."""
+
+    worker: str
+    broker: str
+    backend: str
+    queues: tuple[str, ...]
+    concurrency: int
+    processes: int
+    pid: int
+    loop: str
+    notes: tuple[str, ...]
+    tasks: dict[str, str]
+
+    @property
+    def data(self) -> dict[str, object]:
+        """The same as JSON data."""
+        return asdict(self)
+
+    @property
+    def text(self) -> str:
+        """The same for people."""
+        rows = {
+            "worker": self.worker,
+            "broker": self.broker,
+            "backend": self.backend,
+            "queues": ", ".join(self.queues),
+            "concurrency": str(self.concurrency),
+            "processes": str(self.processes),
+            "pid": str(self.pid),
+            "loop": self.loop,
+        }
+        lines = [f"  {name:<12} {value}" for name, value in rows.items()]
+        lines += [f"  {'note':<12} {note}" for note in self.notes]
+        lines += [f"  {'tasks':<12} {'' if self.tasks else 'none is registered'}".rstrip()]
+        lines += [f"    {name}{signature}" for name, signature in sorted(self.tasks.items())]
+        return "\n".join(["Launching a worker with the following settings:", *lines])
+
+
+def banner(server: Server, options: WorkerOptions, *, processes: int, loop: str) -> Banner:
+    """Return the banner of a worker of *server*."""
+    broker, backend = map(shown, server.stores.urls)
+    return Banner(
+        worker=options.name,
+        broker=broker,
+        backend=backend,
+        queues=options.queues,
+        concurrency=options.concurrency,
+        processes=processes,
+        pid=os.getpid(),
+        loop=loop,
+        notes=_notes(server),
+        tasks={task.name: signature_of(task) for task in server},
+    )
+
+
+def signature_of(task: AnyTask) -> str:
+    """Return a task's parameters and result as they are written."""
+    signature = inspect.signature(task.definition.function)
+    parameters = [p.replace(annotation=_Written.of(p.annotation)) for p in signature.parameters.values()]
+    result = _Written.of(signature.return_annotation)
+    return str(signature.replace(parameters=parameters, return_annotation=result))
+
+
+class _Written:
+    """An annotation that is text, shown without quotes."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+    @classmethod
+    def of(cls, annotation: object) -> object:
+        """Return *annotation*, wrapped where it is text."""
+        return cls(annotation) if isinstance(annotation, str) else annotation
+
+
+def _notes(server: Server) -> tuple[str, ...]:
+    capabilities = server.stores.broker.capabilities
+    notes: list[str] = []
+    if not capabilities.durable:
+        notes.append(f"{capabilities.name}: what it holds is lost with it")
+    if not capabilities.fenced or not server.stores.backend.capabilities.fenced:
+        notes.append("the end of a task may be committed more than once")
+    return tuple(notes)

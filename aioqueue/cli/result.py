@@ -1,0 +1,51 @@
+"""``aioqueue result``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from aioqueue.cli.options import json_option, option, store_options
+
+if TYPE_CHECKING:
+    from aioqueue.models.state import TaskState
+    from aioqueue.server import Server
+
+
+@click.command(name="result", short_help="Show what became of a task.")
+@click.argument("id")
+@store_options
+@option("--wait", is_flag=True, help="Wait until the task has ended.")
+@option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer.")
+@json_option
+def command(
+    *,
+    id: str,
+    app: str | None,
+    broker: str | None,
+    backend: str | None,
+    wait: bool,
+    timeout: float | None,
+    json: bool,
+) -> None:
+    """Show the state of the task ID, its value or error, and its times.
+
+    Exits with 0 if there is one, 1 if it failed, 4 if there is none.
+
+    Example: aioqueue result 019a2b… --app tasks:server --wait
+    """
+    from aioqueue.cli.apps import server_of
+    from aioqueue.cli.show import exit_code, print_state
+
+    state = asyncio.run(_read(server_of(app, broker, backend), id, wait, timeout))
+    print_state(state, json=json)
+    click.get_current_context().exit(exit_code(state))
+
+
+async def _read(server: Server, id: str, wait: bool, timeout: float | None) -> TaskState:
+    from aioqueue.cli.show import ended
+
+    async with server:
+        return await (ended(server, id, timeout) if wait else server.result(id).state())

@@ -1,0 +1,111 @@
+"""``aioqueue send``: one call from a command line.
+
+Arguments are JSON, and what is no JSON is a string. They cross as they are written: where the app
+has the task they are checked against it first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+
+import click
+
+from aioqueue.cli.options import json_option, option, pair, value
+
+if TYPE_CHECKING:
+    from aioqueue.models.signature import Signature
+    from aioqueue.models.state import TaskState
+    from aioqueue.server import Server
+
+_NUMBER: Final = re.compile(r"-\d")
+
+
+class Given(TypedDict):
+    """What click hands over."""
+
+    kw: tuple[str, ...]
+    queue: str | None
+    delay: float | None
+    id: str | None
+    wait: bool
+    timeout: float | None
+    json: bool
+
+
+class SendCommand(click.Command):
+    """Takes a negative number for an argument, and anything after ``--``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        cut = args.index("--") if "--" in args else len(args)
+        rest = super().parse_args(ctx, args[:cut])
+        for word in ctx.params.get("args") or ():
+            if word.startswith("-") and not _NUMBER.match(word):
+                raise click.NoSuchOption(word, ctx=ctx)
+        ctx.params["args"] = (*(ctx.params.get("args") or ()), *args[cut + 1 :])
+        return rest
+
+
+@click.command(
+    cls=SendCommand,
+    name="send",
+    short_help="Send a task.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("app")
+@click.argument("name")
+@click.argument("args", nargs=-1)
+@option("--kw", multiple=True, metavar="NAME=VALUE", help="Argument by name; repeatable.")
+@option("--queue", help="Queue, instead of the task's own.")
+@option("--delay", type=click.FloatRange(min=0), metavar="SECONDS", help="Run it no sooner than that.")
+@option("--id", help="Idempotency key: a second send with it runs nothing.")
+@option("--wait", is_flag=True, help="Wait for the result, and print it.")
+@option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer.")
+@json_option
+def command(app: str, name: str, args: tuple[str, ...], **given: Unpack[Given]) -> None:
+    """Send the task NAME to the store of APP, a Server named as module:attribute.
+
+    Each of ARGS is JSON, or else a string; what begins with a dash stands after --.
+
+    Example: aioqueue send tasks:server sum '[1, 2, 3]' --wait
+    """
+    from aioqueue.cli.apps import server_of
+
+    server = server_of(app, None, None)
+    options = {key: given[key] for key in ("queue", "delay", "id") if given[key] is not None}
+    call = call_of(server, name, [value(arg) for arg in args], dict(map(pair, given["kw"])), options)
+    code = asyncio.run(_send(server, call, given))
+    click.get_current_context().exit(code)
+
+
+def call_of(
+    server: Server, name: str, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any]
+) -> Signature:
+    """Return the call of these JSON arguments. Raises SignatureError if they do not fit the task."""
+    from aioqueue.models.signature import Signature
+
+    task = server.find(name)
+    if task is None:
+        click.echo(f"this app has no task {name!r}; it is sent by its name", err=True)
+    else:
+        task.definition.schema.load(args, kwargs)
+        options = {**task.defaults, **options}
+    return Signature.checked({"name": name, **options, "args": args, "kwargs": kwargs, "takes": "none"})
+
+
+async def _send(server: Server, call: Signature, given: Given) -> int:
+    from aioqueue.cli.show import as_json, ended, exit_code, headline
+
+    async with server:
+        sent = await server.send(call)
+        receipt = {"id": sent.id, "name": call.name, "queue": call.queue or server.settings.queue}
+        if not given["json"]:
+            click.echo("sent {name}[{id}] to queue {queue}".format(**receipt))
+        elif not given["wait"]:
+            click.echo(as_json(receipt))
+        if not given["wait"]:
+            return 0
+        state: TaskState = await ended(server, sent.id, given["timeout"])
+    click.echo(as_json(state.model_dump(mode="json")) if given["json"] else headline(state))
+    return exit_code(state)

@@ -1,0 +1,125 @@
+"""The worker process: load the app, say what starts, run until told to stop, and leave in time.
+
+Threads cannot be interrupted: where one still runs the user's code after the worker has given its
+task back, the process leaves without waiting for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from types import FrameType
+from typing import Final, Never, cast
+
+from aioqueue.cli import apps, logs
+from aioqueue.cli.banner import banner
+from aioqueue.cli.worker import Flags, Loop
+from aioqueue.errors import MissingExtraError
+from aioqueue.worker import Worker
+from aioqueue.worker.supervisor import Supervisor, orphaned
+
+_log = logging.getLogger("aioqueue.worker")
+
+_LINGER: Final = 0.2
+"""Seconds that tasks and threads get to end after the worker."""
+
+
+def serve(flags: Flags) -> None:
+    """Run one worker, or supervise several, and exit."""
+    _quit_at_signals()
+    logs.configure(flags.log_level, flags.log_format)
+    server = apps.shared(apps.load(flags.app))
+    worker = server.worker(
+        queues=flags.queues or None,
+        concurrency=flags.concurrency,
+        max_tasks=flags.max_tasks,
+        name=flags.name,
+        grace=flags.shutdown_timeout,
+    )
+    loop, make_loop = _loop(flags.loop)
+    if flags.supervised_by is None:
+        said = banner(server, worker.options, processes=flags.processes, loop=loop)
+        if flags.log_format == "json":
+            _log.info("launching a worker", extra={logs.DATA: said.data})
+        else:
+            print(said.text, file=sys.stderr, flush=True)
+    if flags.processes > 1:
+        sys.exit(asyncio.run(_supervise(flags, worker)))
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(_work(worker, flags))
+
+
+async def _supervise(flags: Flags, worker: Worker) -> int:
+    """Run several worker processes; *worker*, which is not run, has read the settings."""
+    options = worker.options
+
+    def command(number: int) -> list[str]:
+        return flags.child(f"{options.name}.{number}", os.getpid()).argv()
+
+    supervisor = Supervisor(command, processes=flags.processes, grace=options.grace, burst=flags.burst)
+    return await supervisor.run()
+
+
+async def _work(worker: Worker, flags: Flags) -> None:
+    over = asyncio.Event()
+    watching = asyncio.create_task(_watch(worker, flags.supervised_by, over), name="watch-supervisor")
+    try:
+        await worker.run(until_idle=flags.burst)
+    finally:
+        over.set()
+        await watching
+    _log.info("worker %s has ended; tasks done: %d", worker.options.name, worker.done)
+    if not await _all_ended() or worker.busy_threads:
+        _log.warning("what does not end is left: the process exits without it")
+        _leave()
+
+
+async def _watch(worker: Worker, supervisor: int | None, over: asyncio.Event) -> None:
+    """Stop *worker* when the process *supervisor* is no longer there."""
+    if supervisor is not None and await orphaned(supervisor, over):
+        _log.error("the supervisor is gone, so worker %s stops", worker.options.name)
+        await worker.stop()
+
+
+async def _all_ended() -> bool:
+    """Cancel what is left on the loop; False if it, or a thread it waits for, does not end in time."""
+    loop = asyncio.get_running_loop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    threads = loop.create_task(loop.shutdown_default_executor(), name="shutdown-threads")
+    _, late = await asyncio.wait([*left, threads], timeout=_LINGER)
+    return not late
+
+
+def _leave() -> Never:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _loop(name: Loop) -> tuple[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Return the loop that is used and what makes it. Raises MissingExtraError."""
+    there = find_spec("uvloop") is not None
+    if name == "uvloop" and not there:
+        raise MissingExtraError("uvloop", "uvloop")
+    if name == "asyncio" or not there:
+        return "asyncio", asyncio.new_event_loop
+    return "uvloop", cast(Callable[[], asyncio.AbstractEventLoop], import_module("uvloop").new_event_loop)
+
+
+def _quit_at_signals() -> None:
+    """A stop before the worker runs, or after, is a stop too: it ends with 0."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)

@@ -1,0 +1,113 @@
+"""``aioqueue status``: the queues and the live workers of a store."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from aioqueue.cli.options import json_option, shown, store_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from aioqueue.models.stats import QueueStats, WorkerCard
+    from aioqueue.server import Server
+
+    Workers = list[WorkerCard] | None
+
+
+@click.command(name="status", short_help="Show queues and workers.")
+@store_options
+@json_option
+def command(app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+    """Show how many tasks wait and are held in each queue, and which workers are alive.
+
+    Exits with 3 if the store cannot be reached.
+
+    Example: aioqueue status --app tasks:server
+    """
+    from aioqueue.cli.apps import server_of
+    from aioqueue.cli.show import as_json
+
+    server = server_of(app, broker, backend)
+    queues, workers = asyncio.run(_read(server))
+    broker = shown(server.stores.urls[0])
+    if json:
+        counts = [stats.model_dump(mode="json") for stats in queues]
+        listed = None if workers is None else [card.model_dump(mode="json") for card in workers]
+        click.echo(as_json({"broker": broker, "queues": counts, "workers": listed}))
+        return
+    click.echo(f"broker {broker}")
+    _print(queues, workers, now=server.stores.clock.time())
+
+
+async def _read(server: Server) -> tuple[list[QueueStats], Workers]:
+    """Return the queues, and the workers or, where the store cannot tell, None."""
+    from aioqueue.models.stats import WorkerCard
+    from aioqueue.results import CARDS
+
+    stores = server.stores
+    async with server:
+        queues = await stores.broker.stats()
+        if stores.store is None:
+            return queues, None
+        cards = (await stores.store.list(CARDS)).values()
+        workers = [WorkerCard.model_validate_json(card) for card in cards]
+        served = {queue for card in workers for queue in card.queues}
+        if empty := served - {stats.queue for stats in queues}:
+            queues += await stores.broker.stats(sorted(empty))
+    return sorted(queues, key=lambda stats: stats.queue), sorted(workers, key=lambda card: card.name)
+
+
+def _print(queues: list[QueueStats], workers: Workers, *, now: float) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        # what is piped on is not to be cut to the width of a screen
+        console.width = 240
+    if queues:
+        console.print(_queue_table(queues, workers or []))
+    else:
+        console.print("no queue holds anything")
+    if workers:
+        console.print(_worker_table(workers, now))
+    else:
+        console.print("no worker is alive" if workers is not None else "this broker cannot tell its workers")
+
+
+def _queue_table(queues: list[QueueStats], workers: list[WorkerCard]) -> Table:
+    table = _table("queue", "ready", "delayed", "held", "dead", "workers")
+    for stats in queues:
+        counts = (stats.ready, stats.delayed, stats.held, stats.dead)
+        served = sum(stats.queue in card.queues for card in workers)
+        table.add_row(stats.queue, *("?" if count is None else str(count) for count in counts), str(served))
+    return table
+
+
+def _worker_table(workers: list[WorkerCard], now: float) -> Table:
+    table = _table("worker", "host", "pid", "queues", "running", "done", "up for", "seen")
+    for card in workers:
+        table.add_row(
+            card.name,
+            card.host,
+            str(card.pid),
+            ",".join(card.queues),
+            f"{card.running}/{card.concurrency}",
+            str(card.done),
+            f"{max(0.0, now - card.started_at):.0f} s",
+            f"{max(0.0, now - card.seen_at):.0f} s ago",
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table

@@ -1,0 +1,207 @@
+"""The wire format: Signature to bytes and back, and the bytes of values, errors and messages.
+
+The one room that knows it; ``docs/internals/wire-format.md`` describes it byte for byte. Absent
+means default. A reader takes this version and the one before; a newer one raises NewerVersionError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import orjson
+from pydantic import ValidationError
+
+from aioqueue.errors import SignatureError
+from aioqueue.models.retry import RetryPolicy
+from aioqueue.models.signature import Signature
+from aioqueue.models.state import ErrorInfo
+from aioqueue.protocols.messages import Message
+
+VERSION: Final = 1
+
+_KEYS: Final = {
+    "name": "n",
+    "args": "a",
+    "kwargs": "k",
+    "takes": "t",
+    "immutable": "im",
+    "id": "i",
+    "queue": "q",
+    "priority": "p",
+    "delay": "d",
+    "eta": "at",
+    "expires": "x",
+    "timeout": "to",
+    "retry": "r",
+    "on_success": "s",
+    "on_error": "e",
+    "result_ttl": "rt",
+    "ignore_result": "ig",
+    "headers": "h",
+}
+_FIELDS: Final = {key: field for field, key in _KEYS.items()}
+_OUTSIDE: Final = frozenset({"name", "id", "queue", "priority", "delay", "eta"})
+_CALLS: Final = frozenset({"on_success", "on_error"})
+_EXPIRES_AT: Final = "xa"
+_DEEPEST: Final = 126
+"""Callbacks within callbacks: as many as orjson writes."""
+_LATEST: Final = 253_402_300_799.0
+"""The last whole second a datetime can hold: later ones, as datetime.max, could not be read back."""
+
+
+class DecodeError(ValueError):
+    """A body is not of the wire format; says what is wrong with it."""
+
+
+class NewerVersionError(DecodeError):
+    """A body is of a version this reader does not know yet."""
+
+
+def encode(signature: Signature) -> bytes:
+    """Return the body of a message for *signature*: what does not travel outside of it.
+
+    Raises SignatureError for an argument that JSON cannot hold.
+    """
+    wire = _pack(signature)
+    for field in _OUTSIDE:
+        wire.pop(_KEYS[field], None)
+    return _dump({"v": VERSION, **wire}, signature.name)
+
+
+def decode(message: Message) -> Signature:
+    """Return the call that *message* carries. Raises DecodeError, NewerVersionError."""
+    try:
+        wire = orjson.loads(message.body)
+    except orjson.JSONDecodeError as exc:
+        raise DecodeError(f"the body is not JSON: {exc}") from None
+    if not isinstance(wire, dict):
+        raise DecodeError(f"the body is no JSON object but {type(wire).__name__}")
+    fields = cast("dict[str, Any]", wire)
+    version = fields.pop("v", None)
+    if not isinstance(version, int) or isinstance(version, bool) or version < max(1, VERSION - 1):
+        raise DecodeError(f"wire version {version!r} is not known")
+    if version > VERSION:
+        raise NewerVersionError(f"wire version {version} is newer than {VERSION}; update this worker")
+    fields["n"] = message.name
+    return _unpack(fields)
+
+
+def encode_value(value: object) -> bytes:
+    """Return the bytes of a JSON value. Raises SignatureError."""
+    return _dump(value, "result")
+
+
+def decode_value(data: bytes) -> Any:
+    """Return the JSON value of *data*."""
+    return orjson.loads(data)
+
+
+def encode_error(error: ErrorInfo) -> bytes:
+    """Return the bytes of an error on record."""
+    return orjson.dumps(error.model_dump(exclude_defaults=True))
+
+
+def decode_error(data: bytes) -> ErrorInfo:
+    """Return the error that *data* holds."""
+    return ErrorInfo.model_validate(orjson.loads(data))
+
+
+def encode_messages(messages: Sequence[Message]) -> bytes:
+    """Return the bytes of what a commit released."""
+    return orjson.dumps(
+        [
+            [
+                m.id,
+                m.name,
+                m.queue,
+                m.body.decode(),
+                m.attempt,
+                m.hop,
+                m.priority,
+                m.eta,
+                m.delay,
+                m.tracked,
+                m.sent,
+            ]
+            for m in messages
+        ]
+    )
+
+
+def decode_messages(data: bytes) -> tuple[Message, ...]:
+    """Return what a commit released."""
+    return tuple(Message(i, n, q, body.encode(), *rest) for i, n, q, body, *rest in orjson.loads(data))
+
+
+def _pack(signature: Signature) -> dict[str, Any]:
+    wire: dict[str, Any] = {}
+    for field in Signature.model_fields:
+        if field not in signature.model_fields_set:
+            continue
+        value = getattr(signature, field)
+        if field == "expires" and isinstance(value, datetime):
+            wire[_EXPIRES_AT] = _packed(value)
+        elif value != _DEFAULTS[field]:
+            wire[_KEYS[field]] = [_pack(call) for call in value] if field in _CALLS else _packed(value)
+    return wire
+
+
+def _packed(value: Any) -> Any:
+    match value:
+        case datetime():
+            return min(value.timestamp(), _LATEST)
+        case RetryPolicy():
+            return value.model_dump(mode="json", exclude_defaults=True)
+        case _:
+            return value
+
+
+def _unpack(wire: dict[str, Any], depth: int = 0) -> Signature:
+    if depth > _DEEPEST:
+        raise DecodeError("callbacks are nested too deeply")
+    fields: dict[str, Any] = {}
+    for key, value in wire.items():
+        if key == _EXPIRES_AT:
+            fields["expires"] = _moment(key, value)
+        elif (field := _FIELDS.get(key)) is None:
+            raise DecodeError(f"the key {key!r} is not known")
+        elif field in _CALLS:
+            fields[field] = tuple(_unpack(call, depth + 1) for call in _calls(value))
+        else:
+            fields[field] = _moment(key, value) if field == "eta" else value
+    try:
+        return Signature.model_validate(fields)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
+        raise DecodeError(f"the field {where!r} is wrong: {error['msg']}") from None
+
+
+def _calls(value: object) -> list[dict[str, Any]]:
+    calls = cast("list[Any]", value)
+    if not isinstance(value, list) or not all(isinstance(call, dict) for call in calls):
+        raise DecodeError("callbacks are no list of objects")
+    return calls
+
+
+def _moment(key: str, value: object) -> datetime:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise DecodeError(f"the moment {key!r} is no number")
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise DecodeError(f"the moment {key!r} is out of range: {value}") from None
+
+
+def _dump(value: object, owner: str) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except (orjson.JSONEncodeError, UnicodeEncodeError) as exc:
+        raise SignatureError(f"{owner}: not JSON: {exc}") from None
+
+
+_DEFAULTS: Final = {
+    name: field.get_default(call_default_factory=True) for name, field in Signature.model_fields.items()
+}

@@ -1,0 +1,1 @@
+"""Data: what users write and what crosses the wire. Frozen pydantic models."""

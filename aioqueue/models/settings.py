@@ -1,0 +1,42 @@
+"""Settings: what a deployment can choose, with its defaults.
+
+No vendor's option stands here: an adapter reads its own from its URL. Values come from code;
+``aioqueue.config`` reads files and variables, and only when one is named or found.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aioqueue.models.types import Duration, Name
+
+
+class Settings(BaseModel):
+    """All durations are in seconds, all sizes in bytes.
+
+    lease: how long a worker is believed without a sign of life; beat: pause between signs; sweep:
+    pause between maintenance rounds. stall: how long a blocked event loop is borne. grace: time
+    running tasks get on a stop. unknown_grace: how long a task whose name nobody knows is given
+    back before it is rejected. max_losses: workers that may die with one task.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    broker: str = "sqlite:///aioqueue.db"
+    backend: str | None = None
+    queue: Name = "default"
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] = 100
+    lease: Annotated[float, Field(gt=0)] = 15.0
+    beat: Annotated[float, Field(gt=0)] = 5.0
+    sweep: Annotated[float, Field(gt=0)] = 5.0
+    stall: Annotated[float, Field(gt=0)] = 300.0
+    stall_warning: Annotated[float, Field(gt=0)] = 1.0
+    grace: Duration = 25.0
+    unknown_grace: Duration = 900.0
+    max_losses: Annotated[int, Field(ge=0)] = 3
+    result_ttl: Duration = 3600.0
+    failure_ttl: Duration = 86_400.0
+    max_payload: Annotated[int, Field(ge=1024)] = 1_048_576
+    timeout: Duration | None = None

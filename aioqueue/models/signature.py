@@ -1,0 +1,146 @@
+"""Signature: one call of a task as data, and the options a call can carry.
+
+What a call takes from before it is data too (*takes*), so that a process without the task's
+code can send it. A Signature has no id until it is sent, unless its sender chose one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypedDict, Unpack, cast
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from typing_extensions import TypeVar
+
+from aioqueue.errors import SignatureError
+from aioqueue.models.retry import RetryPolicy
+from aioqueue.models.types import Expiry, Name, Priority, Seconds
+
+R_co = TypeVar("R_co", covariant=True, default=Any)
+In_contra = TypeVar("In_contra", contravariant=True, default=Any)
+
+Takes = Literal["none", "last", "first"]
+
+if TYPE_CHECKING:
+    # any sequence may be written; a tuple is what is kept
+    Arguments = Sequence[Any]
+else:
+    Arguments = tuple[Any, ...]
+
+
+class CallOptions(TypedDict, total=False):
+    """What ``options()`` accepts; each is explained at the field of Signature."""
+
+    id: str | None
+    queue: str | None
+    priority: int
+    delay: float | timedelta
+    eta: datetime | None
+    expires: float | timedelta | datetime | None
+    timeout: float | timedelta | None
+    retry: RetryPolicy | None
+    on_success: Signature | Link | Iterable[Signature | Link]
+    on_error: Signature | Link | Iterable[Signature | Link]
+    immutable: bool
+    result_ttl: float | timedelta | None
+    ignore_result: bool
+    headers: dict[str, str]
+
+
+def _as_calls(value: object) -> object:
+    if isinstance(value, Signature | Link | dict):
+        value = (cast(object, value),)
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        return value
+    calls = cast("Iterable[object]", value)
+    return tuple(_signature_of(call) for call in calls)
+
+
+def _signature_of(call: object) -> object:
+    if not isinstance(call, Link):
+        return call
+    return cast("Link", call).signature
+
+
+Calls = Annotated[tuple["Signature", ...], BeforeValidator(_as_calls)]
+
+
+class Signature(BaseModel, Generic[R_co]):
+    """One call of a task: a name, arguments, and how it is to run.
+
+    takes: what it gets from the call before it: ``none``; ``last`` or ``first`` of its positional
+    arguments; None, as written by hand, is ``last`` and, as an error callback, ``first``.
+    immutable: the same as ``takes="none"``.
+    id: an idempotency key: while its record exists a second send runs nothing.
+    priority: 0 to 9, 9 first. delay: seconds from acceptance until it is due. eta: the moment it
+    is due. expires: seconds from sending, or a moment; no attempt starts later. timeout: seconds
+    an attempt may run. on_success, on_error: calls released when it has ended for good.
+    result_ttl: seconds its value is kept. ignore_result: keep no record. headers: text for the
+    task, carried as it is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    name: Name
+    args: Arguments = ()
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    takes: Takes | None = None
+    immutable: bool = False
+    id: Name | None = None
+    queue: Name | None = None
+    priority: Priority = 0
+    delay: Seconds = 0.0
+    eta: Annotated[AwareDatetime, Field(strict=True)] | None = None
+    expires: Expiry | None = None
+    timeout: Seconds | None = None
+    retry: RetryPolicy | None = None
+    on_success: Calls = ()
+    on_error: Calls = ()
+    result_ttl: Seconds | None = None
+    ignore_result: bool = False
+    headers: dict[str, str] = Field(default_factory=dict)
+
+    def options(self, **options: Unpack[CallOptions]) -> Self:
+        """Return a copy with these options set. Raises SignatureError for a bad one."""
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).checked({**fields, **options})
+
+    @classmethod
+    def checked(cls, fields: dict[str, Any]) -> Self:
+        """Return the Signature of *fields*. Raises SignatureError naming the field that is wrong."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as exc:
+            raise SignatureError(_explained(fields, exc)) from None
+
+    def given(self, value: object, *, error: bool = False) -> Self:
+        """Return the call with *value*, what came before it, put where *takes* says."""
+        takes = "none" if self.immutable else self.takes or ("first" if error else "last")
+        if takes == "none":
+            return self
+        args = (value, *self.args) if takes == "first" else (*self.args, value)
+        return self.model_copy(update={"args": args})
+
+
+class Link(BaseModel, Generic[In_contra, R_co]):
+    """A call that still wants the previous result, as made by ``task.p(...)``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    signature: Signature
+
+    def options(self, **options: Unpack[CallOptions]) -> Self:
+        """Return a copy with these options set. Raises SignatureError for a bad one."""
+        return self.model_copy(update={"signature": self.signature.options(**options)})
+
+
+def _explained(fields: dict[str, Any], exc: ValidationError) -> str:
+    error = exc.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
+    name = fields.get("name", "a signature")
+    if error["type"] == "timezone_aware":
+        return f"{name}: option {where!r} needs an aware datetime; add a tzinfo"
+    if error["type"] == "extra_forbidden":
+        return f"{name}: there is no option {where!r}; there are {', '.join(sorted(Signature.model_fields))}"
+    return f"{name}: option {where!r}: {error['msg']}"

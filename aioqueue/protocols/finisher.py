@@ -1,0 +1,36 @@
+"""Submitter and Finisher: the two ends of a task's way, each in one step where one store allows it.
+
+One store: one transaction. Two stores: record, then message on the way in; commit, then settle
+on the way out, each step safe to repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from aioqueue.protocols.messages import Delivery, Ending, Message, Start
+
+
+class Submitter(Protocol):
+    """Sends new tasks: their records and their messages."""
+
+    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
+        """Accept all or none; False for each id that has a record or a message already."""
+        ...
+
+
+class Finisher(Protocol):
+    """Starts and ends attempts on record."""
+
+    async def begin(self, deliveries: Sequence[Delivery]) -> Sequence[Start]:
+        """Write STARTED for each delivery that may run."""
+        ...
+
+    async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
+        """Commit each ending, publish what follows, settle; False: another attempt owns the task."""
+        ...
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        """Give back begun deliveries, nothing counted: their records read PENDING again."""
+        ...

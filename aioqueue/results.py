@@ -1,0 +1,199 @@
+"""AsyncResult: a task's outcome to come, awaitable in any process that knows its id.
+
+Waiting asks the backend again and again for as long as it takes; the backend answers at once
+when the task ends. Nobody waits in silence for a worker that is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from aioqueue import codec
+from aioqueue.clock import Clock
+from aioqueue.errors import (
+    ConfigurationError,
+    ResultNotFoundError,
+    ResultTimeoutError,
+    TaskCancelledError,
+    TaskError,
+    TaskExpiredError,
+    TaskFailedError,
+    TaskTimeoutError,
+)
+from aioqueue.models.signature import R_co
+from aioqueue.models.state import State, TaskState
+from aioqueue.models.stats import WorkerCard
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.messages import Record
+from aioqueue.protocols.store import Store
+
+_log = logging.getLogger("aioqueue.results")
+
+CARDS = "worker:"
+"""Prefix under which live workers' cards stand in the store."""
+
+_ROUND = 10.0
+_BY_TYPE: dict[str, type[TaskError]] = {"TaskTimeoutError": TaskTimeoutError}
+_BY_STATE: dict[State, type[TaskError]] = {
+    State.CANCELLED: TaskCancelledError,
+    State.EXPIRED: TaskExpiredError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a record becomes what the waiter gets. raises: exceptions that come back as themselves."""
+
+    load: Callable[[Any], Any] | None = None
+    raises: tuple[type[Exception], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Where results are read. backend: None where they are off."""
+
+    backend: Backend | None
+    store: Store | None
+    clock: Clock
+
+    def required(self) -> Backend:
+        """Return the backend. Raises ConfigurationError where results are off."""
+        if self.backend is None:
+            raise ConfigurationError(
+                "results are off: this broker keeps none; name a backend, as backend='redis://…'"
+            )
+        return self.backend
+
+    async def warn_if_unserved(self, record: Record) -> bool:
+        """Log once that no live worker serves the record's queue; True if it has been said."""
+        if self.store is None:
+            return True
+        cards = (WorkerCard.model_validate_json(card) for card in (await self.store.list(CARDS)).values())
+        if any(record.queue in card.queues for card in cards):
+            return False
+        _log.warning(
+            "%s[%s] waits on queue %r and no live worker serves it; start one: aioqueue worker APP -q %s",
+            record.name,
+            record.id,
+            record.queue,
+            record.queue,
+        )
+        return True
+
+
+class AsyncResult(Generic[R_co]):
+    """The outcome of one task. ``await`` it, in the sending process or, by id, in another."""
+
+    def __init__(self, id: str, results: Results, reading: Reading = Reading()) -> None:
+        self.id = id
+        self._results = results
+        self._reading = reading
+
+    def __repr__(self) -> str:
+        return f"<AsyncResult {self.id}>"
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        return self.get().__await__()
+
+    async def get(self, *, timeout: float | None = None) -> R_co:
+        """Return the task's value as soon as there is one.
+
+        timeout: seconds to wait; None waits as long as it takes.
+        Raises TaskFailedError, TaskTimeoutError, TaskCancelledError, TaskExpiredError,
+        ResultTimeoutError, ResultNotFoundError, BackendUnavailableError.
+        """
+        backend = self._results.required()
+        until = None if timeout is None else self._results.clock.time() + timeout
+        told = False
+        while True:
+            left = _ROUND if until is None else min(_ROUND, until - self._results.clock.time())
+            record = await backend.wait(self.id, timeout=max(0.0, left))
+            if record is None:
+                raise ResultNotFoundError(
+                    f"there is no task {self.id!r}: it is unknown, forgotten or expired"
+                )
+            if record.state.final:
+                return self._value(record)
+            if until is not None and self._results.clock.time() >= until:
+                raise ResultTimeoutError(f"{record.name}[{self.id}] is {record.state} after {timeout} s")
+            if (
+                record.state is State.PENDING
+                and record.due is not None
+                and record.due <= self._results.clock.time()
+            ):
+                told = told or await self._results.warn_if_unserved(record)
+            # a clock in a test's hands may let a wait end without one turn of the loop
+            await asyncio.sleep(0)
+
+    async def state(self) -> TaskState:
+        """Return the task's record. Raises ResultNotFoundError, BackendUnavailableError."""
+        record = (await self._results.required().get([self.id]))[0]
+        if record is None:
+            raise ResultNotFoundError(f"there is no task {self.id!r}: it is unknown, forgotten or expired")
+        return task_state(record)
+
+    async def forget(self) -> None:
+        """Drop the record; of a task that still runs, as soon as it ends."""
+        await self._results.required().forget([self.id])
+
+    def _value(self, record: Record) -> R_co:
+        if record.state is State.SUCCESS:
+            value: R_co = self._read(record.value)
+            return value
+        error = task_error(record)
+        for kind in self._reading.raises:
+            if kind.__name__ == error.type:
+                raise kind(error.message) from error
+        raise error
+
+    def _read(self, data: bytes | None) -> Any:
+        # a value that was ignored was not kept, and is no value of the task's type
+        if data is None:
+            return None
+        value = codec.decode_value(data)
+        return value if self._reading.load is None else self._reading.load(value)
+
+
+def task_state(record: Record) -> TaskState:
+    """Return *record* as a person reads it."""
+    return TaskState(
+        id=record.id,
+        name=record.name,
+        queue=record.queue,
+        state=record.state,
+        result=None if record.value is None else codec.decode_value(record.value),
+        error=None if record.error is None else codec.decode_error(record.error),
+        attempt=record.attempt,
+        losses=record.losses,
+        sent_at=record.sent,
+        started_at=record.started,
+        finished_at=record.finished,
+        next_at=record.due,
+        worker=record.worker,
+    )
+
+
+def task_error(record: Record) -> TaskError:
+    """Return the error of a record that ended without a value."""
+    if record.error is None:
+        kind = _BY_STATE.get(record.state, TaskFailedError)
+        return kind(
+            f"the task ended {record.state}",
+            task_id=record.id,
+            task_name=record.name,
+            attempts=record.attempt,
+        )
+    info = codec.decode_error(record.error)
+    kind = _BY_STATE.get(record.state) or _BY_TYPE.get(info.type, TaskFailedError)
+    return kind(
+        info.message,
+        type=info.type,
+        traceback=info.traceback,
+        task_id=info.task_id or record.id,
+        task_name=info.task_name or record.name,
+        attempts=info.attempt or record.attempt,
+    )

@@ -1,0 +1,290 @@
+"""Conversion: arguments and results between Python and JSON, by the annotations of a function.
+
+One pydantic-core validator a function. Lax, but a number is never read from a bool or a string,
+and NaN and infinity are errors. What is not annotated must be JSON already, unchanged.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast, get_type_hints
+
+import orjson
+from pydantic import (
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ArgsKwargs, CoreConfig, CoreSchema, PydanticSerializationError, SchemaValidator
+
+from aioqueue.errors import ConfigurationError, SignatureError
+
+_CONFIG: Final = ConfigDict(allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
+_CORE_CONFIG: Final = CoreConfig(allow_inf_nan=False, val_json_bytes="base64")
+_UNTYPED: Final = (inspect.Parameter.empty, Any, object)
+_SCALARS: Final = frozenset({str, bool, type(None)})
+_BY_JSON: Final = frozenset(
+    {"bytes", "model", "dataclass", "typed-dict", "definition-ref", "set", "frozenset"}
+)
+_NOT_SCHEMA: Final = frozenset({"keys_schema", "metadata", "default", "cls", "expected", "members"})
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_DEPTH: Final = 100
+
+Bound = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def json_fault(value: object, depth: int = 0) -> str | None:
+    """Return why *value* would not survive a JSON round trip unchanged, or None."""
+    check = _CHECKS.get(type(value))
+    if check is None:
+        return f"{type(value).__name__} is not a JSON value; annotate it with its type"
+    return check(value, depth)
+
+
+def _none(value: Any, depth: int) -> str | None:
+    return None
+
+
+def _str(value: str, depth: int) -> str | None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "a string that is no Unicode text"
+    return None
+
+
+def _int(value: int, depth: int) -> str | None:
+    return None if -(2**63) <= value < 2**64 else "an integer of more than 64 bits"
+
+
+def _float(value: float, depth: int) -> str | None:
+    return None if math.isfinite(value) else f"{value} is not a JSON number"
+
+
+def _list(value: list[Any], depth: int) -> str | None:
+    if depth > _DEPTH:
+        return "it is nested too deeply"
+    return next((fault for item in value if (fault := json_fault(item, depth + 1))), None)
+
+
+def _dict(value: dict[Any, Any], depth: int) -> str | None:
+    for key in value:
+        if type(key) is not str:
+            return f"a key is {type(key).__name__}, not str; annotate it with its type"
+    return _list([*value, *value.values()], depth)
+
+
+_CHECKS: Final[dict[type, Callable[[Any, int], str | None]]] = {
+    type(None): _none,
+    bool: _none,
+    str: _str,
+    int: _int,
+    float: _float,
+    list: _list,
+    dict: _dict,
+}
+
+
+class ValueSchema:
+    """One annotated value: how it becomes JSON, and Python again. what: its name in errors."""
+
+    def __init__(self, annotation: object, what: str) -> None:
+        self._what = what
+        self._untyped = any(annotation is untyped for untyped in _UNTYPED)
+        self._wrapped = False
+        self._adapter: TypeAdapter[Any] = TypeAdapter(Any)
+        self._scalar = self._untyped
+        if not self._untyped:
+            self._adapt(annotation)
+            schema = self._adapter.core_schema
+            self._scalar = not any("serialization" in node for node in _nodes(schema))
+            self._validator = SchemaValidator(_strict(schema), _CORE_CONFIG)
+
+    def _adapt(self, annotation: object) -> None:
+        try:
+            self._adapter = TypeAdapter(cast(Any, annotation), config=_CONFIG)
+        except PydanticUserError:
+            # a model or dataclass takes no config from outside unless it stands within something
+            self._wrapped = True
+            self._adapter = TypeAdapter(tuple[annotation], config=_CONFIG)  # type: ignore[valid-type]  # made at run time
+
+    def dump(self, value: object, *, validated: bool = False) -> Any:
+        """Return *value* as JSON data; *validated*: it is known to be of its type. Raises SignatureError."""
+        if self._untyped or (
+            validated and self._scalar and (type(value) in _SCALARS or type(value) in (int, float))
+        ):
+            dumped = value
+        else:
+            dumped = self._dump(value if validated else self._validated(value))
+        if fault := json_fault(dumped):
+            raise SignatureError(f"{self._what}: {fault}")
+        return dumped
+
+    def load(self, value: Any) -> Any:
+        """Return JSON data as the annotated type. Raises SignatureError."""
+        if self._untyped:
+            return value
+        if fault := json_fault(value):
+            raise SignatureError(f"{self._what}: {fault}")
+        try:
+            loaded = self._validator.validate_json(orjson.dumps([value] if self._wrapped else value))
+        except ValidationError as exc:
+            raise SignatureError(f"{self._what}: {_first(exc)[1]}") from None
+        return loaded[0] if self._wrapped else loaded
+
+    def _validated(self, value: object) -> Any:
+        try:
+            checked = self._validator.validate_python((value,) if self._wrapped else value)
+        except ValidationError as exc:
+            raise SignatureError(f"{self._what}: {_first(exc)[1]}") from None
+        return checked[0] if self._wrapped else checked
+
+    def _dump(self, value: object) -> Any:
+        try:
+            dumped = self._adapter.dump_python(
+                (value,) if self._wrapped else value, mode="json", warnings="error"
+            )
+        except (PydanticSerializationError, ValueError, RecursionError) as exc:
+            raise SignatureError(f"{self._what}: {str(exc).strip()}") from None
+        return dumped[0] if self._wrapped else dumped
+
+
+class CallSchema:
+    """A function's parameters and result. Raises ConfigurationError where an annotation cannot be data."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self._name = name
+        parameters = inspect.signature(function).parameters
+        try:
+            hints = get_type_hints(function, include_extras=True)
+            schema = TypeAdapter(cast(Any, function), config=_CONFIG).core_schema
+            arguments = _arguments(schema)
+            self._positional: list[str] = [p.name for p in parameters.values() if p.kind in _POSITIONAL]
+            self._named = {
+                p.name for p in parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+            }
+            self._dumps = {
+                p.name: ValueSchema(hints.get(p.name, Any), f"{name}() argument {p.name!r}")
+                for p in parameters.values()
+            }
+            self._rest = next(
+                (p.name for p in parameters.values() if p.kind is inspect.Parameter.VAR_POSITIONAL), ""
+            )
+            self._extra = next(
+                (p.name for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), ""
+            )
+            self._validator = SchemaValidator(_strict(arguments), _CORE_CONFIG)
+            self._by_json = any(node.get("type") in _BY_JSON for node in _nodes(arguments))
+            self.result = ValueSchema(hints.get("return", Any), f"{name}() result")
+        except (PydanticUserError, PydanticSchemaGenerationError, NameError) as exc:
+            reason = str(exc).split("\n", maxsplit=1)[0]
+            raise ConfigurationError(f"task {name!r}: an annotation cannot be data: {reason}") from exc
+
+    def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Validate a call made in Python and return its arguments as JSON data. Raises SignatureError."""
+        try:
+            given = self._validator.validate_python(ArgsKwargs(tuple(args), dict(kwargs)))
+        except ValidationError as exc:
+            raise SignatureError(self._explained(exc)) from None
+        # only what was given crosses the wire: defaults are the worker's, whose code may be newer
+        positional = [
+            self._dumps[self._parameter(i)].dump(value, validated=True)
+            for i, value in enumerate(given[0][: len(args)])
+        ]
+        named = {
+            key: self._dumps[key if key in self._dumps else self._extra].dump(given[1][key], validated=True)
+            for key in kwargs
+        }
+        return positional, named
+
+    def dump_leading(self, args: Sequence[Any]) -> list[Any]:
+        """Return leading arguments as JSON data; one positional more is to come. Raises SignatureError."""
+        if not self._rest and len(args) >= len(self._positional):
+            raise SignatureError(
+                f"{self._name}() has {len(self._positional)} parameters, {len(args)} are given and "
+                "none is left for the previous result: make the complete call with .s()"
+            )
+        return [self._dumps[self._parameter(i)].dump(value) for i, value in enumerate(args)]
+
+    def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
+        """Validate a call that came as JSON data and return its Python arguments. Raises SignatureError."""
+        try:
+            if self._by_json:
+                return self._load_json(args, kwargs)
+            return cast(Bound, self._validator.validate_python(ArgsKwargs(tuple(args), dict(kwargs))))
+        except ValidationError as exc:
+            raise SignatureError(self._explained(exc)) from None
+
+    def _load_json(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
+        if not kwargs:
+            return cast(Bound, self._validator.validate_json(orjson.dumps(args)))
+        names = self._positional[: len(args)]
+        if len(names) == len(args) and self._named.issuperset(names) and kwargs.keys().isdisjoint(names):
+            named = {**dict(zip(names, args, strict=True)), **kwargs}
+            return cast(Bound, self._validator.validate_json(orjson.dumps(named)))
+        positional = [self._dumps[self._parameter(i)].load(value) for i, value in enumerate(args)]
+        named = {
+            key: self._dumps[key if key in self._dumps else self._extra].load(kwargs[key]) for key in kwargs
+        }
+        return cast(Bound, self._validator.validate_python(ArgsKwargs(tuple(positional), named)))
+
+    def _parameter(self, index: int) -> str:
+        return self._positional[index] if index < len(self._positional) else self._rest
+
+    def _explained(self, exc: ValidationError) -> str:
+        loc, message = _first(exc)
+        if not loc:
+            return f"{self._name}(): {message}"
+        head = loc[0]
+        if isinstance(head, int):
+            head = self._parameter(head) or f"number {head + 1}"
+        return f"{self._name}() argument {'.'.join(map(str, (head, *loc[1:])))!r}: {message}"
+
+
+def _first(exc: ValidationError) -> tuple[tuple[int | str, ...], str]:
+    error = exc.errors(include_url=False, include_input=False)[0]
+    message = error["msg"]
+    if error["type"] == "missing_argument":
+        message += "; a call that takes the previous result is made with .p()"
+    return error["loc"], message
+
+
+def _arguments(schema: CoreSchema) -> CoreSchema:
+    """Return the schema of the arguments within the schema of a function."""
+    if schema["type"] == "definitions":
+        return {**schema, "schema": _arguments(schema["schema"])}
+    return cast("dict[str, Any]", schema)["arguments_schema"]  # type: ignore[no-any-return]  # a call schema
+
+
+def _strict(schema: Any) -> Any:
+    """Return *schema* with numbers that are never read from a bool or a string, but for keys of a dict.
+
+    A model has rules of its own: what it says of its fields stands.
+    """
+    if isinstance(schema, list):
+        return [_strict(item) for item in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    node = cast("dict[str, Any]", schema)
+    if node.get("type") in {"model", "dataclass"}:
+        return node
+    changed = {key: value if key in _NOT_SCHEMA else _strict(value) for key, value in node.items()}
+    if node.get("type") in {"int", "float"}:
+        changed.setdefault("strict", True)
+    return changed
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    items: list[Any] = []
+    if isinstance(schema, dict):
+        node = cast("dict[str, Any]", schema)
+        yield node
+        items = list(node.values())
+    elif isinstance(schema, list):
+        items = cast("list[Any]", schema)
+    for item in items:
+        yield from _nodes(item)

@@ -1,0 +1,136 @@
+"""Server: the composition root; the only room that knows both sending and working.
+
+It holds the tasks, the settings and, while it is open, the stores. One object serves a web
+service's lifespan, a script and the worker command alike.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from aioqueue.clock import Clock
+from aioqueue.config import load
+from aioqueue.dispatch import Dispatcher, checked
+from aioqueue.errors import ConfigurationError
+from aioqueue.models.settings import Settings
+from aioqueue.models.signature import Link, R_co, Signature
+from aioqueue.results import AsyncResult, Reading
+from aioqueue.router import Router
+from aioqueue.schema import ValueSchema
+from aioqueue.stores import Stores, stores_of
+from aioqueue.worker import Worker, WorkerOptions
+
+T = TypeVar("T")
+
+
+class Server(Router):
+    """Tasks and where they are kept.
+
+    broker, backend: URLs; the backend defaults to the broker's store. Without a broker: AIOQUEUE_*
+    variables, the nearest aioqueue.yaml, else a SQLite file beside it or the pyproject.toml.
+    config: a YAML file to read instead of the nearest. settings: any field of Settings by name.
+    clock: where an embedded store takes its time from.
+    Raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        broker: str | None = None,
+        *,
+        backend: str | None = None,
+        config: str | os.PathLike[str] | None = None,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        if broker is not None:
+            settings["broker"] = broker
+        if backend is not None:
+            settings["backend"] = backend
+        self.settings: Settings = load(settings, file=config)
+        self.stores: Stores = stores_of(self.settings, clock=clock)
+        self._dispatcher: Dispatcher | None = None
+        self._users = 0
+        self._home.outbox = lambda: self
+
+    @classmethod
+    def from_config(cls, file: str | os.PathLike[str], **settings: Any) -> Self:
+        """Return a Server with the settings of a YAML file. Raises ConfigurationError."""
+        return cls(config=file, **settings)
+
+    async def open(self) -> None:
+        """Connect. May be called again, also after ``close``; each call wants its own ``close``.
+
+        Raises BrokerUnavailableError, BackendUnavailableError, ConfigurationError.
+        """
+        if self._users == 0:
+            await self.stores.open()
+            self._dispatcher = self.stores.dispatcher(self.settings, self._reading)
+        self._users += 1
+
+    async def close(self) -> None:
+        """Disconnect once all who opened it have closed it; idempotent."""
+        if self._users == 0:
+            return
+        self._users -= 1
+        if self._users == 0:
+            self._dispatcher = None
+            await self.stores.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def send(self, call: Signature[R_co]) -> AsyncResult[R_co]:
+        """Send one call, typed or by name, and return its result to await.
+
+        Raises SignatureError, PayloadTooLargeError, QueueFullError, BrokerUnavailableError.
+        """
+        return (await self.send_many([call]))[0]
+
+    async def send_many(self, calls: Iterable[Signature[R_co]]) -> list[AsyncResult[R_co]]:
+        """Send calls, all or none, and return their results in order. Raises as ``send``."""
+        return await self._opened().send_many([_complete(call) for call in calls])
+
+    @overload
+    def result(self, id: str, reading: Reading | None = None) -> AsyncResult[Any]: ...
+    @overload
+    def result(self, id: str, reading: Reading | None = None, *, returns: type[T]) -> AsyncResult[T]: ...
+    def result(self, id: str, reading: Reading | None = None, *, returns: Any = None) -> AsyncResult[Any]:
+        """Return the result of a task by its id, from any process. returns: the type it is validated as."""
+        if returns is not None:
+            reading = Reading(ValueSchema(returns, f"result {id}").load)
+        return AsyncResult(id, self.stores.results(), reading or Reading())
+
+    def worker(self, **options: Any) -> Worker:
+        """Return a worker for this Server's tasks; ``await worker.run()``, or ``async with``.
+
+        options: fields of WorkerOptions, among them queues, concurrency, name, max_tasks.
+        Raises ConfigurationError.
+        """
+        return Worker(self, self, self.stores, WorkerOptions.checked(self.settings, options))
+
+    def _reading(self, name: str) -> Reading:
+        task = self.find(name)
+        return task.definition.reading if task is not None else Reading()
+
+    def _opened(self) -> Dispatcher:
+        if self._dispatcher is None:
+            raise ConfigurationError("the server is not open: send within `async with server:`")
+        return self._dispatcher
+
+
+def _complete(call: Signature[R_co]) -> Signature[R_co]:
+    if isinstance(call, Link):
+        raise ConfigurationError(
+            f"{call.signature.name}.p(...) still wants a previous result; make the complete call with .s(...)"
+        )
+    return checked(call)

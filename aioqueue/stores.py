@@ -1,0 +1,80 @@
+"""Stores: a broker, a backend and a shared map, opened and closed together.
+
+The Server makes them from URLs; dispatcher and worker take them, so that neither knows a Server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aioqueue.clock import Clock, SystemClock
+from aioqueue.dispatch import Dispatcher, Packer, TwoStepSubmitter
+from aioqueue.errors import ConfigurationError
+from aioqueue.models.settings import Settings
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.broker import Broker
+from aioqueue.protocols.finisher import Submitter
+from aioqueue.protocols.store import Store
+from aioqueue.results import Reading, Results
+from aioqueue.urls import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What a deployment keeps its tasks in. upkeep: the brokers that want maintenance rounds."""
+
+    broker: Broker
+    backend: Backend
+    store: Store | None
+    upkeep: tuple[Broker, ...]
+    urls: tuple[str, str]
+    clock: Clock
+
+    @property
+    def one_step(self) -> bool:
+        """True where broker and backend are one store."""
+        return self.broker.submitter(self.backend) is not None
+
+    async def open(self) -> None:
+        """Open both. Raises BrokerUnavailableError, BackendUnavailableError, ConfigurationError."""
+        await self.broker.open()
+        await self.backend.open()
+
+    async def close(self) -> None:
+        """Close both; idempotent."""
+        await self.backend.close()
+        await self.broker.close()
+
+    def submitter(self) -> Submitter:
+        """Return what sends into them, in one step where they are one store."""
+        return self.broker.submitter(self.backend) or TwoStepSubmitter(self.broker, self.backend)
+
+    def dispatcher(self, settings: Settings, reading: Callable[[str], Reading]) -> Dispatcher:
+        """Return what sends calls into them. reading: how the result of a task of that name is read."""
+        packer = Packer(settings.queue, settings.max_payload)
+        return Dispatcher(self.submitter(), packer, self.results(), reading, self.clock)
+
+    def results(self) -> Results:
+        """Return where results are read."""
+        return Results(self.backend, self.store, self.clock)
+
+
+def stores_of(settings: Settings, *, clock: Clock | None = None) -> Stores:
+    """Return the stores that *settings* name. Raises ConfigurationError."""
+    front = connect(settings.broker, clock=clock)
+    same = settings.backend is None or settings.backend == settings.broker
+    back = front if same else connect(str(settings.backend), clock=clock)
+    if front.broker is None:
+        raise ConfigurationError(f"{front.url} is no broker; name one, as broker='redis://…'")
+    if back.backend is None:
+        raise ConfigurationError(f"{back.url} keeps no results; name a backend, as backend='redis://…'")
+    upkeep = tuple(dict.fromkeys(adapter.broker for adapter in (front, back) if adapter.broker is not None))
+    return Stores(
+        broker=front.broker,
+        backend=back.backend,
+        store=front.store or back.store,
+        upkeep=upkeep,
+        urls=(front.url, back.url),
+        clock=clock or SystemClock(),
+    )

@@ -1,0 +1,268 @@
+"""Executor: runs deliveries, as many at once as there are slots.
+
+From the moment the user's code has ended until its ending is handed to the committer nothing is
+awaited, so no late cancel can come between. A slot is free again when the store has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from random import random
+from typing import Any, Final, assert_never
+
+from aioqueue import codec
+from aioqueue.clock import Clock
+from aioqueue.context import Context, running
+from aioqueue.errors import TaskTimeoutError
+from aioqueue.models.signature import Signature
+from aioqueue.protocols.messages import SUSPECT, Delivery, Ending, Start
+from aioqueue.router import AnyTask, Router
+from aioqueue.task import TaskOptions
+from aioqueue.worker import outcome
+from aioqueue.worker.outcome import Job, Rules
+from aioqueue.worker.pools import Pools
+from aioqueue.worker.run import Reason, Run
+
+_log = logging.getLogger("aioqueue.worker")
+
+_AGAIN: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The delivery goes back, nothing counted, and is not handed out for *delay* s."""
+
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that can be made."""
+
+    task: AnyTask
+    options: TaskOptions
+    call: Signature
+    timeout: float | None
+
+
+Finished = Ending | GiveBack | None
+"""None: nothing is ours to say any more."""
+
+
+class Executor:
+    """Holds the runs. done: called with each run and what it came to, before it leaves its slot."""
+
+    def __init__(
+        self,
+        router: Router,
+        rules: Rules,
+        pools: Pools,
+        clock: Clock,
+        done: Callable[[Run, Finished], None],
+        *,
+        capacity: int,
+        unknown_grace: float,
+        max_losses: int,
+        timeout: float | None,
+    ) -> None:
+        self._router = router
+        self._rules = rules
+        self._pools = pools
+        self._clock = clock
+        self._done = done
+        self._capacity = capacity
+        self._unknown_grace = unknown_grace
+        self._max_losses = max_losses
+        self._timeout = timeout
+        self._suspect: Run | None = None
+        self._unknown: set[str] = set()
+        self._runs: dict[tuple[str, int], Run] = {}
+        self.changed = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """Return how many slots are taken."""
+        return len(self._runs)
+
+    @property
+    def free(self) -> int:
+        """Return how many slots are free."""
+        return self._capacity - len(self._runs)
+
+    def start(self, delivery: Delivery, start: Start) -> None:
+        """Run a delivery that has begun; one of an attempt that runs here already replaces its receipt."""
+        key = (delivery.message.id, delivery.message.attempt)
+        present = self._runs.get(key)
+        if present is not None:
+            present.delivery = delivery
+            return
+        run = self._runs[key] = Run(delivery, start.losses)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._execute(run), name=f"{delivery.message.name}[{delivery.message.id}]")
+        run.attach(task)
+        task.add_done_callback(lambda _: self._abandoned(run))
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("received %s", label(delivery))
+
+    def leave(self, delivery: Delivery) -> Run | None:
+        """Free the slot of a delivery whose end the store has answered; return its run."""
+        run = self._runs.pop((delivery.message.id, delivery.message.attempt), None)
+        self.changed.set()
+        return run
+
+    def surrender(self) -> list[Delivery]:
+        """Return the deliveries of runs that have not ended; what they come to is no longer heard."""
+        left = [run for run in self._runs.values() if not run.closed]
+        for run in left:
+            run.interrupt(Reason.LOST)
+        return [run.delivery for run in left]
+
+    def interrupt(self, reason: Reason) -> None:
+        """Interrupt every run."""
+        for run in list(self._runs.values()):
+            run.interrupt(reason)
+
+    async def _execute(self, run: Run) -> None:
+        try:
+            finished = await self._attempt(run)
+        except asyncio.CancelledError:
+            finished = None if run.reason is Reason.LOST else GiveBack()
+        except Exception as exc:  # noqa: BLE001 - no message may take a slot for ever, whatever our fault
+            _log.exception("%s cannot be handled", label(run.delivery))
+            finished = outcome.unreadable(
+                run.delivery, type(exc).__name__, f"cannot be handled: {exc}", self._rules
+            )
+        run.close()
+        self._done(run, finished)
+
+    def _abandoned(self, run: Run) -> None:
+        # a task that is cancelled before its first step never enters its coroutine
+        if not run.closed:
+            run.close()
+            self._done(run, None if run.reason is Reason.LOST else GiveBack())
+
+    async def _attempt(self, run: Run) -> Finished:
+        prepared = self._prepare(run)
+        if not isinstance(prepared, Prepared):
+            return prepared
+        if run.losses < SUSPECT:
+            return await self._call(run, prepared)
+        if self._suspect is not None:
+            # a broker that cannot tell suspects has handed out two; what has not run is not to be counted
+            return GiveBack(delay=_AGAIN)
+        self._suspect = run
+        try:
+            return await self._call(run, prepared)
+        finally:
+            self._suspect = None
+
+    def _prepare(self, run: Run) -> Prepared | Finished:
+        delivery = run.delivery
+        try:
+            call = codec.decode(delivery.message)
+        except codec.NewerVersionError as exc:
+            return self._unready(delivery, "NewerVersionError", str(exc))
+        except codec.DecodeError as exc:
+            return outcome.unreadable(delivery, "DecodeError", f"undecodable: {exc}", self._rules)
+        task = self._router.find(call.name)
+        if task is None:
+            return self._unready(
+                delivery,
+                "UnknownTaskError",
+                f"no worker of queue {delivery.message.queue!r} knows {call.name!r}",
+            )
+        options = self._router.registered(call.name)
+        prepared = Prepared(task, options, call, _seconds(call.timeout, options, self._timeout))
+        if run.losses > self._max_losses:
+            return outcome.lost(self._job(run, prepared))
+        if isinstance(call.expires, datetime) and call.expires.timestamp() <= delivery.at:
+            return outcome.expired(self._job(run, prepared))
+        return prepared
+
+    def _unready(self, delivery: Delivery, kind: str, reason: str) -> Finished:
+        waited = 0.0 if delivery.first_seen is None else delivery.at - delivery.first_seen
+        if waited >= self._unknown_grace:
+            return outcome.unreadable(delivery, kind, reason, self._rules)
+        if reason not in self._unknown:
+            self._unknown.add(reason)
+            _log.warning("%s: %s; given back for up to %g s", label(delivery), reason, self._unknown_grace)
+        return GiveBack(delay=min(30.0, max(0.1, waited), self._unknown_grace))
+
+    async def _call(self, run: Run, prepared: Prepared) -> Finished:
+        message = run.delivery.message
+        run.started = self._clock.time()
+        run.limit(prepared.timeout, asyncio.get_running_loop())
+        running.set(
+            Context(
+                task_id=message.id,
+                task_name=message.name,
+                queue=message.queue,
+                attempt=message.attempt,
+                losses=run.losses,
+                headers=prepared.call.headers,
+                worker=self._rules.worker,
+                sent_at=message.sent,
+            )
+        )
+        definition = prepared.task.definition
+        try:
+            args, kwargs = definition.schema.load(prepared.call.args, prepared.call.kwargs)
+            value = await self._pools.call(definition, args, kwargs)
+            run.close()
+            result = definition.schema.result.dump(value)
+        except BaseException as exc:  # noqa: BLE001 - the user's code, which may raise SystemExit too
+            run.close()
+            return self._judged(run, prepared, exc)
+        return None if run.reason is Reason.LOST else outcome.succeeded(self._job(run, prepared), result)
+
+    def _judged(self, run: Run, prepared: Prepared, exc: BaseException) -> Finished:
+        match run.reason:
+            case None:
+                return outcome.failed(self._job(run, prepared), exc)
+            case Reason.TIMEOUT:
+                late = TaskTimeoutError(f"it ran longer than its timeout of {prepared.timeout:g} s")
+                late.__cause__ = exc
+                return outcome.failed(self._job(run, prepared), late)
+            case Reason.STOP:
+                return GiveBack()
+            case Reason.LOST:
+                return None
+            case _:
+                assert_never(run.reason)
+
+    def _job(self, run: Run, prepared: Prepared) -> Job:
+        options: Any = prepared.options
+        ttl = prepared.call.result_ttl
+        return Job(
+            delivery=run.delivery,
+            call=prepared.call,
+            retry=prepared.call.retry or options.get("retry"),
+            result_ttl=ttl if ttl is not None else _number(options.get("result_ttl")),
+            rules=self._rules,
+            now=self._clock.time(),
+            random=random(),
+        )
+
+
+def label(delivery: Delivery) -> str:
+    """Return how a delivery is called in the log."""
+    message = delivery.message
+    again = f" attempt {message.attempt}" if message.attempt > 1 else ""
+    return f"{message.name}[{message.id}]{again} from {message.queue}"
+
+
+def _seconds(own: float | None, options: TaskOptions, general: float | None) -> float | None:
+    if own is not None:
+        return own
+    registered = _number(options.get("timeout"))
+    return general if registered is None else registered
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    return float(value.total_seconds() if hasattr(value, "total_seconds") else value)

@@ -1,0 +1,116 @@
+"""Fetcher: takes from the queues what there are free slots for, and nothing ahead.
+
+It ends by its own event, never by being cancelled: a delivery that is on its way would be lost
+sight of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from aioqueue.errors import UnavailableError
+from aioqueue.protocols.broker import Consumer
+from aioqueue.protocols.finisher import Finisher
+from aioqueue.protocols.messages import Delivery, Start, Verdict
+from aioqueue.worker.backoff import Backoff
+from aioqueue.worker.executor import Executor
+
+_log = logging.getLogger("aioqueue.worker")
+
+_PATIENCE: Final = 5.0
+BATCH: Final = 200
+
+
+class Fetcher:
+    """Feeds an executor.
+
+    give_back: takes what was handed out too late to be run. budget: how many it may take before it
+    ends by itself; None has no limit.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        finisher: Finisher,
+        executor: Executor,
+        give_back: Callable[[Delivery], None],
+        *,
+        budget: int | None,
+    ) -> None:
+        self._give_back = give_back
+        self._consumer = consumer
+        self._finisher = finisher
+        self._executor = executor
+        self._budget = budget
+        self._stop = asyncio.Event()
+        self._lapsed = asyncio.Event()
+
+    @property
+    def spent(self) -> bool:
+        """True when it has taken all it may."""
+        return self._budget == 0
+
+    def stop(self) -> None:
+        """Take nothing more; what is being handed out this moment is given back."""
+        self._stop.set()
+        self._consumer.wake()
+        self._executor.changed.set()
+
+    def abandon(self) -> None:
+        """End now: the lease is lost, and with it all that was handed out."""
+        self._lapsed.set()
+        self.stop()
+
+    async def run(self, *, until_idle: bool = False) -> None:
+        """Fetch until stopped, until the budget is spent or, *until_idle*, until nothing is left."""
+        backoff = Backoff()
+        while not self._stop.is_set() and not self.spent:
+            limit = min(self._executor.free, BATCH, self._budget if self._budget is not None else BATCH)
+            if limit <= 0:
+                await self._slot()
+                continue
+            try:
+                deliveries = await self._consumer.receive(limit, timeout=0.0 if until_idle else _PATIENCE)
+                await self._begin(deliveries)
+            except UnavailableError as exc:
+                _log.warning("cannot fetch tasks, trying again: %s", exc)
+                await backoff.wait(self._stop)
+                continue
+            backoff.reset()
+            if until_idle and not deliveries:
+                if not self._executor.running:
+                    return
+                await self._slot()
+
+    async def _begin(self, deliveries: list[Delivery]) -> None:
+        backoff = Backoff()
+        while deliveries:
+            try:
+                starts = await self._finisher.begin(deliveries)
+            except UnavailableError as exc:
+                # what was handed out is ours until the lease is gone; to drop it would strand it
+                _log.warning("cannot begin tasks, trying again: %s", exc)
+                await backoff.wait(self._lapsed)
+                if self._lapsed.is_set():
+                    return
+                continue
+            for delivery, start in zip(deliveries, starts, strict=True):
+                if start.verdict is Verdict.RUN:
+                    self._run(delivery, start)
+            return
+
+    def _run(self, delivery: Delivery, start: Start) -> None:
+        if self._stop.is_set():
+            self._give_back(delivery)
+            return
+        self._executor.start(delivery, start)
+        self._budget = None if self._budget is None else self._budget - 1
+
+    async def _slot(self) -> None:
+        """Wait until a slot is free, or the end."""
+        self._executor.changed.clear()
+        if not self._stop.is_set():
+            await self._executor.changed.wait()

@@ -1,0 +1,70 @@
+"""WorkerOptions: what one worker is told; what it is not told comes from the Settings."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from aioqueue.errors import ConfigurationError
+from aioqueue.models.settings import Settings
+from aioqueue.models.types import Duration, Name
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def default_name() -> str:
+    """Return ``host:pid``, which tells a worker from every other that lives."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class WorkerOptions(BaseModel):
+    """queues: those it serves. name: shown in records and listings. max_tasks: it ends after as many.
+
+    grace: seconds running tasks get on a stop. stall: seconds a blocked event loop is borne;
+    stall_warning: seconds after which one is told. All others as in Settings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    queues: Annotated[tuple[Name, ...], BeforeValidator(_listed), Field(min_length=1)]
+    concurrency: Annotated[int, Field(ge=1, le=100_000)]
+    name: Annotated[str, Field(min_length=1, max_length=128)] = Field(default_factory=default_name)
+    max_tasks: Annotated[int, Field(ge=1)] | None = None
+    lease: Annotated[float, Field(gt=0)]
+    beat: Annotated[float, Field(gt=0)]
+    sweep: Annotated[float, Field(gt=0)]
+    stall: Annotated[float, Field(gt=0)]
+    stall_warning: Annotated[float, Field(gt=0)]
+    grace: Duration
+    unknown_grace: Duration
+    max_losses: Annotated[int, Field(ge=0)]
+    result_ttl: Duration
+    failure_ttl: Duration
+    max_payload: int
+    timeout: Duration | None
+    queue: Name
+
+    @classmethod
+    def checked(cls, settings: Settings, options: dict[str, Any]) -> Self:
+        """Return *options* over *settings*. Raises ConfigurationError naming the option that is wrong."""
+        names = cls.model_fields.keys() & Settings.model_fields.keys()
+        defaults = {name: getattr(settings, name) for name in names}
+        given = {name: value for name, value in options.items() if value is not None}
+        try:
+            made = cls.model_validate({"queues": (settings.queue,), **defaults, **given})
+        except ValidationError as exc:
+            error = exc.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in error["loc"])
+            raise ConfigurationError(
+                f"worker option {where!r}: {error['msg']} (got {error['input']!r})"
+            ) from None
+        if made.beat * 2 > made.lease:
+            raise ConfigurationError(
+                f"beat={made.beat} is too long for lease={made.lease}: at most half of it"
+            )
+        return made

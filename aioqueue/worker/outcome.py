@@ -1,0 +1,168 @@
+"""Outcome: what an attempt came to. Pure: a result or an exception becomes an Ending, nothing else.
+
+What follows has ids derived from its owner, so that to end twice releases nothing twice.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aioqueue import codec
+from aioqueue.dispatch import Packer
+from aioqueue.errors import AioqueueError, PayloadTooLargeError, Reject, Retry, SignatureError
+from aioqueue.ids import derived_id
+from aioqueue.models.retry import RetryPolicy
+from aioqueue.models.signature import Signature
+from aioqueue.models.state import ErrorInfo, State
+from aioqueue.protocols.messages import Delivery, Ending, Message
+
+_MESSAGE: Final = 8_192
+_TRACEBACK: Final = 16_384
+_EXPLICIT: Final = RetryPolicy(max_retries=10, backoff="constant", delay=0.0, jitter=False)
+_NEVER: Final = (Reject, SignatureError, PayloadTooLargeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for every task of a worker. result_ttl, failure_ttl: seconds; max_payload: bytes."""
+
+    packer: Packer
+    worker: str
+    result_ttl: float
+    failure_ttl: float
+    max_payload: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An attempt that can be judged: its delivery, its call, and the policy that holds for it.
+
+    now: Unix seconds by the store's clock. random: from [0, 1), for the jitter.
+    """
+
+    delivery: Delivery
+    call: Signature
+    retry: RetryPolicy | None
+    result_ttl: float | None
+    rules: Rules
+    now: float
+    random: float
+
+
+def succeeded(job: Job, value: object) -> Ending:
+    """Return the ending of an attempt that returned *value*, which is JSON data already."""
+    try:
+        data = codec.encode_value(value)
+        if len(data) > job.rules.max_payload:
+            raise PayloadTooLargeError(
+                f"the result has {len(data)} bytes, max_payload is {job.rules.max_payload}; "
+                "return a reference instead"
+            )
+        follow = tuple(_released(job, "s", (call.given(value) for call in job.call.on_success)))
+    except AioqueueError as exc:
+        return failed(job, exc)
+    ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl
+    return Ending(
+        job.delivery,
+        State.SUCCESS,
+        value=None if job.call.ignore_result else data,
+        ttl=ttl,
+        follow=follow,
+    )
+
+
+def failed(job: Job, exc: BaseException) -> Ending:
+    """Return the ending of an attempt that raised *exc*: another attempt, or FAILURE."""
+    info = error_info(job.delivery, exc, job.rules.worker)
+    retries = job.delivery.message.attempt - 1
+    policy = job.retry or (_EXPLICIT if isinstance(exc, Retry) else None)
+    if policy is None or isinstance(exc, _NEVER):
+        return _final(job, info, dead=str(exc) or "rejected" if isinstance(exc, Reject) else None)
+    if not policy.allows(retries):
+        return _final(job, info, dead=f"retries used up: {info.type}: {info.message}")
+    pause = policy.pause(retries + 1, job.random)
+    eta = None
+    if isinstance(exc, Retry):
+        pause, eta = (pause if exc.delay is None and exc.eta is None else exc.delay or 0.0), exc.eta
+    again = replace(job.delivery.message, attempt=retries + 2, hop=0, delay=max(0.0, pause), eta=eta)
+    return Ending(
+        job.delivery,
+        State.RETRY,
+        error=codec.encode_error(info),
+        follow=(again,),
+        next_at=again.due(job.now),
+    )
+
+
+def expired(job: Job) -> Ending:
+    """Return the ending of a task that was not started in time."""
+    info = _info(job.delivery, "TaskExpiredError", "the task expired before it was started", job.rules.worker)
+    return replace(_final(job, info, dead=None), state=State.EXPIRED)
+
+
+def lost(job: Job) -> Ending:
+    """Return the ending of a task that too many workers have died with."""
+    reason = f"worker lost: {job.delivery.losses} workers died while they ran it"
+    return _final(job, _info(job.delivery, "WorkerLost", reason, job.rules.worker), dead=reason)
+
+
+def unreadable(delivery: Delivery, kind: str, reason: str, rules: Rules) -> Ending:
+    """Return the ending of a message that no attempt can be made of."""
+    info = _info(delivery, kind, reason, rules.worker)
+    return Ending(delivery, State.FAILURE, error=codec.encode_error(info), ttl=rules.failure_ttl, dead=reason)
+
+
+def error_info(delivery: Delivery, exc: BaseException, worker: str) -> ErrorInfo:
+    """Return what is put on record of *exc*: text, within bounds."""
+    kind = type(exc).__name__
+    lines = "".join(traceback.format_exception(exc)) if not isinstance(exc, _NEVER) else None
+    return _info(delivery, kind, _text(exc) or kind, worker, lines)
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception as broken:  # noqa: BLE001 - __str__ is the user's code
+        return f"(its text cannot be read: {type(broken).__name__})"
+
+
+def _info(delivery: Delivery, kind: str, message: str, worker: str, lines: str | None = None) -> ErrorInfo:
+    return ErrorInfo(
+        type=kind,
+        message=_sound(message[:_MESSAGE]),
+        traceback=None if lines is None else _sound(lines[-_TRACEBACK:]),
+        task_id=delivery.message.id,
+        task_name=delivery.message.name,
+        attempt=delivery.message.attempt,
+        worker=worker,
+    )
+
+
+def _sound(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _final(job: Job, info: ErrorInfo, *, dead: str | None) -> Ending:
+    follow: tuple[Message, ...] = ()
+    try:
+        follow = tuple(
+            _released(job, "e", (call.given(info.message, error=True) for call in job.call.on_error))
+        )
+    except AioqueueError as exc:
+        note = f"{info.message} (and its on_error could not be sent: {exc})"
+        info = info.model_copy(update={"message": note})
+    ttl = job.rules.failure_ttl if job.result_ttl is None else job.result_ttl
+    return Ending(
+        job.delivery, State.FAILURE, error=codec.encode_error(info), ttl=ttl, follow=follow, dead=dead
+    )
+
+
+def _released(job: Job, kind: str, calls: Iterable[Signature]) -> list[Message]:
+    owner = job.delivery.message.id
+    return [
+        job.rules.packer.message(call, id=call.id or derived_id(owner, f"{kind}{n}"), now=job.now)
+        for n, call in enumerate(calls)
+    ]

@@ -1,0 +1,72 @@
+"""Run: one attempt in the making, and how it is interrupted.
+
+After an interruption a normal return still commits, unless the lease was lost; anything else is
+read in the light of the reason. The cancel is repeated, as one that falls into a library's await
+can be swallowed on Python 3.11.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import Final
+
+from aioqueue.protocols.messages import Delivery
+
+_REPEATS: Final = (1.0, 5.0)
+
+
+class Reason(Enum):
+    """Why a run is interrupted; a later reason replaces an earlier, weaker one."""
+
+    STOP = 1
+    TIMEOUT = 2
+    LOST = 3
+
+
+class Run:
+    """A delivery that is being executed. losses: workers that died holding it."""
+
+    __slots__ = ("_repeat", "_task", "_timer", "closed", "delivery", "losses", "reason", "started")
+
+    def __init__(self, delivery: Delivery, losses: int) -> None:
+        self.delivery = delivery
+        self.losses = losses
+        self.reason: Reason | None = None
+        self.closed = False
+        self.started = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._repeat: asyncio.TimerHandle | None = None
+
+    def attach(self, task: asyncio.Task[None]) -> None:
+        """Name the asyncio task that the user's code runs in."""
+        self._task = task
+
+    def limit(self, seconds: float | None, loop: asyncio.AbstractEventLoop) -> None:
+        """Interrupt the run after *seconds*."""
+        if seconds is not None:
+            self._timer = loop.call_later(seconds, self.interrupt, Reason.TIMEOUT)
+
+    def interrupt(self, reason: Reason) -> None:
+        """Cancel the user's code, again and again until it has ended."""
+        if self.closed:
+            return
+        if self.reason is None or reason.value > self.reason.value:
+            self.reason = reason
+        if self._repeat is None:
+            self._cancel(0)
+
+    def close(self) -> None:
+        """Say that the user's code has ended."""
+        self.closed = True
+        for handle in (self._timer, self._repeat):
+            if handle is not None:
+                handle.cancel()
+
+    def _cancel(self, times: int) -> None:
+        if self.closed or self._task is None:
+            return
+        self._task.cancel()
+        pause = _REPEATS[min(times, len(_REPEATS) - 1)]
+        self._repeat = self._task.get_loop().call_later(pause, self._cancel, times + 1)

@@ -1,0 +1,228 @@
+"""Supervisor: several worker processes of one kind; one that dies is started again.
+
+It runs no task and speaks to no store. Its children are commands in sessions of their own, so
+that a Ctrl-C at the terminal reaches them once, through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final, Protocol
+
+from aioqueue.clock import Clock, SystemClock
+
+_log = logging.getLogger("aioqueue.worker")
+
+MISUSED: Final = 2
+"""Exit code of a command that cannot run as it is written."""
+
+PATIENCE: Final = 2.0
+"""Seconds past the grace after which a child that was told to stop is killed."""
+
+_FIRST: Final = 1.0
+_CAP: Final = 30.0
+_LONG_LIFE: Final = 60.0
+_LOOK: Final = 1.0
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_STOPPED: Final = frozenset({0, *(-number for number in _SIGNALS)})
+
+
+class Child(Protocol):
+    """A process that was started; ``asyncio.subprocess.Process`` is one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int:
+        """Return its exit code, negative where a signal ended it."""
+        ...
+
+    def send_signal(self, signal: int, /) -> None: ...
+
+
+class Restarts:
+    """The pauses before one child is started again: 1 s, doubled up to 30 s, 1 s after a minute's life."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def pause(self, lived: float) -> float:
+        """Return the seconds to wait after a life of *lived* seconds."""
+        doubled = 0.0 if lived >= _LONG_LIFE else self._last * 2
+        self._last = min(_CAP, max(_FIRST, doubled))
+        return self._last
+
+
+class Supervisor:
+    """Keeps *processes* children alive. command: the argv of the child of a number, from 1.
+
+    grace: seconds children get to stop. burst: none is started again, and all is over when they are.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[int], Sequence[str]],
+        *,
+        processes: int,
+        grace: float,
+        burst: bool = False,
+        clock: Clock | None = None,
+        spawn: Callable[[Sequence[str]], Awaitable[Child]] | None = None,
+    ) -> None:
+        self._command = command
+        self._numbers = range(1, processes + 1)
+        self._grace = grace
+        self._burst = burst
+        self._clock = clock or SystemClock()
+        self._spawn = spawn or _spawn
+        self._children: dict[int, Child] = {}
+        self._signal = signal.SIGTERM
+        self._stop = asyncio.Event()
+        self._over = asyncio.Event()
+        self._code = 0
+
+    async def run(self) -> int:
+        """Return the exit code once all children have ended: 0 if they ended well.
+
+        A SIGINT or SIGTERM is handed on to them; the third one kills them.
+        """
+        with _signals(self._signalled):
+            async with asyncio.TaskGroup() as duties:
+                duties.create_task(self._kill_late(), name="kill-late")
+                keepers = [
+                    duties.create_task(self._keep(number), name=f"keep-{number}") for number in self._numbers
+                ]
+                await asyncio.wait(keepers)
+                self._over.set()
+                self._stop.set()
+        return self._code
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Hand a signal on to all children; none is started any more."""
+        self._signal = number
+        self._stop.set()
+        for child in self._children.values():
+            _send(child, number)
+
+    async def _keep(self, number: int) -> None:
+        restarts = Restarts()
+        first = True
+        while not self._stop.is_set():
+            born = self._clock.time()
+            code = await self._live(number)
+            lived = self._clock.time() - born
+            if code == MISUSED and first:
+                self._code = MISUSED
+                self.stop()
+                return
+            if self._burst or self._stop.is_set():
+                self._code = self._code or (0 if code in _STOPPED else 1)
+                return
+            first = False
+            await self._rest(number, code, lived, restarts)
+
+    async def _live(self, number: int) -> int:
+        """Start a child and return its exit code."""
+        try:
+            child = await self._spawn(self._command(number))
+        except OSError as exc:
+            _log.error("cannot start worker process %d: %s", number, exc)
+            return 1
+        _log.info("worker process %d started, pid %d", number, child.pid)
+        self._children[number] = child
+        if self._stop.is_set():
+            _send(child, self._signal)
+        try:
+            return await child.wait()
+        finally:
+            del self._children[number]
+
+    async def _rest(self, number: int, code: int, lived: float, restarts: Restarts) -> None:
+        if code == 0:
+            # it has done what --max-tasks gave it
+            _log.info("worker process %d ended after %.0f s; another takes its place", number, lived)
+            return
+        pause = restarts.pause(lived)
+        _log.warning(
+            "worker process %d %s after %.0f s; started again in %g s",
+            number,
+            _said(code),
+            lived,
+            pause,
+        )
+        await self._clock.wait(self._stop, until=self._clock.time() + pause)
+
+    async def _kill_late(self) -> None:
+        await self._stop.wait()
+        if not await self._clock.wait(self._over, until=self._clock.time() + self._grace + PATIENCE):
+            self._kill()
+
+    def _kill(self) -> None:
+        for number, child in self._children.items():
+            _log.error("worker process %d does not stop; killing pid %d", number, child.pid)
+            _send(child, signal.SIGKILL)
+
+    def _signalled(self, number: signal.Signals, times: int) -> None:
+        if times > 2:
+            self._kill()
+            return
+        _log.warning("%s: the worker processes stop%s", number.name, " at once" if times > 1 else "")
+        self.stop(number)
+
+
+async def orphaned(supervisor: int, over: asyncio.Event) -> bool:
+    """Return True as soon as this process's parent is no longer *supervisor*; False once *over*."""
+    while os.getppid() == supervisor:
+        # nothing tells a process that its parent has died, on every system; so it looks
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK):
+                await over.wait()
+                return False
+    return True
+
+
+async def _spawn(argv: Sequence[str]) -> Child:
+    return await asyncio.create_subprocess_exec(
+        *argv, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _send(child: Child, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        child.send_signal(number)
+
+
+def _said(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
+
+
+@contextmanager
+def _signals(handle: Callable[[signal.Signals, int], None]) -> Generator[None, None, None]:
+    """Call *handle* with each signal to stop, and with how many there have been. For the main thread."""
+    loop = asyncio.get_running_loop()
+    times = 0
+
+    def count(number: signal.Signals) -> None:
+        nonlocal times
+        times += 1
+        handle(number, times)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, count, number)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

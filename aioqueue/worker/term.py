@@ -1,0 +1,216 @@
+"""Term: a worker's life under one consumer id, from its first beat to its last reply.
+
+On a stop: read no more, wait for what runs, cancel it, give it back uncounted, write all that is
+to be written, and only then let the lease go. After a lapse nothing of this term commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from aioqueue import codec
+from aioqueue.dispatch import Packer
+from aioqueue.models.state import State
+from aioqueue.protocols.broker import Consumer
+from aioqueue.protocols.finisher import Finisher
+from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.messages import SUSPECT, Delivery, Ending
+from aioqueue.router import Router
+from aioqueue.stores import Stores
+from aioqueue.worker.committer import Committer
+from aioqueue.worker.executor import Executor, Finished, label
+from aioqueue.worker.fetcher import Fetcher
+from aioqueue.worker.heart import Heart
+from aioqueue.worker.options import WorkerOptions
+from aioqueue.worker.outcome import Rules
+from aioqueue.worker.pools import Pools
+from aioqueue.worker.run import Reason, Run
+from aioqueue.worker.two_step import TwoStepFinisher
+
+_log = logging.getLogger("aioqueue.worker")
+
+_PARTING: Final = 0.6
+"""Seconds that cancelled runs get to end, and the last batch to be written."""
+
+
+class Term:
+    """One consumer and all that works for it. ended: called after each task whose end is written."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        stores: Stores,
+        router: Router,
+        options: WorkerOptions,
+        pools: Pools,
+        *,
+        budget: int | None,
+        ended: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._stores = stores
+        self._consumer = consumer
+        self._ended = ended
+        self._lapsed = False
+        self._deadline: float | None = None
+        one_step = consumer.finisher(stores.backend)
+        self._two_stores = one_step is None
+        finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
+        rules = Rules(
+            Packer(options.queue, options.max_payload),
+            options.name,
+            options.result_ttl,
+            options.failure_ttl,
+            options.max_payload,
+        )
+        self._executor = Executor(
+            router,
+            rules,
+            pools,
+            stores.clock,
+            self._finished,
+            capacity=options.concurrency,
+            unknown_grace=options.unknown_grace,
+            max_losses=options.max_losses,
+            timeout=options.timeout,
+        )
+        self._committer = Committer(finisher, self._written)
+        self._fetcher = Fetcher(consumer, finisher, self._executor, self._committer.give_back, budget=budget)
+
+    @property
+    def running(self) -> int:
+        """Return how many tasks run."""
+        return self._executor.running
+
+    def stop(self, grace: float) -> None:
+        """Take nothing more and end; what runs gets *grace* seconds. A shorter grace may follow."""
+        deadline = asyncio.get_running_loop().time() + grace
+        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
+        self._fetcher.stop()
+
+    async def run(self, *, until_idle: bool, stalled: Callable[[], None]) -> bool:
+        """Work until stopped, spent or idle; False if the lease was lost and a new term is wanted."""
+        heart = Heart(
+            await self._leases(),
+            lease=self._options.lease,
+            beat=self._options.beat,
+            warn=self._options.stall_warning,
+            stall=self._options.stall,
+            lapsed=self._lapse,
+            stalled=stalled,
+        )
+        heart.start()
+        try:
+            async with asyncio.TaskGroup() as duties:
+                writing = duties.create_task(self._committer.run())
+                await self._fetcher.run(until_idle=until_idle)
+                await self._drain()
+                self._committer.close()
+                await self._last_words(writing)
+        finally:
+            self._executor.interrupt(Reason.LOST)
+            await heart.stop()
+        return not self._lapsed
+
+    async def _leases(self) -> list[Lease]:
+        if not self._two_stores:
+            return [self._consumer.lease()]
+        claims = await asyncio.to_thread(
+            self._stores.backend.lease, self._consumer.id, seconds=self._options.lease
+        )
+        return [self._consumer.lease(), claims]
+
+    def _lapse(self) -> None:
+        if self._lapsed:
+            return
+        self._lapsed = True
+        _log.error(
+            "the lease of consumer %s was lost; what it held runs elsewhere, going on under a new id",
+            self._consumer.id,
+        )
+        self._executor.interrupt(Reason.LOST)
+        self._committer.abandon()
+        self._fetcher.abandon()
+
+    async def _drain(self) -> None:
+        """Wait for what runs, as long as there is grace; then cancel it, then give it up."""
+        while self._executor.running and not self._lapsed and not self._late():
+            await self._change(self._deadline)
+        if not self._executor.running:
+            return
+        self._executor.interrupt(Reason.LOST if self._lapsed else Reason.STOP)
+        last = asyncio.get_running_loop().time() + _PARTING
+        while self._executor.running and asyncio.get_running_loop().time() < last:
+            await self._change(last)
+        for delivery in self._executor.surrender():
+            _log.warning("%s does not end when cancelled; it is given back", label(delivery))
+            self._committer.give_back(delivery)
+
+    async def _last_words(self, writing: asyncio.Task[None]) -> None:
+        """Wait for the committer; with a store that is away, no longer than the grace."""
+        if self._deadline is None:
+            await asyncio.wait([writing])
+            return
+        left = max(0.0, self._deadline - asyncio.get_running_loop().time()) + _PARTING
+        await asyncio.wait([writing], timeout=left)
+        if not writing.done():
+            _log.error("the store does not answer; what was not written runs again elsewhere")
+            self._committer.abandon()
+
+    async def _change(self, deadline: float | None) -> None:
+        self._executor.changed.clear()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._executor.changed.wait()
+        except TimeoutError:
+            return
+
+    def _late(self) -> bool:
+        return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+
+    def _finished(self, run: Run, finished: Finished) -> None:
+        if finished is None:
+            self._executor.leave(run.delivery)
+        elif isinstance(finished, Ending):
+            self._committer.commit(finished)
+        else:
+            self._committer.give_back(run.delivery, finished.delay)
+
+    def _written(self, delivery: Delivery, ending: Ending | None, ok: bool | None) -> None:
+        run = self._executor.leave(delivery)
+        if run is not None and run.delivery is not delivery:
+            # it was handed out again meanwhile; the next one to get it finds it committed
+            self._committer.give_back(run.delivery)
+        if delivery.losses >= SUSPECT:
+            # the next suspect may be handed out now
+            self._consumer.wake()
+        if ending is None:
+            return
+        if not ok:
+            _log.warning("%s: its end is refused, as another attempt owns it", label(delivery))
+            # still held, it would be so for as long as this worker lives
+            self._committer.give_back(delivery)
+            return
+        self._ended()
+        seconds = self._stores.clock.time() - run.started if run is not None and run.started else 0.0
+        _report(ending, seconds)
+
+
+def _report(ending: Ending, seconds: float) -> None:
+    name = label(ending.delivery)
+    if ending.state is State.SUCCESS:
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("%s succeeded in %.3f s", name, seconds)
+        return
+    error = codec.decode_error(ending.error) if ending.error is not None else None
+    said = f"{error.type}: {error.message}" if error is not None else ""
+    if ending.state is State.RETRY:
+        _log.warning("%s failed, and is tried again: %s", name, said)
+        return
+    trace = f"\n{error.traceback}" if error is not None and error.traceback else ""
+    _log.error(
+        "%s ended %s: %s%s%s", name, ending.state, said, ", a dead letter" if ending.dead else "", trace
+    )

@@ -1,0 +1,226 @@
+"""Worker: serves queues with tasks, as often as it takes under a new consumer id.
+
+Its duties are supervised here: one that fails is told and begun anew, and no message or outage
+ends the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
+
+from aioqueue.errors import ConfigurationError, UnavailableError
+from aioqueue.ids import new_id
+from aioqueue.models.stats import WorkerCard
+from aioqueue.router import Router
+from aioqueue.stores import Stores
+from aioqueue.worker.backoff import Backoff
+from aioqueue.worker.maintenance import Maintenance
+from aioqueue.worker.options import WorkerOptions
+from aioqueue.worker.pools import Pools, import_path
+from aioqueue.worker.signals import stopping
+from aioqueue.worker.term import Term
+
+_log = logging.getLogger("aioqueue.worker")
+
+STALLED: Final = 70
+"""Exit code of a process whose event loop has stood still (EX_SOFTWARE)."""
+
+
+class Worker:
+    """Runs the tasks of a router. Made by ``server.worker(...)``.
+
+    ``await run()`` works until a signal or ``stop()``; ``async with worker`` works beside your code.
+    """
+
+    def __init__(
+        self,
+        opened: AbstractAsyncContextManager[object],
+        router: Router,
+        stores: Stores,
+        options: WorkerOptions,
+    ) -> None:
+        self.options = options
+        self.done = 0
+        self._opened = opened
+        self._router = router
+        self._stores = stores
+        self._id = new_id()
+        self._pools = Pools(options.concurrency)
+        self._term: Term | None = None
+        self._stop = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._over = asyncio.Event()
+        self._over.set()
+        self._grace = options.grace
+        self._beside: asyncio.Task[None] | None = None
+        self._started = 0.0
+
+    @property
+    def running(self) -> int:
+        """Return how many tasks run at this moment."""
+        return self._term.running if self._term is not None else 0
+
+    @property
+    def busy_threads(self) -> int:
+        """Return how many threads still run user code, also after the worker has ended."""
+        return self._pools.busy_threads
+
+    async def run(self, *, until_idle: bool = False) -> None:
+        """Work until SIGINT, SIGTERM or ``stop()``; *until_idle*: or until nothing is ready and nothing runs.
+
+        A first signal is graceful, a second one gives back at once what runs. A loop that stands
+        still longer than *stall* ends the process with code 70. Raises ConfigurationError.
+        """
+        with stopping(self._signalled):
+            await self._serve(until_idle=until_idle, stalled=lambda: os._exit(STALLED))
+
+    async def stop(self, *, grace: float | None = None) -> None:
+        """End: take nothing more, give what runs *grace* seconds, give back the rest. Idempotent.
+
+        Waits until all is over.
+        """
+        self._halt(self.options.grace if grace is None else grace)
+        await self._over.wait()
+
+    async def __aenter__(self) -> Self:
+        self._beside = asyncio.create_task(self._serve(until_idle=False, stalled=lambda: None))
+        ready = asyncio.create_task(self._ready.wait())
+        await asyncio.wait([self._beside, ready], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._beside.done():
+            await self._beside
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+        if self._beside is not None:
+            await self._beside
+
+    async def _serve(self, *, until_idle: bool, stalled: Callable[[], None]) -> None:
+        if not self._over.is_set():
+            raise ConfigurationError("this worker runs already; make another with server.worker()")
+        self._check()
+        self._over.clear()
+        self._stop.clear()
+        self._grace = self.options.grace
+        # made at the start: those of the last run count the threads that outlive it
+        self._pools = Pools(self.options.concurrency)
+        try:
+            async with AsyncExitStack() as stack:
+                if await self._open(stack):
+                    await self._work(until_idle, stalled)
+        finally:
+            self._pools.close()
+            self._ready.clear()
+            self._over.set()
+
+    async def _open(self, stack: AsyncExitStack) -> bool:
+        """Open the stores, as often as it takes; False if a stop came first."""
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                await stack.enter_async_context(self._opened)
+            except UnavailableError as exc:
+                _log.error("cannot reach the store, trying again: %s", exc)
+                await backoff.wait(self._stop)
+                continue
+            return True
+        return False
+
+    async def _work(self, until_idle: bool, stalled: Callable[[], None]) -> None:
+        self._started = self._stores.clock.time()
+        rounds = Maintenance(self._stores.upkeep, self._stores.store, self.card, sweep=self.options.sweep)
+        finished = asyncio.Event()
+        maintenance = asyncio.create_task(self._supervised(lambda: rounds.run(finished), finished))
+        backoff = Backoff()
+        try:
+            while not self._stop.is_set():
+                try:
+                    if await self._one_term(until_idle, stalled):
+                        return
+                    backoff.reset()
+                except UnavailableError as exc:
+                    _log.error("the store is away, trying again: %s", exc)
+                except ExceptionGroup as exc:
+                    _log.exception("a duty of the worker failed and is begun anew", exc_info=exc)
+                await backoff.wait(self._stop)
+        finally:
+            finished.set()
+            await maintenance
+
+    async def _one_term(self, until_idle: bool, stalled: Callable[[], None]) -> bool:
+        options = self.options
+        consume = self._stores.broker.consume(
+            options.queues, prefetch=options.concurrency, lease=options.lease, worker=options.name
+        )
+        budget = None if options.max_tasks is None else max(0, options.max_tasks - self.done)
+        async with consume as consumer:
+            self._term = Term(
+                consumer, self._stores, self._router, options, self._pools, budget=budget, ended=self._count
+            )
+            if self._stop.is_set():
+                self._term.stop(self._grace)
+            self._ready.set()
+            _log.info("worker %s is ready: it serves %s", options.name, ", ".join(options.queues))
+            try:
+                return await self._term.run(until_idle=until_idle, stalled=stalled)
+            finally:
+                self._term = None
+
+    async def _supervised(self, duty: Callable[[], Awaitable[None]], finished: asyncio.Event) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await duty()
+            except Exception:  # noqa: BLE001 - a duty that ends would leave the worker half alive
+                _log.exception("a duty of the worker failed and is begun anew")
+                await backoff.wait(finished)
+            else:
+                return
+
+    def card(self) -> WorkerCard:
+        """Return what this worker says of itself."""
+        return WorkerCard(
+            id=self._id,
+            name=self.options.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self.options.queues,
+            concurrency=self.options.concurrency,
+            running=self.running,
+            done=self.done,
+            started_at=self._started,
+            seen_at=self._stores.clock.time(),
+        )
+
+    def _count(self) -> None:
+        self.done += 1
+
+    def _signalled(self, again: bool) -> None:
+        _log.warning(
+            "stopping at once" if again else "stopping; what runs gets %g s",
+            *([] if again else [self._grace]),
+        )
+        self._halt(0.0 if again else self._grace)
+
+    def _halt(self, grace: float) -> None:
+        self._grace = min(self._grace, grace) if self._stop.is_set() else grace
+        self._stop.set()
+        if self._term is not None:
+            self._term.stop(self._grace)
+
+    def _check(self) -> None:
+        """Read every task's annotations now, so that a wrong one is told at the start."""
+        for task in self._router:
+            _ = task.definition.reading
+            if task.definition.executor == "process":
+                import_path(task.definition)

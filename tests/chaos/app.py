@@ -1,0 +1,33 @@
+"""The application that is killed: each run of ``work`` leaves two lines outside the system.
+
+HISTORY names a file; a line is one write to a file opened with O_APPEND, so that a killed
+process leaves whole lines only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from aioqueue import Server, current
+
+server = Server()
+
+
+def note(event: str, n: int) -> None:
+    """Append one line: event, task, attempt, pid, Unix seconds."""
+    line = f"{event} {n} {current().attempt} {os.getpid()} {time.time():.6f}\n"
+    descriptor = os.open(os.environ["HISTORY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+@server.task
+async def work(n: int, seconds: float) -> int:
+    note("begin", n)
+    await asyncio.sleep(seconds)
+    note("end", n)
+    return n

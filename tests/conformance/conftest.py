@@ -1,0 +1,138 @@
+"""One suite over all stores: ``test_x[sqlite]``, and ``test_x[memory+sqlite]`` for pairs.
+
+Tests know protocols only; which adapter they meet is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aioqueue.ids import new_id
+from aioqueue.protocols.adapter import Adapter
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.broker import Broker, Consumer
+from aioqueue.protocols.messages import Delivery
+from aioqueue.protocols.store import Store
+from tests.support.clocks import MovableClock
+from tests.support.onestep import Hand, OneStep, one_step
+from tests.support.stores import (
+    IMPLEMENTATIONS,
+    PAIRS,
+    Implementation,
+    Pair,
+    Place,
+    backend_of,
+    broker_of,
+    clock_for,
+    place,
+    store_of,
+)
+from tests.support.waiting import lent, message
+
+LONG_LEASE = 600.0
+
+
+@pytest.fixture
+def queue() -> str:
+    """A queue that no other test uses."""
+    return f"queue-{new_id()}"
+
+
+@pytest.fixture(params=IMPLEMENTATIONS, ids=lambda implementation: implementation.name)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where this test's store is."""
+    implementation: Implementation = request.param
+    return place(implementation, tmp_path, clock_for(implementation))
+
+
+@pytest.fixture
+def clock(site: Place) -> MovableClock:
+    """The clock by which the store tells the time."""
+    return site.clock
+
+
+@pytest.fixture
+async def adapter(site: Place) -> AsyncIterator[Adapter]:
+    """The store, open."""
+    async with site.opened() as adapter:
+        yield adapter
+
+
+@pytest.fixture
+def broker(adapter: Adapter) -> Broker:
+    """The store's broker, open."""
+    return broker_of(adapter)
+
+
+@pytest.fixture
+async def consumer(broker: Broker, queue: str) -> AsyncIterator[Consumer]:
+    """A consumer of the queue whose lease no test outlives."""
+    async with broker.consume([queue], prefetch=1_000, lease=LONG_LEASE, worker="worker-1") as consumer:
+        yield consumer
+
+
+@pytest.fixture
+async def rival(broker: Broker, queue: str, consumer: Consumer) -> AsyncIterator[Consumer]:
+    """Another consumer of the same queue."""
+    async with broker.consume([queue], prefetch=1_000, lease=LONG_LEASE, worker="worker-2") as rival:
+        yield rival
+
+
+@pytest.fixture
+def backend(adapter: Adapter) -> Backend:
+    """The store's backend, open."""
+    return backend_of(adapter)
+
+
+@pytest.fixture
+def shop(broker: Broker, backend: Backend) -> OneStep:
+    """Broker and backend as the one store they are."""
+    return one_step(broker, backend)
+
+
+@pytest.fixture
+async def hand(shop: OneStep, queue: str) -> AsyncIterator[Hand]:
+    """A consumer of the queue that starts and ends tasks in one step; no test outlives its lease."""
+    async with shop.hand(queue, lease=LONG_LEASE, worker="worker-1") as hand:
+        yield hand
+
+
+@pytest.fixture
+def first(queue: str) -> Delivery:
+    """The first attempt of a task."""
+    return lent(message(queue, sent=12.5))
+
+
+@pytest.fixture
+def second(first: Delivery) -> Delivery:
+    """The second attempt of the same task."""
+    return lent(replace(first.message, attempt=2))
+
+
+@pytest.fixture
+def owner() -> str:
+    """A claimant nobody else is."""
+    return new_id()
+
+
+@pytest.fixture
+def store(adapter: Adapter) -> Store:
+    """The store's small shared map, open."""
+    return store_of(adapter)
+
+
+@pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0].name}+{pair[1].name}")
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    """A broker and a backend, open: every pair of stores."""
+    first, second = request.param
+    clock = clock_for(first, second)
+    async with AsyncExitStack() as stack:
+        one = other = await stack.enter_async_context(place(first, tmp_path, clock).opened())
+        if second is not first:
+            other = await stack.enter_async_context(place(second, tmp_path, clock).opened())
+        yield Pair(broker_of(one), backend_of(other), clock, one_store=first is second)

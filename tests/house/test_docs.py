@@ -1,0 +1,141 @@
+"""The Python in the documentation runs as it stands: a page's blocks in order, in a fresh process.
+
+A page becomes a program by blanking all that is not code, so a traceback tells the page's lines. What
+a ``print(...)  # words`` promises must be printed, in that order.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+NOT_RUN = {"docs/internals/design.md": 1}
+"""How many blocks of a page are marked ``no-run``: they show what is still to come."""
+
+FENCE = re.compile(r"^( *)(`{3,}|~{3,})([^`]*)$")
+PROMISE = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page as a program. skipped: its blocks that are not run."""
+
+    path: str
+    program: str
+    blocks: int
+    skipped: int
+
+    @property
+    def promised(self) -> list[str]:
+        return PROMISE.findall(self.program)
+
+
+def read(path: str, text: str) -> Page:
+    lines, blocks, skipped = [], 0, 0
+    fence, runs = None, False
+    for line in text.splitlines():
+        found = FENCE.match(line)
+        code = ""
+        if fence is not None and found and found[2].startswith(fence[2]) and not found[3].strip():
+            fence = None
+        elif fence is not None:
+            code = line.removeprefix(fence[1]) if runs else ""
+        elif found:
+            fence = found
+            words = re.findall(r"[\w-]+", found[3])
+            python = words[:1] in (["python"], ["py"], ["python3"], ["pycon"])
+            runs = python and "no-run" not in words
+            blocks += runs
+            skipped += python and not runs
+        lines.append(code)
+    return Page(path, "\n".join(lines).rstrip() + "\n", blocks, skipped)
+
+
+def pages() -> Iterator[Page]:
+    for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        yield read(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8"))
+
+
+def run(page: Page, folder: Path) -> subprocess.CompletedProcess[str]:
+    program = folder / f"{Path(page.path).stem}.py"
+    program.write_text(page.program, encoding="utf-8")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("AIOQUEUE_")}
+    return subprocess.run(
+        [sys.executable, "-W", "error", program],
+        cwd=folder,
+        env={**variables, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def missing(promised: list[str], printed: list[str]) -> list[str]:
+    """Return the promised lines from the first that was not printed in its turn."""
+    left = iter(printed)
+    kept = 0
+    for line in promised:
+        if line not in left:
+            break
+        kept += 1
+    return promised[kept:]
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.blocks], ids=lambda page: page.path)
+def test_blocks_run_and_print_what_they_promise(page: Page, tmp_path: Path) -> None:
+    done = run(page, tmp_path)
+
+    assert done.returncode == 0, f"{page.path}\n{done.stderr}"
+    assert missing(page.promised, done.stdout.splitlines()) == [], done.stdout
+
+
+def test_blocks_that_are_not_run_are_known() -> None:
+    assert {page.path: page.skipped for page in pages() if page.skipped} == NOT_RUN
+
+
+def test_the_design_names_every_room() -> None:
+    design = (ROOT / "docs" / "internals" / "design.md").read_text(encoding="utf-8")
+    package = ROOT / "aioqueue"
+    files = [
+        file for folder in ("", "models", "protocols", "worker") for file in (package / folder).glob("*.py")
+    ]
+    packages = [
+        file.parent for file in [*package.glob("*/__init__.py"), *package.glob("adapters/*/__init__.py")]
+    ]
+    rooms = {path.stem for path in [*files, *packages] if not path.stem.startswith("__")}
+
+    assert {room for room in rooms if not re.search(rf"`{room}/?`", design)} == set()
+
+
+def test_a_page_becomes_a_program_with_its_own_lines() -> None:
+    text = (
+        "# Title\n\n```python\nx = 1\n```\n\n- item\n\n  ```python\n  print(x)  # 1\n  ```\n```sh\nx\n```\n"
+    )
+    page = read("page.md", text)
+
+    assert page.program == "\n\n\nx = 1\n\n\n\n\n\nprint(x)  # 1\n"
+    assert (page.blocks, page.skipped, page.promised) == (2, 0, ["1"])
+
+
+@pytest.mark.parametrize("mark", ["python no-run", "{.python .no-run}", "py no-run"])
+def test_a_marked_block_is_left_out(mark: str) -> None:
+    page = read("page.md", f"```{mark}\nboom\n```\n````text\n```python\nboom\n```\n````\n")
+
+    assert (page.program.strip(), page.blocks, page.skipped) == ("", 0, 1)
+
+
+def test_a_page_that_fails_or_breaks_its_promise_is_found(tmp_path: Path) -> None:
+    failing = read("page.md", "```python\n\nraise SystemExit(3)\n```\n")
+
+    assert run(failing, tmp_path).returncode == 3
+    assert missing(["1", "2", "3"], ["1", "3", "2"]) == ["3"]

@@ -1,0 +1,201 @@
+"""``aioqueue send``, ``result`` and ``status``: what people read, what programs read, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.integration.cli.conftest import APP, Shell
+
+NOWHERE = "0199999999997000800000000000aaaa"
+
+
+async def test_receipt_names_task_and_queue(shell: Shell) -> None:
+    done = await shell.run("send", APP, "sum", "[1, 2]", "--queue", "slow", "--id", "mine")
+
+    assert done.code == 0
+    assert done.out == "sent sum[mine] to queue slow\n"
+
+
+async def test_receipt_is_json_for_programs(shell: Shell) -> None:
+    done = await shell.run("send", APP, "sum", "[1]", "--id", "mine", "--json")
+
+    assert json.loads(done.out) == {"id": "mine", "name": "sum", "queue": "default"}
+
+
+async def test_waiting_prints_the_value(shell: Shell) -> None:
+    async with shell.start("worker", APP) as worker:
+        await worker.line("is ready")
+        plain = await shell.run("send", APP, "sum", "[1,2]", "--id", "a", "--wait")
+        data = await shell.run("send", APP, "day_after", "2026-02-28", "--kw", "days=2", "--wait", "--json")
+
+    assert plain.out.splitlines() == ["sent sum[a] to queue default", "sum[a] SUCCESS: 3"]
+    assert json.loads(data.out)["result"] == "2026-03-02"
+    assert json.loads(data.out)["state"] == "SUCCESS"
+
+
+async def test_waiting_for_a_task_that_fails_exits_with_1(shell: Shell) -> None:
+    async with shell.start("worker", APP) as worker:
+        await worker.line("is ready")
+        plain = await shell.run("send", APP, "fail", "no luck", "--id", "a", "--wait")
+        data = await shell.run("send", APP, "fail", "no luck", "--wait", "--json")
+
+    assert (plain.code, data.code) == (1, 1)
+    assert plain.out.splitlines()[-1] == "fail[a] FAILURE: ValueError: no luck"
+    assert json.loads(data.out)["error"]["type"] == "ValueError"
+
+
+async def test_waiting_ends_after_its_timeout(shell: Shell) -> None:
+    done = await shell.run("send", APP, "sum", "[1]", "--id", "a", "--wait", "--timeout", "0.2")
+
+    assert done.code == 1
+    assert done.err == "Error: sum[a] is PENDING after 0.2 s\n"
+
+
+async def test_delayed_task_waits(shell: Shell) -> None:
+    await shell.run("send", APP, "sum", "[1]", "--delay", "600")
+    status = await shell.run("status", "--app", APP, "--json")
+
+    assert json.loads(status.out)["queues"][0]["delayed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("sum",), "sum() argument 'numbers'"),
+        (("sum", '["a"]'), "sum() argument 'numbers.0'"),
+        (("sum", "[1]", "--kw", "more=1"), "sum() argument 'more'"),
+        (("sum", "[1]", "--kw", "more"), "'more' is not of the form name=value"),
+        (("sum", "[1]", "--queue", "a queue"), "option 'queue'"),
+        (("sum", "[1]", "--quue", "x"), "No such option"),
+        (("sum", "[1]", "--delay", "-1"), "--delay"),
+    ],
+)
+async def test_call_that_does_not_fit_is_wrong_use(shell: Shell, args: tuple[str, ...], said: str) -> None:
+    done = await shell.run("send", APP, *args)
+
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+async def test_task_of_another_app_is_sent_by_name(shell: Shell) -> None:
+    done = await shell.run("send", APP, "theirs", "-1", "-2.5", "x", "--id", "a", "--", "--flag")
+    found = await shell.run("result", "a", "--app", APP)
+
+    assert done.code == 0
+    assert "this app has no task 'theirs'" in done.err
+    assert found.out.startswith("theirs[a] PENDING\n")
+
+
+async def test_result_shows_value_and_times(shell: Shell) -> None:
+    id = await shell.sent("sum", [20, 22])
+    await shell.run("worker", APP, "-b", "--name", "mine")
+    plain = await shell.run("result", id, "--app", APP)
+    data = await shell.run("result", id, "--app", APP, "--json")
+
+    rows = dict(line.split(maxsplit=1) for line in plain.out.splitlines()[1:])
+    state = json.loads(data.out)
+    assert (plain.code, data.code) == (0, 0)
+    assert plain.out.splitlines()[0] == f"sum[{id}] SUCCESS: 42"
+    assert rows["queue"] == "default"
+    assert rows["worker"] == "mine"
+    assert rows.keys() >= {"attempt", "sent", "started", "finished"}
+    assert (state["result"], state["state"], state["id"]) == (42, "SUCCESS", id)
+    assert state["sent_at"] <= state["started_at"] <= state["finished_at"]
+
+
+async def test_result_of_a_failed_task_has_the_error_and_exits_with_1(shell: Shell) -> None:
+    id = await shell.sent("fail", "no luck")
+    await shell.run("worker", APP, "-b")
+    done = await shell.run("result", id, "--app", APP)
+
+    assert done.code == 1
+    assert done.out.splitlines()[0] == f"fail[{id}] FAILURE: ValueError: no luck"
+    assert "raise ValueError(message)" in done.out
+
+
+async def test_result_waits_until_the_task_has_ended(shell: Shell) -> None:
+    id = await shell.sent("nap", 0.5)
+    async with shell.start("worker", APP) as worker:
+        await worker.line("nap has begun")
+        done = await shell.run("result", id, "--app", APP, "--wait", "--timeout", "20")
+
+    assert done.out.splitlines()[0] == f'nap[{id}] SUCCESS: "rested"'
+
+
+async def test_unknown_result_is_not_found(shell: Shell) -> None:
+    done = await shell.run("result", NOWHERE, "--app", APP, "--json")
+
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith(f"Error: there is no task '{NOWHERE}'")
+
+
+async def test_store_may_be_named_by_url_or_by_the_settings(shell: Shell) -> None:
+    id = await shell.sent("sum", [1])
+    url = shell.url
+    by_flag = await shell.run("result", id, "--broker", url)
+    by_variable = await shell.run("result", id, env={"AIOQUEUE_BROKER": url})
+    (shell.folder / "aioqueue.yaml").write_text("broker: sqlite:///tasks.db\n")
+    by_file = await shell.run("result", id)
+
+    assert [done.code for done in (by_flag, by_variable, by_file)] == [0, 0, 0]
+    assert (await shell.run("result", id, "--broker", url, "--app", APP)).code == 2
+
+
+async def test_status_shows_queues_and_live_workers(shell: Shell) -> None:
+    await shell.sent("sum", [1])
+    await shell.run("send", APP, "sum", "[1]", "--delay", "600")
+    async with shell.start("worker", APP, "-q", "other", "--name", "mine") as worker:
+        await worker.line("is ready")
+        data = await shell.run("status", "--app", APP, "--json")
+        plain = await shell.run("status", "--app", APP)
+
+    status = json.loads(data.out)
+    queues = {stats.pop("queue"): stats for stats in status["queues"]}
+    assert (data.code, plain.code) == (0, 0)
+    assert queues["default"] == {"ready": 1, "delayed": 1, "held": 0, "dead": 0}
+    assert queues["other"] == {"ready": 0, "delayed": 0, "held": 0, "dead": 0}
+    assert [(card["name"], card["pid"]) for card in status["workers"]] == [("mine", worker.pid)]
+    rows = [line.split() for line in plain.out.splitlines()]
+    assert ["default", "1", "1", "0", "0", "0"] in rows
+    assert ["other", "0", "0", "0", "0", "1"] in rows
+    assert any(row[:1] == ["mine"] for row in rows)
+
+
+async def test_status_of_an_empty_store_says_so(shell: Shell) -> None:
+    plain = await shell.run("status", "--app", APP)
+    data = await shell.run("status", "--app", APP, "--json")
+
+    assert plain.out.splitlines() == [f"broker {shell.url}", "no queue holds anything", "no worker is alive"]
+    assert json.loads(data.out) == {"broker": shell.url, "queues": [], "workers": []}
+
+
+async def test_path_of_the_default_store_is_told_in_full(shell: Shell) -> None:
+    done = await shell.run("status")
+
+    assert done.out.splitlines()[0] == f"broker sqlite:///{shell.folder}/aioqueue.db"
+
+
+@pytest.mark.parametrize("args", [("status",), ("result", NOWHERE), ("status", "--json")])
+async def test_store_that_cannot_be_reached_exits_with_3(shell: Shell, args: tuple[str, ...]) -> None:
+    file = shell.folder / "tasks.db"
+    await shell.sent("sum", [1])
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        done = await shell.run(*args, "--broker", f"sqlite:///{file}?timeout=0.2")
+
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("Error: ")
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("args", [("status",), ("result", NOWHERE)])
+async def test_store_of_one_process_cannot_be_asked(shell: Shell, args: tuple[str, ...]) -> None:
+    done = await shell.run(*args, "--broker", "memory://x")
+
+    assert done.code == 2
+    assert "lives within one process" in done.err

@@ -1,0 +1,29 @@
+"""Servers for tests of the whole: on every store, and on every pair of two."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from aioqueue import Server
+from tests.support.stores import PAIRS
+
+
+@pytest.fixture(
+    params=PAIRS, ids=lambda pair: pair[0].name if pair[0] is pair[1] else f"{pair[0].name}+{pair[1].name}"
+)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
+    """A Server on stores of this test's own, not open yet."""
+    first, second = request.param
+    broker = first.url(tmp_path)
+    backend = None if first is second else second.url(tmp_path)
+    return Server(broker, backend=backend, unknown_grace=0)
+
+
+@pytest.fixture
+async def opened(server: Server) -> AsyncIterator[Server]:
+    """The same, open."""
+    async with server:
+        yield server

@@ -1,0 +1,274 @@
+"""Results: awaited here or by id from elsewhere, told apart from what was never there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from aioqueue import Server, Signature, TaskState
+from aioqueue.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    PayloadTooLargeError,
+    ResultNotFoundError,
+    ResultTimeoutError,
+    TaskFailedError,
+    TaskTimeoutError,
+)
+from aioqueue.models.state import State
+from aioqueue.testing import VirtualClock
+from tests.support.waiting import within
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_unknown_id_is_told_at_once(opened: Server) -> None:
+    unknown = opened.result("no-such-task")
+
+    with pytest.raises(ResultNotFoundError, match="no-such-task"):
+        await within(unknown.get(), deadline=1.0)
+    with pytest.raises(ResultNotFoundError):
+        await unknown.state()
+
+
+async def test_expired_result_is_told_at_once() -> None:
+    clock = VirtualClock()
+    async with Server("memory://expired", clock=clock) as server:
+        server.register_task("one", _one)
+        async with server.worker():
+            result = await server.send(Signature(name="one", result_ttl=60))
+            assert await within(result.get()) == 1
+            await clock.advance(59)
+            assert await within(result.get()) == 1
+            await clock.advance(2)
+
+            with pytest.raises(ResultNotFoundError):
+                await within(result.get(), deadline=1.0)
+
+
+async def test_result_without_time_is_gone_when_it_has_ended(opened: Server) -> None:
+    opened.register_task("one", _one)
+
+    async with opened.worker(), opened.worker() as worker:
+        result = await opened.send(Signature(name="one", result_ttl=0))
+
+        with pytest.raises(ResultNotFoundError):
+            await within(result.get())
+        assert worker.options.queues == ("default",)
+
+
+async def test_forgotten_result_is_not_found(opened: Server) -> None:
+    opened.register_task("one", _one)
+
+    async with opened.worker():
+        result = await opened.send(Signature(name="one"))
+        await within(result.get())
+        await result.forget()
+
+        with pytest.raises(ResultNotFoundError):
+            await within(result.get())
+
+
+async def test_result_is_awaited_by_id_through_another_server(server: Server, opened: Server) -> None:
+    opened.register_task("one", _one)
+    other = Server(server.settings.broker, backend=server.settings.backend)
+
+    async with opened.worker(), other:
+        result = await opened.send(Signature(name="one"))
+
+        assert await within(other.result(result.id).get()) == 1
+
+
+async def test_wait_ends_with_its_timeout_and_the_task_goes_on(opened: Server) -> None:
+    go = asyncio.Event()
+
+    @opened.task
+    async def wait() -> str:
+        await go.wait()
+        return "done"
+
+    async with opened.worker():
+        result = await wait.send()
+        with pytest.raises(ResultTimeoutError, match=r"wait\[.*\] is (PENDING|STARTED) after 0.05 s"):
+            await result.get(timeout=0.05)
+        go.set()
+
+        assert await within(result.get()) == "done"
+
+
+async def test_failure_carries_what_is_on_record(opened: Server) -> None:
+    @opened.task
+    async def fail() -> None:
+        raise LookupError
+
+    async with opened.worker(name="w1"):
+        result = await fail.send()
+        with pytest.raises(TaskFailedError) as failed:
+            await within(result.get())
+        state = await result.state()
+
+    error = failed.value
+    assert str(error) == "LookupError"
+    assert (error.type, error.task_id, error.task_name, error.attempts) == (
+        "LookupError",
+        result.id,
+        "fail",
+        1,
+    )
+    assert error.traceback is not None
+    assert "in fail" in error.traceback
+    assert isinstance(state, TaskState)
+    assert (state.state, state.worker, state.attempt) == (State.FAILURE, "w1", 1)
+    assert state.sent_at is not None
+    assert state.started_at is not None
+    assert state.finished_at is not None
+    assert state.sent_at <= state.started_at <= state.finished_at
+
+
+async def test_listed_exception_comes_back_as_itself(opened: Server) -> None:
+    class OutOfStockError(Exception):
+        pass
+
+    @opened.task(raises=(OutOfStockError,))
+    async def order() -> None:
+        raise OutOfStockError("no chairs")
+
+    async with opened.worker():
+        result = await order.send()
+
+        with pytest.raises(OutOfStockError, match="no chairs"):
+            await within(result.get())
+
+
+async def test_task_that_runs_too_long_is_interrupted(opened: Server) -> None:
+    cleaned: list[bool] = []
+
+    @opened.task(timeout=0.05)
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append(True)
+
+    async with opened.worker():
+        with pytest.raises(TaskTimeoutError, match=r"longer than its timeout of 0\.05 s"):
+            await within((await hang.send()).get())
+
+    assert cleaned == [True]
+
+
+async def test_second_send_of_an_id_runs_nothing_and_answers_the_first_result(opened: Server) -> None:
+    runs: list[int] = []
+
+    @opened.task
+    async def count(n: int) -> int:
+        runs.append(n)
+        return n
+
+    async with opened.worker():
+        first = await count.options(id="only-once").send(1)
+        assert await within(first.get()) == 1
+        second = await count.options(id="only-once").send(2)
+
+        assert await within(second.get()) == 1
+    assert runs == [1]
+
+
+async def test_call_that_is_too_large_is_refused_before_anything_is_written(opened: Server) -> None:
+    small = Server(opened.settings.broker, backend=opened.settings.backend, max_payload=2048)
+    small.register_task("one", _one)
+
+    async with small:
+        with pytest.raises(PayloadTooLargeError, match="max_payload is 2048"):
+            await small.send_many([Signature(name="one"), Signature(name="one", args=["x" * 3000])])
+
+        assert [queue.ready for queue in await small.stores.broker.stats(["default"])] == [0]
+
+
+async def test_result_that_is_too_large_is_a_failure(opened: Server) -> None:
+    @opened.task
+    async def much() -> str:
+        return "x" * 5000
+
+    async with opened.worker(max_payload=2048):
+        with pytest.raises(TaskFailedError, match="the result has 5002 bytes"):
+            await within((await much.send()).get())
+
+
+async def test_ignored_result_leaves_no_record(opened: Server) -> None:
+    ran = asyncio.Event()
+
+    @opened.task(ignore_result=True)
+    async def shout() -> str:
+        ran.set()
+        return "unheard"
+
+    async with opened.worker():
+        result = await shout.send()
+        await within(ran.wait())
+
+        with pytest.raises(ResultNotFoundError):
+            await within(result.get())
+
+
+async def test_callback_gets_the_result_after_its_own_arguments(opened: Server) -> None:
+    heard: list[tuple[str, int]] = []
+    done = asyncio.Event()
+
+    @opened.task
+    async def add(x: int, y: int) -> int:
+        return x + y
+
+    @opened.task
+    async def note(label: str, value: int) -> None:
+        heard.append((label, value))
+        if len(heard) == 2:
+            done.set()
+
+    async with opened.worker():
+        await add.options(on_success=[note.p("a"), note.s("b", 0)]).send(1, 2)
+        await within(done.wait())
+
+    assert sorted(heard) == [("a", 3), ("b", 0)]
+
+
+async def test_waiting_for_a_queue_nobody_serves_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock()
+    async with Server("memory://unserved", clock=clock) as server:
+        result = await server.send(Signature(name="one", queue="lonely"))
+        waiting = asyncio.create_task(result.get())
+        with caplog.at_level(logging.WARNING, "aioqueue.results"):
+            await clock.advance(35)
+        waiting.cancel()
+
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "waits on queue 'lonely' and no live worker serves it" in said[0]
+    assert "aioqueue worker APP -q lonely" in said[0]
+
+
+async def test_sending_needs_an_open_server(server: Server) -> None:
+    with pytest.raises(ConfigurationError, match="the server is not open"):
+        await server.send(Signature(name="one"))
+
+
+async def test_unreachable_store_is_told_with_the_results(server: Server) -> None:
+    async with server:
+
+        async def broken(messages: object) -> None:
+            raise BrokerUnavailableError("the cable is out")
+
+        dispatcher = server._dispatcher
+        assert dispatcher is not None
+        dispatcher._submitter = type("Broken", (), {"submit": staticmethod(broken)})()
+
+        with pytest.raises(BrokerUnavailableError, match="the cable is out") as told:
+            await server.send_many([Signature(name="one", id="a"), Signature(name="one", id="b")])
+
+    assert [result.id for result in told.value.results] == ["a", "b"]
+
+
+async def _one() -> int:
+    return 1

@@ -1,0 +1,219 @@
+"""FaultyBroker and FaultyBackend: real stores whose calls can fail, lose their answer, or crash.
+
+They wrap whatever they hand out, so that no store call goes by unseen; give both the same Faults
+to count them together. A context left by a crash is not closed, as its process is dead: ``bury``
+closes it when the test is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
+from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.broker import Broker, Consumer
+from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.finisher import Finisher, Submitter
+from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.messages import Delivery, Ending, Message, Record, Settlement, Start
+from tests.support.faults import Call, Crash, Faults, Moment, Point
+
+__all__ = ["Call", "Crash", "Faults", "FaultyBackend", "FaultyBroker", "Moment", "Point"]
+
+
+class FaultyLease:
+    """A lease whose beats can fail."""
+
+    def __init__(self, real: Lease, faults: Faults, error: type[UnavailableError]) -> None:
+        self.real, self.faults, self._error = real, faults, error
+
+    def beat(self) -> bool:
+        return self.faults.around_now("beat", self._error, self.real.beat)
+
+    def drop(self) -> None:
+        return self.faults.around_now("drop", self._error, self.real.drop)
+
+
+class FaultySubmitter:
+    """A one-step submitter that can fail."""
+
+    def __init__(self, real: Submitter, faults: Faults) -> None:
+        self.real, self.faults = real, faults
+
+    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
+        return await self.faults.around("submit", BrokerUnavailableError, lambda: self.real.submit(messages))
+
+
+class FaultyFinisher:
+    """A one-step finisher that can fail."""
+
+    def __init__(self, real: Finisher, faults: Faults) -> None:
+        self.real, self.faults = real, faults
+
+    async def begin(self, deliveries: Sequence[Delivery]) -> Sequence[Start]:
+        return await self.faults.around("begin", BackendUnavailableError, lambda: self.real.begin(deliveries))
+
+    async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
+        return await self.faults.around("finish", BackendUnavailableError, lambda: self.real.finish(endings))
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        await self.faults.around(
+            "release", BrokerUnavailableError, lambda: self.real.release(deliveries, delay=delay)
+        )
+
+
+class FaultyConsumer:
+    """A consumer that can fail."""
+
+    def __init__(self, real: Consumer, faults: Faults) -> None:
+        self.real, self.faults = real, faults
+
+    @property
+    def id(self) -> str:
+        return self.real.id
+
+    async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
+        return await self.faults.around(
+            "receive", BrokerUnavailableError, lambda: self.real.receive(limit, timeout=timeout)
+        )
+
+    def wake(self) -> None:
+        self.real.wake()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+        return await self.faults.around(
+            "settle", BrokerUnavailableError, lambda: self.real.settle(settlements)
+        )
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        await self.faults.around(
+            "release", BrokerUnavailableError, lambda: self.real.release(deliveries, delay=delay)
+        )
+
+    def lease(self) -> FaultyLease:
+        return FaultyLease(self.real.lease(), self.faults, BrokerUnavailableError)
+
+    def finisher(self, backend: Backend) -> FaultyFinisher | None:
+        finisher = self.real.finisher(_real(backend))
+        return None if finisher is None else FaultyFinisher(finisher, self.faults)
+
+
+class FaultyBroker:
+    """A broker that can fail; entering ``consume`` is the call "consume", leaving it is "leave"."""
+
+    def __init__(self, real: Broker, faults: Faults | None = None) -> None:
+        self.real, self.faults = real, faults or Faults()
+        self._open: list[AbstractAsyncContextManager[Consumer]] = []
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.real.capabilities
+
+    async def open(self) -> None:
+        await self.faults.around("open", BrokerUnavailableError, self.real.open)
+
+    async def close(self) -> None:
+        await self.faults.around("close", BrokerUnavailableError, self.real.close)
+
+    def submitter(self, backend: Backend) -> FaultySubmitter | None:
+        submitter = self.real.submitter(_real(backend))
+        return None if submitter is None else FaultySubmitter(submitter, self.faults)
+
+    async def publish(self, messages: Sequence[Message]) -> Sequence[bool]:
+        return await self.faults.around(
+            "publish", BrokerUnavailableError, lambda: self.real.publish(messages)
+        )
+
+    @asynccontextmanager
+    async def consume(
+        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+    ) -> AsyncIterator[FaultyConsumer]:
+        context = self.real.consume(queues, prefetch=prefetch, lease=lease, worker=worker)
+        consumer = await self.faults.around("consume", BrokerUnavailableError, lambda: self._enter(context))
+        try:
+            yield FaultyConsumer(consumer, self.faults)
+        finally:
+            await self.faults.around("leave", BrokerUnavailableError, lambda: self._leave(context))
+
+    async def maintain(self) -> int:
+        return await self.faults.around("maintain", BrokerUnavailableError, self.real.maintain)
+
+    async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
+        return await self.faults.around("stats", BrokerUnavailableError, lambda: self.real.stats(queues))
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        return await self.faults.around(
+            "dead_letters", BrokerUnavailableError, lambda: self.real.dead_letters(limit=limit)
+        )
+
+    async def bury(self) -> None:
+        """Close what a crash left open."""
+        while self._open:
+            await self._leave(self._open[-1])
+
+    async def _enter(self, context: AbstractAsyncContextManager[Consumer]) -> Consumer:
+        consumer = await context.__aenter__()
+        self._open.append(context)
+        return consumer
+
+    async def _leave(self, context: AbstractAsyncContextManager[Consumer]) -> None:
+        self._open.remove(context)
+        await context.__aexit__(None, None, None)
+
+
+class FaultyBackend:
+    """A backend that can fail."""
+
+    def __init__(self, real: Backend, faults: Faults | None = None) -> None:
+        self.real, self.faults = real, faults or Faults()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.real.capabilities
+
+    async def open(self) -> None:
+        await self.faults.around("open", BackendUnavailableError, self.real.open)
+
+    async def close(self) -> None:
+        await self.faults.around("close", BackendUnavailableError, self.real.close)
+
+    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
+        return await self.faults.around("put", BackendUnavailableError, lambda: self.real.put(records))
+
+    async def get(self, ids: Sequence[str]) -> list[Record | None]:
+        return await self.faults.around("get", BackendUnavailableError, lambda: self.real.get(ids))
+
+    async def wait(self, id: str, *, timeout: float) -> Record | None:
+        return await self.faults.around(
+            "wait", BackendUnavailableError, lambda: self.real.wait(id, timeout=timeout)
+        )
+
+    async def claim(self, deliveries: Sequence[Delivery], *, owner: str, worker: str) -> Sequence[Start]:
+        return await self.faults.around(
+            "claim", BackendUnavailableError, lambda: self.real.claim(deliveries, owner=owner, worker=worker)
+        )
+
+    async def unclaim(self, deliveries: Sequence[Delivery], *, owner: str) -> None:
+        await self.faults.around(
+            "unclaim", BackendUnavailableError, lambda: self.real.unclaim(deliveries, owner=owner)
+        )
+
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+        return await self.faults.around(
+            "commit", BackendUnavailableError, lambda: self.real.commit(endings, owner=owner)
+        )
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        await self.faults.around("forget", BackendUnavailableError, lambda: self.real.forget(ids))
+
+    def lease(self, owner: str, *, seconds: float) -> FaultyLease:
+        lease = self.faults.around_now(
+            "lease", BackendUnavailableError, lambda: self.real.lease(owner, seconds=seconds)
+        )
+        return FaultyLease(lease, self.faults, BackendUnavailableError)
+
+
+def _real(backend: Backend) -> Backend:
+    return backend.real if isinstance(backend, FaultyBackend) else backend

@@ -1,0 +1,141 @@
+"""The stores the conformance suite runs over, and a place in one of them for each test.
+
+A store joins the suite by a line in BUILT_IN. AIOQUEUE_TEST_URLS, a comma-separated list, names
+others to run over instead: their tests share what stands there, so no test counts on being alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from aioqueue.errors import MissingExtraError, UnavailableError
+from aioqueue.ids import new_id
+from aioqueue.protocols.adapter import Adapter
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.broker import Broker
+from aioqueue.protocols.store import Store
+from aioqueue.testing import VirtualClock
+from aioqueue.urls import connect, redacted
+from tests.support.clocks import MovableClock, PatientClock
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One store. url: made from a folder of the test's own. service: what must run for it, or None."""
+
+    name: str
+    url: Callable[[Path], str]
+    service: str | None = None
+
+
+def _memory(folder: Path) -> str:
+    return f"memory://{new_id()}"
+
+
+def _sqlite(folder: Path) -> str:
+    return f"sqlite:///{folder / f'{new_id()}.db'}"
+
+
+def named(url: str) -> Implementation:
+    """Return the store at *url*, which all tests share."""
+    return Implementation(url.partition(":")[0], lambda folder: url, service=redacted(url))
+
+
+BUILT_IN = (Implementation("memory", _memory), Implementation("sqlite", _sqlite))
+IMPLEMENTATIONS = (
+    tuple(named(url.strip()) for url in os.environ.get("AIOQUEUE_TEST_URLS", "").split(",") if url.strip())
+    or BUILT_IN
+)
+PAIRS = tuple(product(IMPLEMENTATIONS, repeat=2))
+
+
+def missing(what: str, why: object) -> NoReturn:
+    """Skip a test whose service does not run here; fail it where CI is set."""
+    text = f"{what} is missing: {why}"
+    if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+def lacks(what: str) -> NoReturn:
+    """End a test of what a store says it cannot do: that is a difference, nothing missing."""
+    pytest.xfail(what)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One store as one test uses it: a URL, and the clock by which it tells the time."""
+
+    implementation: Implementation
+    url: str
+    clock: MovableClock
+
+    def connect(self) -> Adapter:
+        """Return an adapter that is not open yet; each call makes another one, of the same store."""
+        try:
+            return connect(self.url, clock=self.clock if isinstance(self.clock, VirtualClock) else None)
+        except MissingExtraError as exc:
+            missing(self.implementation.name, exc)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Adapter]:
+        """Return an open adapter of the store."""
+        adapter = self.connect()
+        async with AsyncExitStack() as stack:
+            for part in (adapter.broker, adapter.backend):
+                if part is not None:
+                    await self._open(part)
+                    stack.push_async_callback(part.close)
+            yield adapter
+
+    async def _open(self, part: Broker | Backend) -> None:
+        try:
+            await part.open()
+        except UnavailableError as exc:
+            if self.implementation.service is None:
+                raise
+            missing(self.implementation.service, exc)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A broker and the backend beside it; one adapter's if both are the same store."""
+
+    broker: Broker
+    backend: Backend
+    clock: MovableClock
+    one_store: bool
+
+
+def place(implementation: Implementation, folder: Path, clock: MovableClock) -> Place:
+    """Return a place in *implementation*'s store."""
+    return Place(implementation, implementation.url(folder), clock)
+
+
+def clock_for(*implementations: Implementation) -> MovableClock:
+    """Return a virtual clock if none of *implementations* is a service, which keeps its own time."""
+    services = [implementation.service for implementation in implementations if implementation.service]
+    return PatientClock() if services else VirtualClock()
+
+
+def broker_of(adapter: Adapter) -> Broker:
+    """Return its broker; without one the test has nothing to prove."""
+    return adapter.broker if adapter.broker is not None else lacks(f"{adapter.url} is no broker")
+
+
+def backend_of(adapter: Adapter) -> Backend:
+    """Return its backend; without one the test has nothing to prove."""
+    return adapter.backend if adapter.backend is not None else lacks(f"{adapter.url} is no backend")
+
+
+def store_of(adapter: Adapter) -> Store:
+    """Return its store; without one the test has nothing to prove."""
+    return adapter.store if adapter.store is not None else lacks(f"{adapter.url} has no store")

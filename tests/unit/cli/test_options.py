@@ -1,0 +1,127 @@
+"""How the words of a command line are read, and how a worker's flags are written as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+
+from aioqueue.cli import group
+from aioqueue.cli.options import pair, split, value
+from aioqueue.cli.worker import Flags, command
+from aioqueue.errors import (
+    AioqueueError,
+    BackendUnavailableError,
+    BrokerUnavailableError,
+    MissingExtraError,
+    PayloadTooLargeError,
+    QueueFullError,
+    ResultNotFoundError,
+    ResultTimeoutError,
+    SignatureError,
+    TaskFailedError,
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ((), ()),
+        (("a",), ("a",)),
+        (("a,b", "c"), ("a", "b", "c")),
+        ((" a , b ,", "b,a"), ("a", "b")),
+        (("", ","), ()),
+    ],
+)
+def test_names_are_split_at_commas_and_kept_once(words: tuple[str, ...], names: tuple[str, ...]) -> None:
+    assert split(words) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("1", 1),
+        ("-1.5", -1.5),
+        ("true", True),
+        ("null", None),
+        ('"1"', "1"),
+        ("[1, {}]", [1, {}]),
+        ("plain", "plain"),
+        ("two words", "two words"),
+        ("", ""),
+        ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ("{broken", "{broken"),
+        ("99999999999999999999", 99999999999999999999),
+    ],
+)
+def test_argument_is_json_or_a_string(text: str, read: Any) -> None:
+    assert value(text) == read
+    assert type(value(text)) is type(read)
+
+
+def test_pair_is_a_name_and_a_value() -> None:
+    assert pair("a=1") == ("a", 1)
+    assert pair("a=b=c") == ("a", "b=c")
+    assert pair("a=") == ("a", "")
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a-b=1", " a=1"])
+def test_what_is_no_pair_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        pair(text)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        Flags("tasks:server"),
+        Flags(
+            "tasks:server",
+            queue=("high,low", "other"),
+            concurrency=7,
+            processes=3,
+            burst=True,
+            max_tasks=5,
+            name="a name; with $signs",
+            log_level="debug",
+            log_format="json",
+            shutdown_timeout=1.5,
+            loop="asyncio",
+            supervised_by=17,
+        ),
+    ],
+)
+def test_flags_are_the_same_after_they_were_written_and_read(flags: Flags) -> None:
+    argv = flags.argv()
+    given = command.make_context("worker", argv[4:]).params
+    read = Flags(**given)
+
+    assert argv[1:4] == ["-m", "aioqueue", "worker"]
+    assert read.queues == flags.queues
+    assert Flags(**{**given, "queue": flags.queue}) == flags
+
+
+def test_child_is_one_process_that_knows_its_parent() -> None:
+    child = Flags("tasks:server", processes=4, burst=True).child("mine.2", 17)
+
+    assert child == Flags("tasks:server", processes=1, burst=True, name="mine.2", supervised_by=17)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TaskFailedError("no"), 1),
+        (ResultTimeoutError("no"), 1),
+        (QueueFullError("no"), 1),
+        (MissingExtraError("a", "b"), 2),
+        (SignatureError("no"), 2),
+        (PayloadTooLargeError("no"), 2),
+        (BrokerUnavailableError("no"), 3),
+        (BackendUnavailableError("no"), 3),
+        (ResultNotFoundError("no"), 4),
+    ],
+)
+def test_exit_code_says_what_kind_of_error_it_was(error: AioqueueError, code: int) -> None:
+    assert group.code_of(error) == code
