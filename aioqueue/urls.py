@@ -20,7 +20,6 @@ _BUILT_IN: Final = {"memory": "aioqueue.adapters.memory", "sqlite": "aioqueue.ad
 _GROUP: Final = "aioqueue.adapters"
 _CREDENTIALS: Final = re.compile(r"//.*@")
 _SECRETS: Final = re.compile(r"([?&](?:password|passwd|secret|token)=)[^&#]*", re.IGNORECASE)
-_NO_CREDENTIALS: Final = ("memory://", "sqlite://")
 
 
 def connect(url: str, *, clock: Clock | None = None) -> Adapter:
@@ -38,7 +37,8 @@ def connect(url: str, *, clock: Clock | None = None) -> Adapter:
 
 def redacted(url: str) -> str:
     """Return *url* as it may be shown: without user and password, however badly they are quoted."""
-    if url.startswith(_NO_CREDENTIALS):
+    if url.startswith("sqlite:"):
+        # a file has none, and its path may hold an @
         return url
     return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("//", url))
 

@@ -25,15 +25,20 @@ from aioqueue.protocols.store import Store
 from aioqueue.testing import VirtualClock
 from aioqueue.urls import connect, redacted
 from tests.support.clocks import MovableClock, PatientClock
+from tests.support.elsewhere import TwinClock, split
 
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """One store. url: made from a folder of the test's own. service: what must run for it, or None."""
+    """One store. url: made from a folder of the test's own. service: what must run for it, or None.
+
+    across: senders and waiters are in another process than the workers.
+    """
 
     name: str
     url: Callable[[Path], str]
     service: str | None = None
+    across: bool = False
 
 
 def _memory(folder: Path) -> str:
@@ -50,11 +55,12 @@ def named(url: str) -> Implementation:
 
 
 BUILT_IN = (Implementation("memory", _memory), Implementation("sqlite", _sqlite))
-IMPLEMENTATIONS = (
-    tuple(named(url.strip()) for url in os.environ.get("AIOQUEUE_TEST_URLS", "").split(",") if url.strip())
-    or BUILT_IN
+ACROSS = (Implementation("sqlite across processes", _sqlite, across=True),)
+_GIVEN = tuple(
+    named(url.strip()) for url in os.environ.get("AIOQUEUE_TEST_URLS", "").split(",") if url.strip()
 )
-PAIRS = tuple(product(IMPLEMENTATIONS, repeat=2))
+IMPLEMENTATIONS = _GIVEN or BUILT_IN + ACROSS
+PAIRS = tuple(product(_GIVEN or BUILT_IN, repeat=2))
 
 
 def missing(what: str, why: object) -> NoReturn:
@@ -80,10 +86,12 @@ class Place:
 
     def connect(self) -> Adapter:
         """Return an adapter that is not open yet; each call makes another one, of the same store."""
+        clock = self.clock if isinstance(self.clock, VirtualClock) else None
         try:
-            return connect(self.url, clock=self.clock if isinstance(self.clock, VirtualClock) else None)
+            adapter = connect(self.url, clock=clock)
         except MissingExtraError as exc:
             missing(self.implementation.name, exc)
+        return split(adapter, self.url, clock) if self.implementation.across and clock else adapter
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Adapter]:
@@ -122,8 +130,9 @@ def place(implementation: Implementation, folder: Path, clock: MovableClock) -> 
 
 def clock_for(*implementations: Implementation) -> MovableClock:
     """Return a virtual clock if none of *implementations* is a service, which keeps its own time."""
-    services = [implementation.service for implementation in implementations if implementation.service]
-    return PatientClock() if services else VirtualClock()
+    if any(implementation.service for implementation in implementations):
+        return PatientClock()
+    return TwinClock() if any(implementation.across for implementation in implementations) else VirtualClock()
 
 
 def broker_of(adapter: Adapter) -> Broker:

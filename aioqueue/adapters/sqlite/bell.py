@@ -34,7 +34,9 @@ class Bells:
         self._folder: Path | None = None
         if sys.platform != "win32":
             digest = hashlib.sha1(os.fsencode(os.path.realpath(path)), usedforsecurity=False).hexdigest()
-            self._folder = Path(tempfile.gettempdir(), f"aioqueue-{os.getuid()}-{digest[:16]}")
+            # Where there is no folder for temporary files there are no bells.
+            with contextlib.suppress(OSError):
+                self._folder = Path(tempfile.gettempdir(), f"aioqueue-{os.getuid()}-{digest[:16]}")
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._own: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,7 +105,9 @@ class Bells:
         except BlockingIOError:
             return
         except OSError as exc:
-            self._others.pop(bell.name).close()
+            if way is not None or (way := self._others.get(bell.name)) is not None:
+                del self._others[bell.name]
+                way.close()
             if isinstance(exc, ConnectionRefusedError):
                 # Its process is dead.
                 with contextlib.suppress(OSError):
@@ -131,6 +135,6 @@ def _is_ours(folder: Path) -> bool:
     """Tell whether *folder* is a folder of this user that nobody else may enter."""
     try:
         found = os.lstat(folder)
-    except FileNotFoundError:
+    except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077

@@ -51,7 +51,7 @@ def take(tx: Transaction, holder: Holder, limit: int) -> Catch:
     held, suspects = messages.count_held(tx, holder.id)
     full = suspects > 0 or held >= holder.prefetch
     limit = min(limit, holder.prefetch - held)
-    while limit > 0:
+    while limit > 0 and holder.queues:
         taken = messages.claim(tx, holder.queues, holder.id, limit, suspects=0 if suspects else 1)
         deliveries = begin(tx, holder, taken) if holder.begins else taken
         if deliveries:

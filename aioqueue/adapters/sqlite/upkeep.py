@@ -17,6 +17,7 @@ from aioqueue.clock import SystemClock
 
 _HANDED_ON: Final = 200
 _DROPPED: Final = 1_000
+_STEPS: Final = 50
 _DEAD_KEPT: Final = 10_000
 _DEAD_SECONDS: Final = 180 * 86_400.0
 
@@ -48,7 +49,9 @@ class Upkeep:
                 moved += step
             await self._access.write(drop_leases)
         for drop in (drop_records, drop_dead_letters, drop_values):
-            await self._access.write(drop)
+            for _ in range(_STEPS):
+                if await self._access.write(drop) < _DROPPED:
+                    break
         return moved
 
     def _trusts_the_clock(self, lease: float) -> bool:
@@ -89,29 +92,28 @@ def drop_leases(tx: Transaction) -> None:
     )
 
 
-def drop_records(tx: Transaction) -> None:
-    """Drop records past their time, and the values of commit records that outlive theirs."""
+def drop_records(tx: Transaction) -> int:
+    """Drop records past their time, and the values of commit records that outlive theirs; return how many."""
     found = tx.db.execute("SELECT id, kept FROM tasks WHERE look <= ? LIMIT ?", (tx.now, _DROPPED)).fetchall()
     records.remove(tx, [id for id, kept in found if kept <= tx.now])
     records.empty(tx, [id for id, kept in found if kept > tx.now])
+    return len(found)
 
 
-def drop_dead_letters(tx: Transaction) -> None:
-    """Drop dead letters that are too old, and the oldest of too many."""
-    tx.db.execute(
+def drop_dead_letters(tx: Transaction) -> int:
+    """Drop dead letters that are too old, and the oldest of too many; return how many."""
+    old = tx.db.execute(
         "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead WHERE at <= ? ORDER BY at LIMIT ?)",
         (tx.now - _DEAD_SECONDS, _DROPPED),
-    )
+    ).rowcount
     (count,) = tx.db.execute("SELECT count(*) FROM dead").fetchone()
-    if count > _DEAD_KEPT:
-        tx.db.execute(
-            "DELETE FROM dead WHERE seq IN (SELECT seq FROM dead ORDER BY seq LIMIT ?)",
-            (min(count - _DEAD_KEPT, _DROPPED),),
-        )
+    many = min(max(count - _DEAD_KEPT, 0), _DROPPED)
+    tx.db.execute("DELETE FROM dead WHERE seq IN (SELECT seq FROM dead ORDER BY seq LIMIT ?)", (many,))
+    return max(old, many)
 
 
-def drop_values(tx: Transaction) -> None:
-    """Drop values of the shared map that are past their time."""
-    tx.db.execute(
+def drop_values(tx: Transaction) -> int:
+    """Drop values of the shared map that are past their time; return how many."""
+    return tx.db.execute(
         "DELETE FROM store WHERE key IN (SELECT key FROM store WHERE until <= ? LIMIT ?)", (tx.now, _DROPPED)
-    )
+    ).rowcount
