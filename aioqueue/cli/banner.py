@@ -94,7 +94,7 @@ class _Written:
 
 def _notes(server: Server) -> tuple[str, ...]:
     capabilities = server.stores.broker.capabilities
-    notes: list[str] = []
+    notes = [capabilities.note] if capabilities.note else []
     if not capabilities.durable:
         notes.append(f"{capabilities.name}: what it holds is lost with it")
     if not capabilities.fenced or not server.stores.backend.capabilities.fenced:

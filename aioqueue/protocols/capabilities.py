@@ -16,7 +16,8 @@ class Capabilities:
     process. deduplicates: publish drops copies of a waiting (id, attempt, hop). priorities: higher
     ones are handed out first. fenced: at most one attempt of a task commits. recovery: seconds,
     at default timings, within which a dead worker's tasks run elsewhere. max_delay: longest delay
-    it holds in one leg, in seconds; None has no limit.
+    it holds in one leg, in seconds; None has no limit. note: what a person who starts a worker
+    should know of it, or nothing.
     """
 
     name: str
@@ -27,3 +28,4 @@ class Capabilities:
     fenced: bool = True
     recovery: float = 22.0
     max_delay: float | None = None
+    note: str = ""

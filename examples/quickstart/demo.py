@@ -10,7 +10,6 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -27,12 +26,14 @@ async def start(broker: str, *command: str) -> Process:
     )
 
 
-async def lines(process: Process, who: str) -> AsyncIterator[str]:
+async def lines(process: Process, who: str) -> list[str]:
+    """Print what a process says as it says it; return it when the process is silent for good."""
     assert process.stdout is not None
+    said: list[str] = []
     async for raw in process.stdout:
-        line = raw.decode().rstrip()
-        print(f"{who} | {line}", flush=True)
-        yield line
+        said.append(raw.decode().rstrip())
+        print(f"{who} | {said[-1]}", flush=True)
+    return said
 
 
 async def demo(broker: str) -> bool:
@@ -41,22 +42,18 @@ async def demo(broker: str) -> bool:
         broker, "-m", "aioqueue", "worker", "tasks:server", "--name", "quickstart", "-c", "10"
     )
     print(f"worker pid {worker.pid}", flush=True)
-    said: list[str] = []
-
-    async def listen() -> None:
-        async for line in lines(worker, "worker"):
-            said.append(line)
-
-    listening = asyncio.create_task(listen())
     client = await start(broker, "client.py")
-    answers = [line async for line in lines(client, "client")]
-    sent_well = await client.wait() == 0
-    if worker.returncode is None:
-        worker.send_signal(signal.SIGTERM)
-    stopped_well = await worker.wait() == 0
-    await listening
-    received = any("received" in line and "sum" in line for line in said)
-    return sent_well and stopped_well and received and any("is 55" in line for line in answers)
+    working = asyncio.create_task(lines(worker, "worker"))
+    calling = asyncio.create_task(lines(client, "client"))
+    # a worker that ends by itself will answer nobody
+    await asyncio.wait([working, calling], return_when=asyncio.FIRST_COMPLETED)
+    for process, wanted in ((client, working.done()), (worker, True)):
+        if wanted and process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+    answered, received = await calling, await working
+    ended_well = await client.wait() == 0 and await worker.wait() == 0
+    receipt = any("received" in line and "sum" in line for line in received)
+    return ended_well and receipt and any("is 55" in line for line in answered)
 
 
 async def main() -> int:

@@ -34,7 +34,6 @@ from aioqueue.testing import VirtualClock
 from aioqueue.urls import connect
 from tests.support.processes import environment
 
-
 Which = tuple[str, str, float]
 """An adapter of the other process: its id, its URL, and where its clock starts."""
 

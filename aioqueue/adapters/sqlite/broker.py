@@ -9,6 +9,7 @@ from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import messages as table
 from aioqueue.adapters.sqlite import records
 from aioqueue.adapters.sqlite.backend import SqliteBackend
+from aioqueue.adapters.sqlite.connection import JOURNAL
 from aioqueue.adapters.sqlite.consumer import SqliteConsumer
 from aioqueue.adapters.sqlite.core import Access, Core
 from aioqueue.adapters.sqlite.database import Transaction
@@ -24,7 +25,7 @@ from aioqueue.protocols.messages import Message
 class SqliteBroker:
     """Messages of one file, shared by all processes that name it."""
 
-    capabilities = Capabilities("sqlite")
+    capabilities = Capabilities("sqlite", note=JOURNAL)
 
     def __init__(self, core: Core) -> None:
         self._core = core

@@ -26,6 +26,12 @@ from aioqueue.errors import ConfigurationError
 VERSION: Final = 1
 OLDEST: Final = (3, 35, 0)
 WAL_IS_SAFE: Final = (3, 51, 3)
+JOURNAL: Final = (
+    f"SQLite {sqlite3.sqlite_version}, write-ahead log"
+    if sqlite3.sqlite_version_info >= WAL_IS_SAFE
+    else f"SQLite {sqlite3.sqlite_version}, rollback journal (a write-ahead log, which is faster, is safe from 3.51.3 on)"
+)
+"""What a person should know of how the file is written."""
 _JOURNAL_BYTES: Final = 8 * 1024 * 1024
 
 T = TypeVar("T")
