@@ -30,6 +30,7 @@ from aioqueue.worker.run import Reason, Run
 _log = logging.getLogger("aioqueue.worker")
 
 _AGAIN: Final = 0.5
+_TOLD: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ class Executor:
         waited = 0.0 if delivery.first_seen is None else delivery.at - delivery.first_seen
         if waited >= self._unknown_grace:
             return outcome.unreadable(delivery, kind, reason, self._rules)
-        if reason not in self._unknown:
+        if reason not in self._unknown and len(self._unknown) < _TOLD:
             self._unknown.add(reason)
             _log.warning("%s: %s; given back for up to %g s", label(delivery), reason, self._unknown_grace)
         return GiveBack(delay=min(30.0, max(0.1, waited), self._unknown_grace))

@@ -26,6 +26,13 @@ def note(event: str, n: int) -> None:
 
 
 @server.task
+async def block(n: int, seconds: float) -> int:
+    note("begin", n)
+    time.sleep(seconds)  # noqa: ASYNC251 - to block the loop is what it is for
+    return n
+
+
+@server.task
 async def work(n: int, seconds: float) -> int:
     note("begin", n)
     await asyncio.sleep(seconds)

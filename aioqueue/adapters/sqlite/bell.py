@@ -105,8 +105,7 @@ class Bells:
         except BlockingIOError:
             return
         except OSError as exc:
-            if way is not None or (way := self._others.get(bell.name)) is not None:
-                del self._others[bell.name]
+            if (way := self._others.pop(bell.name, None)) is not None:
                 way.close()
             if isinstance(exc, ConnectionRefusedError):
                 # Its process is dead.
