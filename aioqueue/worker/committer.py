@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from aioqueue.errors import UnavailableError
@@ -28,12 +28,17 @@ BATCH_BYTES: Final = 1_048_576
 class Committer:
     """Writes endings and gives deliveries back. done: called for each that the store has answered.
 
-    Its last argument: True committed, False refused, None given back.
+    Its last argument: True committed, False refused, None given back or let go. unwritable: makes
+    the ending that stands for one the store cannot take.
     """
 
     def __init__(
-        self, finisher: Finisher, done: Callable[[Delivery, Ending | None, bool | None], None]
+        self,
+        finisher: Finisher,
+        done: Callable[[Delivery, Ending | None, bool | None], None],
+        unwritable: Callable[[Ending, Exception], Ending],
     ) -> None:
+        self._unwritable = unwritable
         self._finisher = finisher
         self._done = done
         self._endings: deque[Ending] = deque()
@@ -76,10 +81,7 @@ class Committer:
 
     async def _write(self) -> None:
         if self._endings:
-            batch = self._next_batch()
-            answers = await self._persist(lambda: self._finisher.finish(batch))
-            for ending, ok in zip(batch, answers or [False] * len(batch), strict=True):
-                self._done(ending.delivery, ending, ok)
+            await self._finish(self._next_batch())
         if self._returns:
             delay = self._returns[0][1]
             given = [delivery for delivery, own in self._returns if own == delay]
@@ -87,6 +89,34 @@ class Committer:
             await self._persist(lambda: self._finisher.release(given, delay=delay))
             for delivery in given:
                 self._done(delivery, None, None)
+
+    async def _finish(self, batch: Sequence[Ending]) -> None:
+        try:
+            answers = await self._persist(lambda: self._finisher.finish(batch))
+        except Exception as exc:  # noqa: BLE001 - an ending that no store can take must not stop the others
+            await self._finish_apart(batch, exc)
+            return
+        if answers is None:
+            self._let_go([ending.delivery for ending in batch])
+            return
+        for ending, ok in zip(batch, answers, strict=True):
+            self._done(ending.delivery, ending, ok)
+
+    async def _finish_apart(self, batch: Sequence[Ending], exc: Exception) -> None:
+        """Write endings one by one; one that cannot be written ends as just that."""
+        if len(batch) > 1:
+            for ending in batch:
+                await self._finish([ending])
+            return
+        (ending,) = batch
+        _log.exception("the end of %s cannot be written", ending.delivery.message.id, exc_info=exc)
+        instead = self._unwritable(ending, exc)
+        answers = await self._persist(lambda: self._finisher.finish([instead]))
+        self._done(ending.delivery, instead, None if answers is None else answers[0])
+
+    def _let_go(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self._done(delivery, None, None)
 
     def _next_batch(self) -> list[Ending]:
         batch: list[Ending] = []
@@ -108,9 +138,7 @@ class Committer:
         return None
 
     def _drop(self) -> None:
-        for ending in self._endings:
-            self._done(ending.delivery, ending, False)
-        for delivery, _ in self._returns:
-            self._done(delivery, None, None)
+        left = [*(ending.delivery for ending in self._endings), *(delivery for delivery, _ in self._returns)]
         self._endings.clear()
         self._returns.clear()
+        self._let_go(left)

@@ -17,7 +17,7 @@ from typing import Any, Final, assert_never
 from aioqueue import codec
 from aioqueue.clock import Clock
 from aioqueue.context import Context, running
-from aioqueue.errors import TaskTimeoutError
+from aioqueue.errors import SignatureError, TaskTimeoutError
 from aioqueue.models.signature import Signature
 from aioqueue.protocols.messages import SUSPECT, Delivery, Ending, Start
 from aioqueue.router import AnyTask, Router
@@ -101,7 +101,7 @@ class Executor:
         if present is not None:
             present.delivery = delivery
             return
-        run = self._runs[key] = Run(delivery, start.losses)
+        run = self._runs[key] = Run(delivery, max(start.losses, delivery.losses))
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._execute(run), name=f"{delivery.message.name}[{delivery.message.id}]")
         run.attach(task)
@@ -115,9 +115,12 @@ class Executor:
         self.changed.set()
         return run
 
-    def surrender(self) -> list[Delivery]:
-        """Return the deliveries of runs that have not ended; what they come to is no longer heard."""
-        left = [run for run in self._runs.values() if not run.closed]
+    def surrender(self, *, ended: bool = False) -> list[Delivery]:
+        """Return the deliveries of runs that have not ended; what they come to is no longer heard.
+
+        ended: also those that have, and whose end is not written.
+        """
+        left = [run for run in self._runs.values() if ended or not run.closed]
         for run in left:
             run.interrupt(Reason.LOST)
         return [run.delivery for run in left]
@@ -171,11 +174,7 @@ class Executor:
             return outcome.unreadable(delivery, "DecodeError", f"undecodable: {exc}", self._rules)
         task = self._router.find(call.name)
         if task is None:
-            return self._unready(
-                delivery,
-                "UnknownTaskError",
-                f"no worker of queue {delivery.message.queue!r} knows {call.name!r}",
-            )
+            return self._unknown_task(delivery, call)
         options = self._router.registered(call.name)
         prepared = Prepared(task, options, call, _seconds(call.timeout, options, self._timeout))
         if run.losses > self._max_losses:
@@ -183,6 +182,17 @@ class Executor:
         if isinstance(call.expires, datetime) and call.expires.timestamp() <= delivery.at:
             return outcome.expired(self._job(run, prepared))
         return prepared
+
+    def _unknown_task(self, delivery: Delivery, call: Signature) -> Finished:
+        kind, reason = (
+            "UnknownTaskError",
+            f"no worker of queue {delivery.message.queue!r} knows {call.name!r}",
+        )
+        finished = self._unready(delivery, kind, reason)
+        if isinstance(finished, GiveBack):
+            return finished
+        job = Job(delivery, call, None, call.result_ttl, self._rules, self._clock.time(), random())
+        return outcome.unknown(job, kind, reason)
 
     def _unready(self, delivery: Delivery, kind: str, reason: str) -> Finished:
         waited = 0.0 if delivery.first_seen is None else delivery.at - delivery.first_seen
@@ -195,8 +205,6 @@ class Executor:
 
     async def _call(self, run: Run, prepared: Prepared) -> Finished:
         message = run.delivery.message
-        run.started = self._clock.time()
-        run.limit(prepared.timeout, asyncio.get_running_loop())
         running.set(
             Context(
                 task_id=message.id,
@@ -210,15 +218,29 @@ class Executor:
             )
         )
         definition = prepared.task.definition
+
+        def began() -> None:
+            run.started = self._clock.time()
+            run.limit(prepared.timeout, asyncio.get_running_loop())
+
         try:
             args, kwargs = definition.schema.load(prepared.call.args, prepared.call.kwargs)
-            value = await self._pools.call(definition, args, kwargs)
+        except SignatureError as exc:
+            return outcome.refused(self._job(run, prepared), exc)
+        try:
+            value = await self._pools.call(definition, args, kwargs, began)
             run.close()
-            result = definition.schema.result.dump(value)
         except BaseException as exc:  # noqa: BLE001 - the user's code, which may raise SystemExit too
             run.close()
             return self._judged(run, prepared, exc)
-        return None if run.reason is Reason.LOST else outcome.succeeded(self._job(run, prepared), result)
+        return None if run.reason is Reason.LOST else self._returned(run, prepared, value)
+
+    def _returned(self, run: Run, prepared: Prepared, value: object) -> Ending:
+        job = self._job(run, prepared)
+        try:
+            return outcome.succeeded(job, prepared.task.definition.schema.result.dump(value))
+        except SignatureError as exc:
+            return outcome.refused(job, exc)
 
     def _judged(self, run: Run, prepared: Prepared, exc: BaseException) -> Finished:
         match run.reason:

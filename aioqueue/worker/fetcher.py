@@ -46,12 +46,7 @@ class Fetcher:
         self._executor = executor
         self._budget = budget
         self._stop = asyncio.Event()
-        self._lapsed = asyncio.Event()
-
-    @property
-    def spent(self) -> bool:
-        """True when it has taken all it may."""
-        return self._budget == 0
+        self._until_idle = False
 
     def stop(self) -> None:
         """Take nothing more; what is being handed out this moment is given back."""
@@ -59,31 +54,37 @@ class Fetcher:
         self._consumer.wake()
         self._executor.changed.set()
 
-    def abandon(self) -> None:
-        """End now: the lease is lost, and with it all that was handed out."""
-        self._lapsed.set()
-        self.stop()
+    def freed(self, *, unrun: bool) -> None:
+        """Hear that a slot is free again; *unrun*: what it held was given back and counts for nothing."""
+        if unrun and self._budget is not None:
+            self._budget += 1
+        if self._until_idle:
+            # the last one to end is the end
+            self._consumer.wake()
 
     async def run(self, *, until_idle: bool = False) -> None:
         """Fetch until stopped, until the budget is spent or, *until_idle*, until nothing is left."""
+        self._until_idle = until_idle
         backoff = Backoff()
-        while not self._stop.is_set() and not self.spent:
+        while not self._stop.is_set():
+            running = self._executor.running
+            if self._budget == 0 and not running:
+                return
             limit = min(self._executor.free, BATCH, self._budget if self._budget is not None else BATCH)
             if limit <= 0:
                 await self._slot()
                 continue
             try:
-                deliveries = await self._consumer.receive(limit, timeout=0.0 if until_idle else _PATIENCE)
+                patience = 0.0 if until_idle and not running else _PATIENCE
+                deliveries = await self._consumer.receive(limit, timeout=patience)
                 await self._begin(deliveries)
             except UnavailableError as exc:
                 _log.warning("cannot fetch tasks, trying again: %s", exc)
                 await backoff.wait(self._stop)
                 continue
             backoff.reset()
-            if until_idle and not deliveries:
-                if not self._executor.running:
-                    return
-                await self._slot()
+            if until_idle and not deliveries and not running:
+                return
 
     async def _begin(self, deliveries: list[Delivery]) -> None:
         backoff = Backoff()
@@ -93,10 +94,10 @@ class Fetcher:
             except UnavailableError as exc:
                 # what was handed out is ours until the lease is gone; to drop it would strand it
                 _log.warning("cannot begin tasks, trying again: %s", exc)
-                await backoff.wait(self._lapsed)
-                if self._lapsed.is_set():
-                    return
-                continue
+                await backoff.wait(self._stop)
+                if not self._stop.is_set():
+                    continue
+                starts = [Start(Verdict.RUN)] * len(deliveries)
             for delivery, start in zip(deliveries, starts, strict=True):
                 if start.verdict is Verdict.RUN:
                     self._run(delivery, start)

@@ -15,11 +15,15 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import Final
 
 from aioqueue.errors import UnavailableError
 from aioqueue.protocols.lease import Lease
 
 _log = logging.getLogger("aioqueue.worker")
+
+_JITTER: Final = 0.5
+"""Seconds by which a waking thread may be late without its process having been stopped."""
 
 
 class Heart:
@@ -65,26 +69,39 @@ class Heart:
 
     def _run(self) -> None:
         step = min(self._beat, self._warn / 2)
-        due = kept = time.monotonic()
+        due = kept = slept = time.monotonic()
         while not self._end.wait(step):
             now = time.monotonic()
+            # a process that was stopped did not turn its loop, and cannot be blamed for it
+            late = now - slept - step
+            self._turned += late if late > _JITTER else 0.0
+            slept = now
             if not self._watch(now):
                 return
             if now < due:
                 continue
-            due = now + self._beat
-            try:
-                # every one is beaten, also when the first has lapsed
-                beats = [lease.beat() for lease in self._leases]
-                alive = all(beats)
-                kept = now if alive else kept
-            except UnavailableError as exc:
-                _log.warning("cannot extend the lease, trying again: %s", exc)
+            answer = self._beaten()
+            if answer is None and now - kept < self._lease:
                 # sooner than a whole beat: the lease runs on meanwhile
-                due, alive = now + min(1.0, self._beat), now - kept < self._lease
-            if not alive:
+                due = now + min(1.0, self._beat)
+            elif not answer:
                 self._call(self._lapsed)
                 return
+            else:
+                due, kept = now + self._beat, now
+
+    def _beaten(self) -> bool | None:
+        """Beat every lease; False if one has lapsed, None if a store does not answer."""
+        try:
+            # every one is beaten, also when the first has lapsed
+            beats = [lease.beat() for lease in self._leases]
+        except UnavailableError as exc:
+            _log.warning("cannot extend the lease, trying again: %s", exc)
+            return None
+        except Exception:  # noqa: BLE001 - a heart that ends in silence would leave its worker without a lease
+            _log.exception("cannot extend the lease, trying again")
+            return None
+        return all(beats)
 
     def _watch(self, now: float) -> bool:
         """Look whether the loop turns; False once it is given up."""
@@ -102,10 +119,16 @@ class Heart:
             "the event loop stands still for %.0f s; the lease is given up\n%s", stood, self._stack()
         )
         for lease in self._leases:
-            lease.drop()
+            self._drop(lease)
         self._call(self._lapsed)
         self._stalled()
         return False
+
+    def _drop(self, lease: Lease) -> None:
+        try:
+            lease.drop()
+        except Exception:  # noqa: BLE001 - what follows must not depend on a store
+            _log.exception("cannot drop the lease; it lapses by itself")
 
     def _tick(self) -> None:
         self._turned = time.monotonic()

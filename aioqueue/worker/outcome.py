@@ -12,7 +12,7 @@ from typing import Final
 
 from aioqueue import codec
 from aioqueue.dispatch import Packer
-from aioqueue.errors import AioqueueError, PayloadTooLargeError, Reject, Retry, SignatureError
+from aioqueue.errors import AioqueueError, PayloadTooLargeError, Reject, Retry
 from aioqueue.ids import derived_id
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
@@ -22,7 +22,6 @@ from aioqueue.protocols.messages import Delivery, Ending, Message
 _MESSAGE: Final = 8_192
 _TRACEBACK: Final = 16_384
 _EXPLICIT: Final = RetryPolicy(max_retries=10, backoff="constant", delay=0.0, jitter=False)
-_NEVER: Final = (Reject, SignatureError, PayloadTooLargeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def succeeded(job: Job, value: object) -> Ending:
             )
         follow = tuple(_released(job, "s", (call.given(value) for call in job.call.on_success)))
     except AioqueueError as exc:
-        return failed(job, exc)
+        return refused(job, exc)
     ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl
     return Ending(
         job.delivery,
@@ -77,10 +76,12 @@ def succeeded(job: Job, value: object) -> Ending:
 def failed(job: Job, exc: BaseException) -> Ending:
     """Return the ending of an attempt that raised *exc*: another attempt, or FAILURE."""
     info = error_info(job.delivery, exc, job.rules.worker)
+    if isinstance(exc, Reject):
+        return _final(job, info, dead=info.message)
     retries = job.delivery.message.attempt - 1
     policy = job.retry or (_EXPLICIT if isinstance(exc, Retry) else None)
-    if policy is None or isinstance(exc, _NEVER):
-        return _final(job, info, dead=str(exc) or "rejected" if isinstance(exc, Reject) else None)
+    if policy is None:
+        return _final(job, info, dead=None)
     if not policy.allows(retries):
         return _final(job, info, dead=f"retries used up: {info.type}: {info.message}")
     pause = policy.pause(retries + 1, job.random)
@@ -95,6 +96,21 @@ def failed(job: Job, exc: BaseException) -> Ending:
         follow=(again,),
         next_at=again.due(job.now),
     )
+
+
+def refused(job: Job, exc: AioqueueError) -> Ending:
+    """Return the ending of a call whose arguments or result do not fit: another attempt would be the same."""
+    return _final(job, _info(job.delivery, type(exc).__name__, str(exc), job.rules.worker), dead=None)
+
+
+def unknown(job: Job, kind: str, reason: str) -> Ending:
+    """Return the ending of a call that no worker knows how to make."""
+    return _final(job, _info(job.delivery, kind, reason, job.rules.worker), dead=reason)
+
+
+def unwritable(ending: Ending, exc: Exception, rules: Rules) -> Ending:
+    """Return the ending that stands for one the store could not take."""
+    return unreadable(ending.delivery, type(exc).__name__, f"its end cannot be written: {_text(exc)}", rules)
 
 
 def expired(job: Job) -> Ending:
@@ -112,13 +128,15 @@ def lost(job: Job) -> Ending:
 def unreadable(delivery: Delivery, kind: str, reason: str, rules: Rules) -> Ending:
     """Return the ending of a message that no attempt can be made of."""
     info = _info(delivery, kind, reason, rules.worker)
-    return Ending(delivery, State.FAILURE, error=codec.encode_error(info), ttl=rules.failure_ttl, dead=reason)
+    return Ending(
+        delivery, State.FAILURE, error=codec.encode_error(info), ttl=rules.failure_ttl, dead=info.message
+    )
 
 
 def error_info(delivery: Delivery, exc: BaseException, worker: str) -> ErrorInfo:
     """Return what is put on record of *exc*: text, within bounds."""
     kind = type(exc).__name__
-    lines = "".join(traceback.format_exception(exc)) if not isinstance(exc, _NEVER) else None
+    lines = "".join(traceback.format_exception(exc)) if not isinstance(exc, Reject) else None
     return _info(delivery, kind, _text(exc) or kind, worker, lines)
 
 
@@ -156,7 +174,12 @@ def _final(job: Job, info: ErrorInfo, *, dead: str | None) -> Ending:
         info = info.model_copy(update={"message": note})
     ttl = job.rules.failure_ttl if job.result_ttl is None else job.result_ttl
     return Ending(
-        job.delivery, State.FAILURE, error=codec.encode_error(info), ttl=ttl, follow=follow, dead=dead
+        job.delivery,
+        State.FAILURE,
+        error=codec.encode_error(info),
+        ttl=ttl,
+        follow=follow,
+        dead=None if dead is None else _sound(dead[:_MESSAGE]),
     )
 
 

@@ -6,29 +6,34 @@ its own call with it.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
+import math
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from typing import Any, assert_never
 
-from anyio import CapacityLimiter, to_process
+from anyio import CapacityLimiter, to_process, to_thread
 
+from aioqueue.context import Context, current, running
 from aioqueue.errors import ConfigurationError
 from aioqueue.task import Definition, Task
 
+Began = Callable[[], None]
+"""Called when the user's code begins to run, after any wait for a thread or a process."""
+
 
 class Pools:
-    """Threads and processes of one worker, made when first needed. threads: how many at most."""
+    """Threads and processes of one worker. threads: how many calls run in them at most.
+
+    A thread that is no longer awaited does not count: another takes its place.
+    """
 
     def __init__(self, threads: int) -> None:
-        self._size = threads
-        self._threads: ThreadPoolExecutor | None = None
-        self._processes: CapacityLimiter | None = None
+        self._threads = CapacityLimiter(threads)
+        self._processes = CapacityLimiter(os.cpu_count() or 1)
+        self._endless = CapacityLimiter(math.inf)
         self._busy: set[int] = set()
 
     @property
@@ -36,46 +41,47 @@ class Pools:
         """Return how many threads still run user code, awaited or not."""
         return len(self._busy)
 
-    async def call(self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def call(
+        self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], began: Began
+    ) -> Any:
         """Return what the function returns; raise what it raises."""
         match definition.executor:
             case "loop":
+                began()
                 return await definition.function(*args, **kwargs)
             case "thread":
-                return await self._in_thread(definition.function, args, kwargs)
+                return await self._in_thread(partial(definition.function, *args, **kwargs), began)
             case "process":
-                if self._processes is None:
-                    self._processes = CapacityLimiter(os.cpu_count() or 1)
-                path = import_path(definition)
-                return await to_process.run_sync(
-                    call_by_path, *path, args, kwargs, cancellable=True, limiter=self._processes
-                )
+                return await self._in_process(definition, args, kwargs, began)
             case _:
                 assert_never(definition.executor)
 
-    def close(self) -> None:
-        """Let go of the threads without waiting for those that still run."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+    async def _in_thread(self, call: Callable[[], Any], began: Began) -> Any:
+        async with self._threads:
+            began()
+            return await to_thread.run_sync(
+                self._counted, call, abandon_on_cancel=True, limiter=self._endless
+            )
 
-    async def _in_thread(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    async def _in_process(
+        self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], began: Began
     ) -> Any:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="aioqueue-task")
-        context = contextvars.copy_context()
-        call = partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: context.run(self._counted, call)
-        )
+        async with self._processes:
+            began()
+            return await to_process.run_sync(
+                call_by_path,
+                *import_path(definition),
+                args,
+                kwargs,
+                current(),
+                cancellable=True,
+                limiter=self._endless,
+            )
 
     def _counted(self, call: Callable[[], Any]) -> Any:
         self._busy.add(threading.get_ident())
         try:
             return call()
-        except StopIteration as exc:
-            # a future cannot carry it
-            raise RuntimeError("the task raised StopIteration") from exc
         finally:
             self._busy.discard(threading.get_ident())
 
@@ -94,10 +100,13 @@ def import_path(definition: Definition) -> tuple[str, str]:
     return module, name
 
 
-def call_by_path(module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_by_path(
+    module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context
+) -> Any:
     """Import a function and call it; runs in the other process."""
     found: Any = import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
     function = found.definition.function if isinstance(found, Task) else found
+    running.set(context)
     return function(*args, **kwargs)

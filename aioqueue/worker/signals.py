@@ -1,6 +1,7 @@
-"""Signals: SIGINT and SIGTERM stop a worker; the second one at once, the third without a word.
+"""Signals: SIGINT and SIGTERM stop workers; the second one at once, the third without a word.
 
-Only the command line and ``worker.run()`` install them, and only in the main thread.
+Only the command line and ``worker.run()`` install them, and only in the main thread. Several
+workers of one loop share the handlers: a signal stops them all.
 """
 
 from __future__ import annotations
@@ -16,29 +17,52 @@ from typing import Final
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _KILLED: Final = 128
 
+Stop = Callable[[bool], None]
+
+
+class _Handlers:
+    """The handlers of one loop, and whom they tell."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.stops: list[Stop] = []
+        self._loop = loop
+        self._seen = 0
+        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._handle, number)
+
+    def remove(self) -> None:
+        """Put back what was there before."""
+        for number, handler in self._before.items():
+            self._loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+    def _handle(self, number: int) -> None:
+        self._seen += 1
+        if self._seen > 2:
+            os._exit(_KILLED + number)
+        for stop in list(self.stops):
+            stop(self._seen == 2)
+
+
+_installed: dict[asyncio.AbstractEventLoop, _Handlers] = {}
+
 
 @contextmanager
-def stopping(stop: Callable[[bool], None]) -> Generator[None]:
-    """Call *stop* at a signal; with True at the second one. The handlers before are put back."""
+def stopping(stop: Stop) -> Generator[None, None, None]:
+    """Call *stop* at a signal; with True at the second one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
-    seen = 0
-
-    def handle(number: int) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > 2:
-            os._exit(_KILLED + number)
-        stop(seen == 2)
-
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, handle, number)
+    handlers = _installed.get(loop)
+    if handlers is None:
+        handlers = _installed[loop] = _Handlers(loop)
+    handlers.stops.append(stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+        handlers.stops.remove(stop)
+        if not handlers.stops:
+            del _installed[loop]
+            handlers.remove()

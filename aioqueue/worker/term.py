@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aioqueue import codec
 from aioqueue.dispatch import Packer
+from aioqueue.errors import UnavailableError
 from aioqueue.models.state import State
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.finisher import Finisher
@@ -20,6 +21,7 @@ from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import SUSPECT, Delivery, Ending
 from aioqueue.router import Router
 from aioqueue.stores import Stores
+from aioqueue.worker import outcome
 from aioqueue.worker.committer import Committer
 from aioqueue.worker.executor import Executor, Finished, label
 from aioqueue.worker.fetcher import Fetcher
@@ -34,6 +36,8 @@ _log = logging.getLogger("aioqueue.worker")
 
 _PARTING: Final = 0.6
 """Seconds that cancelled runs get to end, and the last batch to be written."""
+
+_STEP: Final = 0.1
 
 
 class Term:
@@ -58,7 +62,7 @@ class Term:
         self._deadline: float | None = None
         one_step = consumer.finisher(stores.backend)
         self._two_stores = one_step is None
-        finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
+        self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
         rules = Rules(
             Packer(options.queue, options.max_payload),
             options.name,
@@ -77,8 +81,12 @@ class Term:
             max_losses=options.max_losses,
             timeout=options.timeout,
         )
-        self._committer = Committer(finisher, self._written)
-        self._fetcher = Fetcher(consumer, finisher, self._executor, self._committer.give_back, budget=budget)
+        self._committer = Committer(
+            self._finisher, self._written, lambda ending, exc: outcome.unwritable(ending, exc, rules)
+        )
+        self._fetcher = Fetcher(
+            consumer, self._finisher, self._executor, self._committer.give_back, budget=budget
+        )
 
     @property
     def running(self) -> int:
@@ -93,8 +101,9 @@ class Term:
 
     async def run(self, *, until_idle: bool, stalled: Callable[[], None]) -> bool:
         """Work until stopped, spent or idle; False if the lease was lost and a new term is wanted."""
+        leases = await self._leases()
         heart = Heart(
-            await self._leases(),
+            leases,
             lease=self._options.lease,
             beat=self._options.beat,
             warn=self._options.stall_warning,
@@ -106,14 +115,32 @@ class Term:
         try:
             async with asyncio.TaskGroup() as duties:
                 writing = duties.create_task(self._committer.run())
-                await self._fetcher.run(until_idle=until_idle)
+                fetching = duties.create_task(self._fetcher.run(until_idle=until_idle))
+                await self._in_time(fetching)
                 await self._drain()
                 self._committer.close()
-                await self._last_words(writing)
+                await self._in_time(writing)
+                if not writing.done():
+                    _log.error("the store does not answer; what was not written runs again elsewhere")
+                self._committer.abandon()
+                fetching.cancel()
         finally:
-            self._executor.interrupt(Reason.LOST)
-            await heart.stop()
+            await self._part(leases[1:], heart)
         return not self._lapsed
+
+    async def _part(self, claims: Sequence[Lease], heart: Heart) -> None:
+        """Let go of what is left, by whatever end, and of the claims' lease; the consumer drops its own."""
+        left = self._executor.surrender(ended=True)
+        self._executor.interrupt(Reason.LOST)
+        await heart.stop()
+        try:
+            async with asyncio.timeout(_PARTING):
+                if left and not self._lapsed:
+                    await self._finisher.release(left)
+                for lease in claims:
+                    await asyncio.to_thread(lease.drop)
+        except (UnavailableError, TimeoutError) as exc:
+            _log.warning("what was held is free when its lease has lapsed: %s", str(exc) or "no answer")
 
     async def _leases(self) -> list[Lease]:
         if not self._two_stores:
@@ -133,7 +160,7 @@ class Term:
         )
         self._executor.interrupt(Reason.LOST)
         self._committer.abandon()
-        self._fetcher.abandon()
+        self._fetcher.stop()
 
     async def _drain(self) -> None:
         """Wait for what runs, as long as there is grace; then cancel it, then give it up."""
@@ -149,16 +176,12 @@ class Term:
             _log.warning("%s does not end when cancelled; it is given back", label(delivery))
             self._committer.give_back(delivery)
 
-    async def _last_words(self, writing: asyncio.Task[None]) -> None:
-        """Wait for the committer; with a store that is away, no longer than the grace."""
-        if self._deadline is None:
-            await asyncio.wait([writing])
-            return
-        left = max(0.0, self._deadline - asyncio.get_running_loop().time()) + _PARTING
-        await asyncio.wait([writing], timeout=left)
-        if not writing.done():
-            _log.error("the store does not answer; what was not written runs again elsewhere")
-            self._committer.abandon()
+    async def _in_time(self, duty: asyncio.Task[None]) -> None:
+        """Wait for a duty to end; once a stop is asked for, no longer than the grace and a moment."""
+        loop = asyncio.get_running_loop()
+        while not duty.done() and (self._deadline is None or loop.time() < self._deadline + _PARTING):
+            # in steps, as a stop may come, or a shorter grace
+            await asyncio.wait([duty], timeout=_STEP)
 
     async def _change(self, deadline: float | None) -> None:
         self._executor.changed.clear()
@@ -174,6 +197,7 @@ class Term:
     def _finished(self, run: Run, finished: Finished) -> None:
         if finished is None:
             self._executor.leave(run.delivery)
+            self._fetcher.freed(unrun=True)
         elif isinstance(finished, Ending):
             self._committer.commit(finished)
         else:
@@ -181,6 +205,7 @@ class Term:
 
     def _written(self, delivery: Delivery, ending: Ending | None, ok: bool | None) -> None:
         run = self._executor.leave(delivery)
+        self._fetcher.freed(unrun=ending is None)
         if run is not None and run.delivery is not delivery:
             # it was handed out again meanwhile; the next one to get it finds it committed
             self._committer.give_back(run.delivery)

@@ -32,6 +32,11 @@ _log = logging.getLogger("aioqueue.worker")
 STALLED: Final = 70
 """Exit code of a process whose event loop has stood still (EX_SOFTWARE)."""
 
+_PARTING: Final = 0.8
+"""Seconds past the grace that the store gets to hear the last words."""
+
+_STEP: Final = 0.1
+
 
 class Worker:
     """Runs the tasks of a router. Made by ``server.worker(...)``.
@@ -59,6 +64,8 @@ class Worker:
         self._over = asyncio.Event()
         self._over.set()
         self._grace = options.grace
+        self._deadline: float | None = None
+        self._has_run = False
         self._beside: asyncio.Task[None] | None = None
         self._started = 0.0
 
@@ -84,16 +91,23 @@ class Worker:
     async def stop(self, *, grace: float | None = None) -> None:
         """End: take nothing more, give what runs *grace* seconds, give back the rest. Idempotent.
 
-        Waits until all is over.
+        Waits until all is over. Of a worker that has not run yet, the first run ends at once.
         """
+        if self._over.is_set() and self._has_run:
+            return
         self._halt(self.options.grace if grace is None else grace)
         await self._over.wait()
 
     async def __aenter__(self) -> Self:
         self._beside = asyncio.create_task(self._serve(until_idle=False, stalled=lambda: None))
         ready = asyncio.create_task(self._ready.wait())
-        await asyncio.wait([self._beside, ready], return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
+        try:
+            await asyncio.wait([self._beside, ready], return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            await self.stop(grace=0.0)
+            raise
+        finally:
+            ready.cancel()
         if self._beside.done():
             await self._beside
         return self
@@ -110,18 +124,35 @@ class Worker:
             raise ConfigurationError("this worker runs already; make another with server.worker()")
         self._check()
         self._over.clear()
-        self._stop.clear()
-        self._grace = self.options.grace
-        # made at the start: those of the last run count the threads that outlive it
+        self._has_run = True
         self._pools = Pools(self.options.concurrency)
+        stack = AsyncExitStack()
         try:
-            async with AsyncExitStack() as stack:
-                if await self._open(stack):
-                    await self._work(until_idle, stalled)
+            if await self._open(stack):
+                await self._work(until_idle, stalled)
         finally:
-            self._pools.close()
-            self._ready.clear()
-            self._over.set()
+            await self._in_time(stack.aclose(), "the stores do not close")
+            self._fresh()
+
+    def _fresh(self) -> None:
+        """Be as new, for another run, perhaps in another loop."""
+        self._over.set()
+        self._stop, self._ready, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._over.set()
+        self._grace = self.options.grace
+        self._deadline = None
+
+    async def _in_time(self, work: Awaitable[None], late: str) -> None:
+        """Await *work*; once a stop is asked for, no longer than the grace and a moment."""
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        while not task.done() and (self._deadline is None or loop.time() < self._deadline + _PARTING):
+            await asyncio.wait([task], timeout=_STEP)
+        if task.done():
+            await task
+        else:
+            _log.error("%s in time; left as it is", late)
+            task.cancel()
 
     async def _open(self, stack: AsyncExitStack) -> bool:
         """Open the stores, as often as it takes; False if a stop came first."""
@@ -155,7 +186,7 @@ class Worker:
                 await backoff.wait(self._stop)
         finally:
             finished.set()
-            await maintenance
+            await self._in_time(maintenance, "maintenance does not end")
 
     async def _one_term(self, until_idle: bool, stalled: Callable[[], None]) -> bool:
         options = self.options
@@ -163,18 +194,20 @@ class Worker:
             options.queues, prefetch=options.concurrency, lease=options.lease, worker=options.name
         )
         budget = None if options.max_tasks is None else max(0, options.max_tasks - self.done)
-        async with consume as consumer:
-            self._term = Term(
-                consumer, self._stores, self._router, options, self._pools, budget=budget, ended=self._count
-            )
-            if self._stop.is_set():
-                self._term.stop(self._grace)
-            self._ready.set()
-            _log.info("worker %s is ready: it serves %s", options.name, ", ".join(options.queues))
-            try:
-                return await self._term.run(until_idle=until_idle, stalled=stalled)
-            finally:
-                self._term = None
+        stack = AsyncExitStack()
+        consumer = await stack.enter_async_context(consume)
+        self._term = Term(
+            consumer, self._stores, self._router, options, self._pools, budget=budget, ended=self._count
+        )
+        if self._stop.is_set():
+            self._term.stop(self._grace)
+        self._ready.set()
+        _log.info("worker %s is ready: it serves %s", options.name, ", ".join(options.queues))
+        try:
+            return await self._term.run(until_idle=until_idle, stalled=stalled)
+        finally:
+            self._term = None
+            await self._in_time(stack.aclose(), "the consumer is not left")
 
     async def _supervised(self, duty: Callable[[], Awaitable[None]], finished: asyncio.Event) -> None:
         backoff = Backoff()
@@ -214,6 +247,8 @@ class Worker:
 
     def _halt(self, grace: float) -> None:
         self._grace = min(self._grace, grace) if self._stop.is_set() else grace
+        if not self._over.is_set():
+            self._deadline = asyncio.get_running_loop().time() + self._grace
         self._stop.set()
         if self._term is not None:
             self._term.stop(self._grace)

@@ -50,6 +50,11 @@ class Fleet:
         self._stack = stack
         self._env = env
         self.processes: dict[int, Process] = {}
+        self.started: list[Process] = []
+
+    def lapses(self) -> int:
+        """Return how often a process that was not killed lost its lease: on a machine that is too busy."""
+        return sum("the lease of consumer" in line for process in self.started for line in process.lines)
 
     async def grow(self) -> None:
         """Start one more."""
@@ -64,6 +69,7 @@ class Fleet:
         ]
         process = await self._stack.enter_async_context(Process.start(argv, env=self._env))
         self.processes[process.pid] = process
+        self.started.append(process)
 
     async def kill_a_busy_one(self, history: History) -> int:
         """SIGKILL a process that runs a task at this moment, and replace it; return how many it ran."""
@@ -120,14 +126,17 @@ async def test_killed_workers_lose_nothing_and_commit_nothing_twice(tmp_path: Pa
         sound = connection.execute("PRAGMA integrity_check").fetchone()
     begun = history.begun()
     again = sum(times - 1 for times in begun.values())
-    print(f"{len(results)} tasks, {len(hits)} kills hitting {sum(hits)} runs, {again} runs repeated")
+    print(
+        f"{len(results)} tasks, {len(hits)} kills hitting {sum(hits)} runs, {again} runs repeated,"
+        f" {fleet.lapses()} leases lost without a kill"
+    )
     assert len(results) >= TASKS
     assert [state.state for state in states if state.state is not State.SUCCESS] == []
     assert [state.result for state in states] == list(range(len(results)))
     assert commits == (len(results), len(results))
     assert begun.keys() == set(range(len(results)))
     assert len(hits) == KILLS
-    assert again <= KILLS * CONCURRENCY
+    assert again <= (KILLS + fleet.lapses()) * CONCURRENCY
     assert sound == ("ok",)
 
 

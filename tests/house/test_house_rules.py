@@ -21,7 +21,10 @@ ROOT = Path(__file__).parents[2]
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 50, 8
 
 MAY_CATCH_ALL = {
+    "aioqueue/results.py",  # makes the user's exceptions
+    "aioqueue/worker/committer.py",  # an ending no store can take must not stop the others
     "aioqueue/worker/executor.py",  # calls user code
+    "aioqueue/worker/heart.py",  # a heart that ends in silence leaves a worker without a lease
     "aioqueue/worker/outcome.py",  # calls the __str__ of the user's exceptions
     "aioqueue/worker/worker.py",  # watches over the worker's duties
 }

@@ -98,12 +98,30 @@ def test_explicit_retry_is_bounded_by_the_policy_and_says_when() -> None:
     assert outcome.failed(job(attempt=2, retry=policy), Retry(delay=7)).state is State.FAILURE
 
 
-@pytest.mark.parametrize("exc", [Reject("no"), SignatureError("x() argument 'n': no")])
-def test_what_cannot_get_better_is_not_retried(exc: Exception) -> None:
-    ending = outcome.failed(job(retry=RetryPolicy()), exc)
+def test_rejected_task_is_not_retried_and_is_a_dead_letter() -> None:
+    ending = outcome.failed(job(retry=RetryPolicy()), Reject("no"))
 
-    assert ending.state is State.FAILURE
-    assert (ending.dead is not None) is isinstance(exc, Reject)
+    assert (ending.state, ending.dead) == (State.FAILURE, "no")
+
+
+def test_call_that_does_not_fit_is_not_retried_and_is_no_dead_letter() -> None:
+    ending = outcome.refused(job(retry=RetryPolicy()), SignatureError("x() argument 'n': no"))
+
+    assert (ending.state, ending.dead, said(ending)) == (State.FAILURE, None, "x() argument 'n': no")
+
+
+def test_error_of_ours_that_user_code_raises_is_retried_like_any_other() -> None:
+    ending = outcome.failed(job(retry=RetryPolicy()), SignatureError("y() argument 'n': no"))
+
+    assert ending.state is State.RETRY
+
+
+def test_reasons_can_be_written_whatever_they_hold() -> None:
+    ending = outcome.failed(job(), Reject("caf\udce9" + "x" * 100_000))
+
+    assert ending.dead is not None
+    assert ending.dead.encode().startswith(b"caf\\udce9xxx")
+    assert len(ending.dead) < 9_000
 
 
 def test_success_releases_each_callback_with_an_id_of_its_owner() -> None:
