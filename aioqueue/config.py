@@ -1,12 +1,15 @@
 """Config: Settings from code, variables and a YAML file, in that order of strength.
 
 pydantic-settings is loaded only when there is a file or a variable to read. A relative SQLite
-path in a file is relative to that file.
+path in a file is relative to that file. A variable that is no setting is told once, by its name:
+its value may be a secret.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +19,15 @@ from aioqueue.errors import ConfigurationError
 from aioqueue.models.settings import Settings
 from aioqueue.urls import anchored
 
+_log = logging.getLogger("aioqueue.config")
+
 PREFIX: Final = "AIOQUEUE_"
 FILE: Final = "aioqueue.yaml"
 _MARKS: Final = (FILE, "pyproject.toml")
+_SETTINGS: Final = tuple(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
+_OTHERS: Final = ("AIOQUEUE_TEST_URLS",)
+_OF_COMMANDS: Final = tuple(f"{PREFIX}{verb}_" for verb in ("WORKER", "SEND", "RESULT", "STATUS", "VERSION"))
+_told: set[str] = set()
 
 
 def load(given: dict[str, Any], *, file: str | os.PathLike[str] | None = None) -> Settings:
@@ -27,6 +36,7 @@ def load(given: dict[str, Any], *, file: str | os.PathLike[str] | None = None) -
     file: a YAML file; by default the nearest aioqueue.yaml upwards, if there is one.
     Raises ConfigurationError naming the key and where it stands.
     """
+    _warn_of_unknown_variables()
     path = Path(file) if file is not None else nearest(FILE)
     from_file, from_variables = _read_sources(path)
     folder = path.parent if path is not None else home()
@@ -53,6 +63,22 @@ def nearest(name: str) -> Path | None:
     """Return the file *name* in the current folder or the nearest one above it."""
     here = Path.cwd()
     return next((folder / name for folder in (here, *here.parents) if (folder / name).is_file()), None)
+
+
+def _warn_of_unknown_variables() -> None:
+    for name in sorted(os.environ):
+        known = name.upper() in (*_SETTINGS, *_OTHERS) or name.startswith(_OF_COMMANDS)
+        if known or name in _told or not name.startswith(PREFIX):
+            continue
+        _told.add(name)
+        bare = [setting.removeprefix(PREFIX) for setting in _SETTINGS]
+        near = get_close_matches(name.removeprefix(PREFIX).upper(), bare, cutoff=0.5)
+        _log.warning(
+            "the variable %s is no setting and is ignored; %s %s",
+            name,
+            "did you mean" if near else "there are",
+            ", ".join(f"{PREFIX}{setting}" for setting in near or bare),
+        )
 
 
 def _read_sources(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:

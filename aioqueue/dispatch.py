@@ -128,11 +128,13 @@ class Dispatcher:
             AsyncResult(message.id, self._results, self._reading(message.name)) for message in messages
         ]
         try:
-            await self._submitter.submit(messages)
+            answers = await self._submitter.submit(messages)
         except UnavailableError as exc:
             raise BrokerUnavailableError(
                 f"it is unknown whether {len(messages)} calls were sent: {exc}; "
                 "sending again with their ids is safe",
                 results=results,
             ) from exc
+        for result, created in zip(results, answers, strict=True):
+            result.created = created
         return results

@@ -24,6 +24,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -142,7 +143,8 @@ class Retry(Exception):  # noqa: N818 - raised to steer, not to report
     """Raised in a task: end this attempt and run the task again.
 
     delay: seconds or timedelta until then; eta: an aware datetime instead. With neither, the
-    task's policy says when, or at once without one.
+    task's policy says when, or at once without one. Raises ConfigurationError for a delay that
+    is no finite number of 0 or more, and for a naive eta.
     """
 
     def __init__(
@@ -153,8 +155,17 @@ class Retry(Exception):  # noqa: N818 - raised to steer, not to report
             raise ConfigurationError("Retry(eta=...) needs an aware datetime; add a tzinfo")
         if eta is not None and delay is not None:
             raise ConfigurationError("Retry takes delay or eta, not both")
-        self.delay = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        self.delay = None if delay is None else _pause(delay)
         self.eta = eta.timestamp() if eta is not None else None
+
+
+def _pause(delay: float | timedelta) -> float:
+    seconds: Any = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ConfigurationError(f"Retry(delay=...) takes seconds or a timedelta, not {seconds!r}")
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ConfigurationError(f"Retry(delay=...) takes 0 or more seconds, and not {seconds!r}")
+    return float(seconds)
 
 
 class Reject(Exception):  # noqa: N818 - raised to steer, not to report

@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from pydantic import ValidationError
+
 from aioqueue import codec
 from aioqueue.clock import Clock
 from aioqueue.errors import (
@@ -23,6 +25,7 @@ from aioqueue.errors import (
     TaskExpiredError,
     TaskFailedError,
     TaskTimeoutError,
+    UnavailableError,
 )
 from aioqueue.models.signature import R_co
 from aioqueue.models.state import State, TaskState
@@ -46,7 +49,12 @@ _BY_STATE: dict[State, type[TaskError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a record becomes what the waiter gets. raises: exceptions that come back as themselves."""
+    """How a record becomes what the waiter gets.
+
+    raises: exceptions that come back as themselves, made of the message alone. They are told by
+    the bare name of their class, as a record holds no more; one that cannot be made so comes back
+    as TaskFailedError.
+    """
 
     load: Callable[[Any], Any] | None = None
     raises: tuple[type[Exception], ...] = ()
@@ -69,11 +77,18 @@ class Results:
         return self.backend
 
     async def warn_if_unserved(self, record: Record) -> bool:
-        """Log once that no live worker serves the record's queue; True if it has been said."""
+        """Log once that no live worker serves the record's queue; True if it has been said.
+
+        Raises nothing: a store that is away is asked again, a card of another version is skipped.
+        """
         if self.store is None:
             return True
-        cards = (WorkerCard.model_validate_json(card) for card in (await self.store.list(CARDS)).values())
-        if any(record.queue in card.queues for card in cards):
+        try:
+            listed = await self.store.list(CARDS)
+        except UnavailableError as exc:
+            _log.debug("cannot tell whether a worker serves queue %r: %s", record.queue, exc)
+            return False
+        if any(record.queue in card.queues for card in map(_card, listed.values()) if card is not None):
             return False
         _log.warning(
             "%s[%s] waits on queue %r and no live worker serves it; start one: aioqueue worker APP -q %s",
@@ -86,10 +101,14 @@ class Results:
 
 
 class AsyncResult(Generic[R_co]):
-    """The outcome of one task. ``await`` it, in the sending process or, by id, in another."""
+    """The outcome of one task. ``await`` it, in the sending process or, by id, in another.
+
+    created: False if its id was known when it was sent, so that nothing was; None where nobody sent.
+    """
 
     def __init__(self, id: str, results: Results, reading: Reading = Reading()) -> None:
         self.id = id
+        self.created: bool | None = None
         self._results = results
         self._reading = reading
 
@@ -146,8 +165,8 @@ class AsyncResult(Generic[R_co]):
             return value
         error = task_error(record)
         for kind in self._reading.raises:
-            if kind.__name__ == error.type:
-                raise kind(error.message) from error
+            if kind.__name__ == error.type and (own := _made(kind, error)) is not None:
+                raise own from error
         raise error
 
     def _read(self, data: bytes | None) -> Any:
@@ -156,6 +175,24 @@ class AsyncResult(Generic[R_co]):
             return None
         value = codec.decode_value(data)
         return value if self._reading.load is None else self._reading.load(value)
+
+
+def _card(data: bytes) -> WorkerCard | None:
+    try:
+        return WorkerCard.model_validate_json(data)
+    except ValidationError as exc:
+        _log.debug("a worker's card cannot be read, perhaps of another version: %s", exc)
+        return None
+
+
+def _made(kind: type[Exception], error: TaskError) -> Exception | None:
+    """Return the user's exception with the message on record; None if it wants more than that."""
+    try:
+        made: Any = kind(error.message)
+    except Exception as exc:  # noqa: BLE001 - __init__ is the user's code
+        _log.debug("%s cannot be made of its message: %r", kind.__qualname__, exc)
+        return None
+    return made if isinstance(made, Exception) else None
 
 
 def task_state(record: Record) -> TaskState:

@@ -1,17 +1,18 @@
 """Router: a set of tasks under one prefix, included into a Server.
 
-A name is registered once; a second registration is an error, never a silent change.
+A name is registered once; a second registration is an error, never a silent change. A router
+stays part of what includes it: tasks that it gets later are known there too.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
 from aioqueue.errors import ConfigurationError, DuplicateTaskError
 from aioqueue.ids import is_name
-from aioqueue.models.retry import RetryPolicy
 from aioqueue.task import (
     AsyncTask,
     Definition,
@@ -22,6 +23,7 @@ from aioqueue.task import (
     Task,
     TaskOptions,
     call_defaults,
+    checked_options,
 )
 
 R = TypeVar("R")
@@ -40,13 +42,45 @@ class TaskDecorator(Protocol):
     # fmt: on
 
 
+class Registry:
+    """Tasks by name and the options they have. above: the registry that knows all of these too."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, AnyTask] = {}
+        self.options: dict[str, TaskOptions] = {}
+        self.above: Registry | None = None
+
+    def upwards(self) -> Iterator[Registry]:
+        """Return this one, the one above, the one above that."""
+        registry: Registry | None = self
+        while registry is not None:
+            yield registry
+            registry = registry.above
+
+    def refuse_known(self, names: Iterable[str]) -> None:
+        """Raise DuplicateTaskError if one of *names* is taken, here or above."""
+        for registry in self.upwards():
+            for name in names:
+                if name in registry.tasks:
+                    first: Any = registry.tasks[name].definition.function
+                    raise DuplicateTaskError(
+                        f"there is a task {name!r} already: {first.__module__}.{first.__qualname__}; "
+                        "give this one a name="
+                    )
+
+    def keep(self, task: AnyTask, options: TaskOptions) -> None:
+        """Add *task*, here and above."""
+        for registry in self.upwards():
+            registry.tasks[task.name] = task
+            registry.options[task.name] = options
+
+
 class Router:
-    """A registry of tasks. prefix: put before the names of all that is registered here."""
+    """A set of tasks. prefix: put before the names of all that is registered here."""
 
     def __init__(self, prefix: str = "") -> None:
         self.prefix = prefix
-        self._tasks: dict[str, AnyTask] = {}
-        self._settings: dict[str, TaskOptions] = {}
+        self._registry = Registry()
         self._home = Home()
 
     # fmt: off
@@ -81,54 +115,65 @@ class Router:
             self.register_task(name, function)
 
     def include(self, router: Router) -> None:
-        """Take in every task of *router*. Raises DuplicateTaskError."""
-        for name, task in router._tasks.items():
-            self._add(name, task, router._settings[name])
+        """Take in every task of *router*, also those it gets later; a router is included once.
+
+        Raises DuplicateTaskError and ConfigurationError, and takes in none then.
+        """
+        if router._registry in self._registry.upwards():
+            raise ConfigurationError("a router cannot include itself")
+        if router._home.outbox is not None:
+            raise ConfigurationError(
+                f"the router with the prefix {router.prefix!r} belongs to a server or router already, and "
+                "its tasks are sent through one only; make another Router, or include it nowhere else"
+            )
+        self._registry.refuse_known(router._registry.tasks)
+        for task in router:
+            self._registry.keep(task, router.registered(task.name))
+        router._registry.above = self._registry
         router._home.outbox = lambda: self._home.opened(router.prefix or "a task")
 
     def find(self, name: str) -> AnyTask | None:
         """Return the task of that name, or None."""
-        return self._tasks.get(name)
+        return self._registry.tasks.get(name)
 
     def registered(self, name: str) -> TaskOptions:
-        """Return the options a task was registered with."""
-        return self._settings[name]
+        """Return the options a task was registered with; durations are float seconds."""
+        return self._registry.options[name]
 
     def __iter__(self) -> Iterator[AnyTask]:
-        return iter(self._tasks.values())
+        return iter(self._registry.tasks.values())
 
     def _register(self, function: Callable[..., Any], own: str | None, options: TaskOptions) -> AnyTask:
-        if not callable(function):
-            raise ConfigurationError(
-                f"a task is a function, not {type(function).__name__}; options go by name"
-            )
-        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-            raise ConfigurationError(f"{function.__qualname__}() is a generator; a task returns one value")
+        _check_function(function, own)
         name = self.prefix + (own or str(getattr(function, "__name__", "")))
         if not is_name(name):
             raise ConfigurationError(
                 f"{name!r} cannot name a task; give one with name=, of 1-128 of A-Za-z0-9._:/@-"
             )
-        if unknown := options.keys() - TaskOptions.__annotations__.keys():
-            known = ", ".join(TaskOptions.__annotations__)
-            raise ConfigurationError(f"task {name!r}: there is no option {min(unknown)!r}; there are {known}")
-        retry: Any = options.get("retry")
-        if not isinstance(retry, RetryPolicy | None):
-            raise ConfigurationError(
-                f"task {name!r}: retry must be a RetryPolicy, not {type(retry).__name__}"
-            )
+        options = checked_options(name, options)
         definition = Definition(function, name, options)
         kind: type[AnyTask] = AsyncTask if definition.is_async else SyncTask
         task = kind(definition, self._home, call_defaults(options))
-        self._add(name, task, options)
+        self._registry.refuse_known([name])
+        self._registry.keep(task, options)
         return task
 
-    def _add(self, name: str, task: AnyTask, options: TaskOptions) -> None:
-        if name in self._tasks:
-            first: Any = self._tasks[name].definition.function
-            raise DuplicateTaskError(
-                f"there is a task {name!r} already: {first.__module__}.{first.__qualname__}; "
-                "give this one a name="
-            )
-        self._tasks[name] = task
-        self._settings[name] = options
+
+def _check_function(function: Any, own: str | None) -> None:
+    kind = type(function).__name__
+    if not callable(function):
+        raise ConfigurationError(f"a task is a function, not {kind}; options go by name")
+    label = repr(own or str(getattr(function, "__name__", kind)))
+    if isinstance(function, Task):
+        raise ConfigurationError(
+            f"task {label}: it is a task already; register its function, or include its router"
+        )
+    if isinstance(function, type):
+        raise ConfigurationError(f"task {label}: a task is a function, not a class; write one that makes it")
+    # from Python 3.14 on a partial looks like a method
+    if isinstance(function, partial) or not (inspect.isroutine(function) or hasattr(function, "__wrapped__")):
+        raise ConfigurationError(
+            f"task {label}: a task is a function, not an object of {kind}; write one with def that calls it"
+        )
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise ConfigurationError(f"{function.__qualname__}() is a generator; a task returns one value")

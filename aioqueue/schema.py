@@ -158,8 +158,8 @@ class CallSchema:
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         self._name = name
-        parameters = inspect.signature(function).parameters
         try:
+            parameters = inspect.signature(function).parameters
             hints = get_type_hints(function, include_extras=True)
             schema = TypeAdapter(cast(Any, function), config=_CONFIG).core_schema
             arguments = _arguments(schema)
@@ -183,6 +183,11 @@ class CallSchema:
         except (PydanticUserError, PydanticSchemaGenerationError, NameError) as exc:
             reason = str(exc).split("\n", maxsplit=1)[0]
             raise ConfigurationError(f"task {name!r}: an annotation cannot be data: {reason}") from exc
+        except (TypeError, ValueError, AttributeError, SyntaxError) as exc:
+            raise ConfigurationError(
+                f"task {name!r}: its parameters and annotations cannot be read: {exc}; "
+                "register a function that is written with def"
+            ) from exc
 
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Validate a call made in Python and return its arguments as JSON data. Raises SignatureError."""

@@ -1,13 +1,16 @@
 """Server: the composition root; the only room that knows both sending and working.
 
 It holds the tasks, the settings and, while it is open, the stores. One object serves a web
-service's lifespan, a script and the worker command alike.
+service's lifespan, a script and the worker command alike. It is open in one event loop of one
+process: in a forked child, and once that loop is closed, it is as if it had never been opened.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -17,6 +20,7 @@ from aioqueue.dispatch import Dispatcher, checked
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
+from aioqueue.models.stats import DeadLetter
 from aioqueue.results import AsyncResult, Reading
 from aioqueue.router import Router
 from aioqueue.schema import ValueSchema
@@ -24,6 +28,20 @@ from aioqueue.stores import Stores, stores_of
 from aioqueue.worker import Worker, WorkerOptions
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a Server is open. turn: held while it connects or disconnects."""
+
+    loop: asyncio.AbstractEventLoop
+    pid: int
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_gone(self) -> bool:
+        """True in a forked child, and once the loop is closed."""
+        return self.pid != os.getpid() or self.loop.is_closed()
 
 
 class Server(Router):
@@ -54,6 +72,7 @@ class Server(Router):
         self.stores: Stores = stores_of(self.settings, clock=clock)
         self._dispatcher: Dispatcher | None = None
         self._users = 0
+        self._place: _Place | None = None
         self._home.outbox = lambda: self
 
     @classmethod
@@ -64,21 +83,36 @@ class Server(Router):
     async def open(self) -> None:
         """Connect. May be called again, also after ``close``; each call wants its own ``close``.
 
+        Where the loop it was opened in is closed, or this is a forked child, it is opened anew.
         Raises BrokerUnavailableError, BackendUnavailableError, ConfigurationError.
         """
-        if self._users == 0:
-            await self.stores.open()
-            self._dispatcher = self.stores.dispatcher(self.settings, self._reading)
-        self._users += 1
+        if self._place is None or self._place.is_gone:
+            self._users = 0
+            # taken before anything is waited for, so that another loop is told
+            self._place = _Place(asyncio.get_running_loop(), os.getpid())
+        place = self._here(self._place)
+        async with place.turn:
+            if self._users == 0:
+                await self._connect(place)
+            self._users += 1
 
     async def close(self) -> None:
         """Disconnect once all who opened it have closed it; idempotent."""
-        if self._users == 0:
+        if self._place is None:
             return
-        self._users -= 1
-        if self._users == 0:
-            self._dispatcher = None
+        if self._place.is_gone:
+            self._users, self._place = 0, None
             await self.stores.close()
+            return
+        place = self._here(self._place)
+        async with place.turn:
+            self._users = max(0, self._users - 1)
+            if self._users == 0:
+                self._dispatcher = None
+                try:
+                    await self.stores.close()
+                finally:
+                    self._place = None
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -110,6 +144,11 @@ class Server(Router):
             reading = Reading(ValueSchema(returns, f"result {id}").load)
         return AsyncResult(id, self.stores.results(), reading or Reading())
 
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        """Return the newest dead letters, newest first. Raises BrokerUnavailableError, ConfigurationError."""
+        self._opened()
+        return await self.stores.broker.dead_letters(limit=limit)
+
     def worker(self, **options: Any) -> Worker:
         """Return a worker for this Server's tasks; ``await worker.run()``, or ``async with``.
 
@@ -122,10 +161,30 @@ class Server(Router):
         task = self.find(name)
         return task.definition.reading if task is not None else Reading()
 
+    async def _connect(self, place: _Place) -> None:
+        # who had the turn before may have left it
+        self._place = place
+        try:
+            await self.stores.open()
+        except BaseException:
+            self._place = None
+            raise
+        self._dispatcher = self.stores.dispatcher(self.settings, self._reading)
+
     def _opened(self) -> Dispatcher:
-        if self._dispatcher is None:
+        if self._dispatcher is None or self._place is None or self._place.is_gone:
             raise ConfigurationError("the server is not open: send within `async with server:`")
+        self._here(self._place)
         return self._dispatcher
+
+    @staticmethod
+    def _here(place: _Place) -> _Place:
+        if place.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                "the server is open in another event loop, of another thread perhaps, and belongs to one "
+                "at a time: close it there first, or make a Server for each loop"
+            )
+        return place
 
 
 def _complete(call: Signature[R_co]) -> Signature[R_co]:

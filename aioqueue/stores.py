@@ -37,14 +37,23 @@ class Stores:
         return self.broker.submitter(self.backend) is not None
 
     async def open(self) -> None:
-        """Open both. Raises BrokerUnavailableError, BackendUnavailableError, ConfigurationError."""
+        """Open both, or neither.
+
+        Raises BrokerUnavailableError, BackendUnavailableError, ConfigurationError.
+        """
         await self.broker.open()
-        await self.backend.open()
+        try:
+            await self.backend.open()
+        except BaseException:
+            await self.broker.close()
+            raise
 
     async def close(self) -> None:
         """Close both; idempotent."""
-        await self.backend.close()
-        await self.broker.close()
+        try:
+            await self.backend.close()
+        finally:
+            await self.broker.close()
 
     def submitter(self) -> Submitter:
         """Return what sends into them, in one step where they are one store."""

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import (
+    Annotated,
     Any,
     Generic,
     Literal,
@@ -25,9 +26,12 @@ from typing import (
     overload,
 )
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
+
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import CallOptions, Link, R_co, Signature
+from aioqueue.models.types import Name, Priority, Seconds
 from aioqueue.results import AsyncResult, Reading
 from aioqueue.schema import CallSchema
 
@@ -49,12 +53,12 @@ Executor = Literal["loop", "thread", "process"]
 class TaskOptions(TypedDict, total=False):
     """What a task can be registered with.
 
-    executor: where a sync function runs. raises: exceptions a waiter gets back as themselves.
-    The rest are the defaults of its calls.
+    executor: where a sync function runs. raises: exceptions, or one, that a waiter gets back as
+    themselves. The rest are the defaults of its calls.
     """
 
     executor: Executor
-    raises: tuple[type[Exception], ...]
+    raises: tuple[type[Exception], ...] | type[Exception]
     queue: str
     priority: int
     timeout: float | timedelta
@@ -67,6 +71,43 @@ class NamedTaskOptions(TaskOptions, total=False):
     """The same for the decorator. name: what it is sent by; the function's own name by default."""
 
     name: str
+
+
+def _listed(value: object) -> object:
+    return (cast(object, value),) if isinstance(value, type) else value
+
+
+class _Options(BaseModel):
+    """TaskOptions as they are checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    executor: Executor = "thread"
+    raises: Annotated[tuple[type[Exception], ...], BeforeValidator(_listed)] = ()
+    queue: Name = ""
+    priority: Priority = 0
+    timeout: Seconds = 0.0
+    retry: InstanceOf[RetryPolicy] | None = None
+    result_ttl: Seconds = 0.0
+    ignore_result: Annotated[bool, Field(strict=True)] = False
+
+
+def checked_options(name: str, options: TaskOptions) -> TaskOptions:
+    """Return the options that are given, converted: durations are float seconds, *raises* is a tuple.
+
+    None is the same as not given. Raises ConfigurationError naming the task and the option.
+    """
+    if unknown := options.keys() - _Options.model_fields.keys():
+        known = ", ".join(_Options.model_fields)
+        raise ConfigurationError(f"task {name!r}: there is no option {min(unknown)!r}; there are {known}")
+    try:
+        made = _Options.model_validate({key: value for key, value in options.items() if value is not None})
+    except ValidationError as exc:
+        error = exc.errors(include_url=False)[0]
+        raise ConfigurationError(
+            f"task {name!r}: option {error['loc'][0]!r}: {error['msg']} (got {error['input']!r})"
+        ) from None
+    return cast(TaskOptions, {key: getattr(made, key) for key in options if key in made.model_fields_set})
 
 
 class Outbox(Protocol):
@@ -93,14 +134,15 @@ class Home:
 
 
 class Definition:
-    """What is known of a task whatever options a copy carries."""
+    """What is known of a task whatever options a copy carries. options: as ``checked_options`` returns."""
 
     def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
         self.function = function
         self.name = name
         self.is_async = inspect.iscoroutinefunction(function)
         self.executor: Executor = options.get("executor", "loop" if self.is_async else "thread")
-        self.raises = options.get("raises", ())
+        self.raises = cast("tuple[type[Exception], ...]", options.get("raises", ()))
+        self.retry = options.get("retry")
         if self.is_async and self.executor != "loop":
             raise ConfigurationError(
                 f"task {name!r} is async and runs on the loop; executor is for sync functions"
@@ -127,7 +169,7 @@ class Task(Generic[P, R_co]):
     def __init__(self, definition: Definition, home: Home, options: CallOptions) -> None:
         functools.update_wrapper(cast(Any, self), definition.function)
         self.definition = definition
-        self.defaults = options
+        self.defaults = _with_policy(options, definition.retry)
         self._home = home
 
     def __repr__(self) -> str:
@@ -238,7 +280,9 @@ def call_defaults(options: TaskOptions) -> CallOptions:
     """Return the options that the calls of a task carry by themselves.
 
     Where a call is to run is the sender's to say; how it is run (timeout, retry, the time its
-    result is kept) is read from the worker's own registration, whose code may be newer.
+    result is kept) is read from the worker's own registration, whose code may be newer. One
+    exception: a task that ignores its result and has a retry policy carries the policy too, as
+    the sender has to know that its attempts need a record.
     """
     defaults: CallOptions = {}
     if "queue" in options:
@@ -248,3 +292,9 @@ def call_defaults(options: TaskOptions) -> CallOptions:
     if options.get("ignore_result"):
         defaults["ignore_result"] = True
     return defaults
+
+
+def _with_policy(options: CallOptions, retry: RetryPolicy | None) -> CallOptions:
+    if retry is None or not options.get("ignore_result") or options.get("retry") is not None:
+        return options
+    return {**options, "retry": retry}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from random import random
-from typing import Any, Final, assert_never
+from typing import Final, Literal, assert_never, cast
 
 from aioqueue import codec
 from aioqueue.clock import Clock
@@ -176,7 +176,9 @@ class Executor:
         if task is None:
             return self._unknown_task(delivery, call)
         options = self._router.registered(call.name)
-        prepared = Prepared(task, options, call, _seconds(call.timeout, options, self._timeout))
+        prepared = Prepared(
+            task, options, call, _first(call.timeout, _float(options, "timeout"), self._timeout)
+        )
         if run.losses > self._max_losses:
             return outcome.lost(self._job(run, prepared))
         if isinstance(call.expires, datetime) and call.expires.timestamp() <= delivery.at:
@@ -258,13 +260,12 @@ class Executor:
                 assert_never(run.reason)
 
     def _job(self, run: Run, prepared: Prepared) -> Job:
-        options: Any = prepared.options
-        ttl = prepared.call.result_ttl
+        options, call = prepared.options, prepared.call
         return Job(
             delivery=run.delivery,
-            call=prepared.call,
-            retry=prepared.call.retry or options.get("retry"),
-            result_ttl=ttl if ttl is not None else _number(options.get("result_ttl")),
+            call=call,
+            retry=call.retry or options.get("retry"),
+            result_ttl=_first(call.result_ttl, _float(options, "result_ttl")),
             rules=self._rules,
             now=self._clock.time(),
             random=random(),
@@ -278,14 +279,11 @@ def label(delivery: Delivery) -> str:
     return f"{message.name}[{message.id}]{again} from {message.queue}"
 
 
-def _seconds(own: float | None, options: TaskOptions, general: float | None) -> float | None:
-    if own is not None:
-        return own
-    registered = _number(options.get("timeout"))
-    return general if registered is None else registered
+def _first(*values: float | None) -> float | None:
+    """Return the first that says something."""
+    return next((value for value in values if value is not None), None)
 
 
-def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    return float(value.total_seconds() if hasattr(value, "total_seconds") else value)
+def _float(options: TaskOptions, name: Literal["timeout", "result_ttl"]) -> float | None:
+    """Return an option that registration has made seconds."""
+    return cast("float | None", options.get(name))

@@ -14,7 +14,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, assert_never
 
-from anyio import CapacityLimiter, to_process, to_thread
+from anyio import BrokenWorkerProcess, CapacityLimiter, to_process, to_thread
 
 from aioqueue.context import Context, current, running
 from aioqueue.errors import ConfigurationError
@@ -68,15 +68,14 @@ class Pools:
     ) -> Any:
         async with self._processes:
             began()
-            return await to_process.run_sync(
-                call_by_path,
-                *import_path(definition),
-                args,
-                kwargs,
-                current(),
-                cancellable=True,
-                limiter=self._endless,
-            )
+            call = partial(call_by_path, *import_path(definition), args, kwargs, current())
+            try:
+                return await to_process.run_sync(call, cancellable=True, limiter=self._endless)
+            except BrokenWorkerProcess as exc:
+                raise BrokenWorkerProcess(
+                    f"{str(exc) or 'the process died'}; a process imports your main module: what that runs "
+                    "stands below `if __name__ == '__main__':`"
+                ) from exc
 
     def _counted(self, call: Callable[[], Any]) -> Any:
         self._busy.add(threading.get_ident())

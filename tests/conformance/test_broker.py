@@ -321,6 +321,19 @@ async def test_consumer_takes_from_all_its_queues_and_no_other(broker: Broker, q
     assert rest == []
 
 
+@pytest.mark.parametrize("count", [101, 260, 1_000])
+async def test_consumer_takes_from_very_many_queues(broker: Broker, queue: str, count: int) -> None:
+    queues = [f"{queue}.{number}" for number in range(count)]
+    sent = [message(queues[-1]), message(queues[count // 2]), message(queues[0]), message(queues[-1])]
+    urgent = message(queues[1], priority=9)
+    await broker.publish([*sent, urgent])
+
+    async with broker.consume(queues, prefetch=9, lease=600, worker="w") as consumer:
+        got = await take(consumer, 5)
+
+    assert ids(got) == [urgent.id, *(m.id for m in sent)]
+
+
 async def test_message_goes_to_one_consumer(
     broker: Broker, consumer: Consumer, rival: Consumer, queue: str
 ) -> None:

@@ -311,3 +311,16 @@ async def test_untracked_task_leaves_no_record(backend: Backend, queue: str, own
 
     assert (starts, committed) == ([RUN, RUN], [True, True])
     assert await backend.get([delivery.message.id]) == [None]
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+async def test_claim_without_a_record_knows_the_losses_of_the_broker(
+    backend: Backend, queue: str, owner: str, tracked: bool
+) -> None:
+    delivery = replace(lent(message(queue, tracked=tracked)), losses=2)
+
+    start = await claim(backend, delivery, owner)
+
+    assert start == Start(Verdict.RUN, losses=2)
+    if tracked:
+        assert (await record_of(backend, delivery)).losses == 2

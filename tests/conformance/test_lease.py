@@ -215,6 +215,60 @@ async def test_late_release_of_the_old_holder_does_nothing(
     assert await counts(broker, queue) == QueueStats(queue=queue, held=1)
 
 
+async def test_lapsed_consumer_is_handed_nothing(broker: Broker, queue: str, clock: MovableClock) -> None:
+    async with consuming(broker, queue) as mortal:
+        await clock.advance(LEASE * 1.1)
+        await broker.publish([message(queue)])
+
+        unjudged = await ready(mortal)
+        await broker.maintain()
+        judged = await ready(mortal)
+
+        assert (unjudged, judged) == ([], [])
+        assert await counts(broker, queue) == QueueStats(queue=queue, ready=1)
+
+
+async def test_lapsed_consumer_waits_as_long_as_it_said(
+    broker: Broker, queue: str, clock: MovableClock
+) -> None:
+    await broker.publish([message(queue, delay=1)])
+    async with consuming(broker, queue) as mortal:
+        await clock.advance(LEASE * 1.1)
+        waiting = await under_way(mortal.receive(1, timeout=3))
+        await clock.advance(3.1)
+
+        assert await within(waiting) == []
+
+
+async def test_lapsed_consumer_can_be_woken(broker: Broker, queue: str, clock: MovableClock) -> None:
+    await broker.publish([message(queue)])
+    async with consuming(broker, queue) as mortal:
+        await clock.advance(LEASE * 1.1)
+        waiting = await under_way(mortal.receive(1, timeout=600))
+        mortal.wake()
+
+        assert await within(waiting) == []
+
+
+async def test_one_death_is_counted_once_though_the_dead_goes_on_asking(
+    broker: Broker, queue: str, clock: MovableClock, consumer: Consumer
+) -> None:
+    await broker.publish(messages(queue, 250))
+    async with consuming(broker, queue) as mortal:
+        await take(mortal, 250)
+        asking = await under_way(mortal.receive(500, timeout=LEASE))
+        await clock.advance(LEASE * 1.1)
+        await within(asking)
+        asking = await under_way(mortal.receive(500, timeout=600))
+
+        moved = [await broker.maintain(), await broker.maintain()]
+        mortal.wake()
+        await within(asking)
+
+    assert moved == [250, 0]
+    assert {delivery.losses for delivery in await take(consumer, 250)} == {1}
+
+
 async def test_dropped_lease_need_not_lapse(broker: Broker, queue: str, consumer: Consumer) -> None:
     await broker.publish([message(queue)])
     async with consuming(broker, queue, lease=600) as mortal:

@@ -110,7 +110,7 @@ async def test_reject_what_can_never_be_done(server: Server) -> None:
     async with server, server.worker():
         with pytest.raises(TaskFailedError, match="the customer is gone"):
             await (await refuse.send())
-        (letter,) = await server.stores.broker.dead_letters()
+        (letter,) = await server.dead_letters()
 
     assert letter.reason == "the customer is gone"
 

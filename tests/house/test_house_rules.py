@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 50, 8
 
 MAY_CATCH_ALL = {
+    "aioqueue/cli/apps.py",  # imports the user's module
     "aioqueue/results.py",  # makes the user's exceptions
     "aioqueue/worker/committer.py",  # an ending no store can take must not stop the others
     "aioqueue/worker/executor.py",  # calls user code

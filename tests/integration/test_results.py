@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from aioqueue import Server, Signature, TaskState
+from aioqueue import RetryPolicy, Server, Signature, TaskState
 from aioqueue.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -18,6 +20,7 @@ from aioqueue.errors import (
     TaskTimeoutError,
 )
 from aioqueue.models.state import State
+from aioqueue.protocols.store import ANYTHING, Anything
 from aioqueue.testing import VirtualClock
 from tests.support.waiting import within
 
@@ -142,6 +145,47 @@ async def test_listed_exception_comes_back_as_itself(opened: Server) -> None:
             await within(result.get())
 
 
+async def test_listed_exception_that_wants_more_than_a_message_comes_back_as_what_is_on_record(
+    opened: Server,
+) -> None:
+    class CodedError(Exception):
+        def __init__(self, code: int, text: str) -> None:
+            super().__init__(f"{code}: {text}")
+
+    class BrokenError(Exception):
+        def __init__(self, text: str) -> None:
+            if text != "first":
+                raise LookupError(text)
+            super().__init__("not the first")
+
+    class FalseError(Exception):
+        def __new__(cls, text: str, own: int = 0) -> Any:
+            return super().__new__(cls) if own else None
+
+    @opened.task(raises=(CodedError, BrokenError, FalseError))
+    async def fail(kind: str) -> None:
+        match kind:
+            case "CodedError":
+                raise CodedError(7, "no chairs")
+            case "BrokenError":
+                raise BrokenError("first")
+            case _:
+                raise FalseError("no more", 1)
+
+    async with opened.worker():
+        texts = {
+            "CodedError": "7: no chairs",
+            "BrokenError": "not the first",
+            "FalseError": "('no more', 1)",
+        }
+        for kind, text in texts.items():
+            with pytest.raises(TaskFailedError) as failed:
+                await within((await fail.send(kind)).get())
+
+            assert failed.value.type == kind
+            assert str(failed.value) == text
+
+
 async def test_task_that_runs_too_long_is_interrupted(opened: Server) -> None:
     cleaned: list[bool] = []
 
@@ -213,6 +257,43 @@ async def test_ignored_result_leaves_no_record(opened: Server) -> None:
             await within(result.get())
 
 
+async def test_ignored_result_of_a_task_that_is_retried_has_a_record_without_a_value(opened: Server) -> None:
+    policy = RetryPolicy(max_retries=1, backoff="constant", delay=0.0)
+    runs: list[int] = []
+
+    @opened.task(retry=policy, ignore_result=True)
+    async def shout() -> str:
+        runs.append(1)
+        if len(runs) == 1:
+            raise LookupError
+        return "unheard"
+
+    @opened.task(retry=policy)
+    async def whisper() -> str:
+        return "unheard"
+
+    async with opened.worker():
+        first = await shout.send()
+        assert await within(first.get()) is None
+        second = await whisper.options(ignore_result=True).send()
+        assert await within(second.get()) is None
+
+        assert [(await result.state()).state for result in (first, second)] == [State.SUCCESS] * 2
+    assert len(runs) == 2
+
+
+async def test_ignored_result_of_a_call_with_an_id_has_a_record(opened: Server) -> None:
+    @opened.task(ignore_result=True)
+    async def shout() -> str:
+        return "unheard"
+
+    async with opened.worker():
+        result = await shout.options(id="once").send()
+        assert await within(result.get()) is None
+
+        assert (await result.state()).state is State.SUCCESS
+
+
 async def test_callback_gets_the_result_after_its_own_arguments(opened: Server) -> None:
     heard: list[tuple[str, int]] = []
     done = asyncio.Event()
@@ -247,6 +328,63 @@ async def test_waiting_for_a_queue_nobody_serves_is_told_once(caplog: pytest.Log
     assert len(said) == 1
     assert "waits on queue 'lonely' and no live worker serves it" in said[0]
     assert "aioqueue worker APP -q lonely" in said[0]
+
+
+class AwayStore:
+    """A store that cannot be reached."""
+
+    async def get(self, key: str) -> bytes | None:
+        raise BrokerUnavailableError("the cable is out")
+
+    async def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        expected: bytes | Anything | None = ANYTHING,
+        ttl: float | None = None,
+    ) -> bool:
+        raise BrokerUnavailableError("the cable is out")
+
+    async def delete(self, key: str) -> bool:
+        raise BrokerUnavailableError("the cable is out")
+
+    async def list(self, prefix: str) -> dict[str, bytes]:
+        raise BrokerUnavailableError("the cable is out")
+
+
+async def test_waiting_goes_on_where_nobody_can_tell_who_serves_the_queue(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = VirtualClock()
+    async with Server("memory://away", clock=clock) as server:
+        server.register_task("one", _one)
+        whole, server.stores = server.stores, replace(server.stores, store=AwayStore())
+        result = server.result((await server.send(Signature(name="one"))).id)
+        waiting = asyncio.create_task(result.get())
+        await clock.advance(35)
+        server.stores = whole
+
+        assert not waiting.done()
+        assert caplog.records == []
+        async with server.worker():
+            assert await within(waiting) == 1
+
+
+async def test_card_of_another_version_fails_no_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock()
+    async with Server("memory://cards", clock=clock) as server:
+        assert server.stores.store is not None
+        for number, card in enumerate((b'{"id":"x","queues":["lonely"]}', b"no json", b'"text"')):
+            await server.stores.store.put(f"worker:{number}", card)
+        result = await server.send(Signature(name="one", queue="lonely"))
+        waiting = asyncio.create_task(result.get())
+        with caplog.at_level(logging.WARNING, "aioqueue.results"):
+            await clock.advance(35)
+
+        assert not waiting.done()
+        waiting.cancel()
+    assert ["no live worker serves it" in record.getMessage() for record in caplog.records] == [True]
 
 
 async def test_sending_needs_an_open_server(server: Server) -> None:

@@ -11,11 +11,11 @@ from aioqueue.adapters.memory.core import MemoryCore
 from aioqueue.models.state import State
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import COMMIT_TTL, Delivery, Ending, Message, Record, Start, Verdict
+from aioqueue.protocols.messages import COMMIT_TTL, Delivery, Ending, Record, Start, Verdict
 
 
 class MemoryLease:
-    """A lease in memory; the dictionary's own lock makes it safe from a thread."""
+    """A lease in memory."""
 
     def __init__(self, core: MemoryCore, owner: str) -> None:
         self._core = core
@@ -25,7 +25,7 @@ class MemoryLease:
         return self._core.beat(self._owner)
 
     def drop(self) -> None:
-        self._core.leases.pop(self._owner, None)
+        self._core.end(self._owner)
 
 
 class MemoryBackend:
@@ -52,7 +52,7 @@ class MemoryBackend:
         return await self.core.records.wait(id, self.core.clock.time() + timeout)
 
     async def claim(self, deliveries: Sequence[Delivery], *, owner: str, worker: str) -> Sequence[Start]:
-        return [self._claim(delivery.message, owner, worker) for delivery in deliveries]
+        return [self._claim(delivery, owner, worker) for delivery in deliveries]
 
     async def unclaim(self, deliveries: Sequence[Delivery], *, owner: str) -> None:
         for delivery in deliveries:
@@ -69,13 +69,14 @@ class MemoryBackend:
         self.core.beat(owner, seconds=seconds)
         return MemoryLease(self.core, owner)
 
-    def _claim(self, message: Message, owner: str, worker: str) -> Start:
-        if not message.tracked:
-            return Start(Verdict.RUN)
-        row = self.core.records.row(message.id)
+    def _claim(self, delivery: Delivery, owner: str, worker: str) -> Start:
+        message = delivery.message
+        row = self.core.records.row(message.id) if message.tracked else None
         if row is None:
-            self.core.records.start(message, owner=owner, worker=worker)
-            return Start(Verdict.RUN)
+            if message.tracked:
+                self.core.records.start(message, owner=owner, worker=worker, losses=delivery.losses)
+            # The record that counted is gone, or there is none: only the broker knows.
+            return Start(Verdict.RUN, losses=delivery.losses)
         record = row.record
         if record.attempt > message.attempt:
             return Start(Verdict.COMMITTED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
 
 from aioqueue.adapters.memory.backend import MemoryBackend, MemoryLease
 from aioqueue.adapters.memory.core import Entry, MemoryCore
@@ -19,6 +20,8 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict
+
+_STEPS: Final = 1_000
 
 
 class MemorySubmitter:
@@ -72,7 +75,11 @@ class MemoryBroker:
             consumer.lease().drop()
 
     async def maintain(self) -> int:
-        self._core.records.sweep()
+        for _ in range(_STEPS):
+            if not self._core.records.sweep():
+                break
+            # Others get their turn between two steps.
+            await asyncio.sleep(0)
         self._core.sweep_dead()
         return self._core.take_over()
 
@@ -119,7 +126,8 @@ class MemoryConsumer:
             if deliveries or self._woken or clock.time() >= until:
                 self._woken = False
                 return deliveries
-            due = self._core.next_due(self._queues)
+            # With a lapsed lease nothing is handed out, however much is due.
+            due = self._core.next_due(self._queues) if self._core.alive(self.id) > 0 else None
             await clock.wait(self.event, until=until if due is None else min(due, until))
 
     def wake(self) -> None:
@@ -179,7 +187,8 @@ class MemoryConsumer:
         if row is not None and (row.record.state.final or row.record.attempt > message.attempt):
             self._core.drop(entry)
             return False
-        self._core.records.start(message, owner=self.id, worker=self._worker)
+        losses = entry.losses if row is None else None
+        self._core.records.start(message, owner=self.id, worker=self._worker, losses=losses)
         return True
 
     def _settle(self, settlement: Settlement) -> bool:

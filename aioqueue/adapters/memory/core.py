@@ -1,6 +1,7 @@
 """MemoryCore: the state that the memory broker, backend and store share.
 
-Every transition is a plain synchronous method, so nothing can come between its steps.
+Every transition is a plain synchronous method, so nothing can come between its steps. Leases are
+beaten from threads too, and have a lock; they last by the time that passes, whoever sets the clock.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from aioqueue.adapters.memory.records import Records
-from aioqueue.clock import Clock
+from aioqueue.clock import Clock, passing
 from aioqueue.models.stats import DeadLetter
 from aioqueue.protocols.messages import SUSPECT, Message
 
@@ -75,12 +77,14 @@ class MemoryCore:
         self.lines: dict[str, Line] = {}
         self.entries: dict[tuple[str, int, int], Entry] = {}
         self.held: dict[str, dict[int, Entry]] = {}
-        self.leases: dict[str, tuple[float, float]] = {}
         self.dead: deque[DeadLetter] = deque()
         self.values: dict[str, tuple[bytes, float | None]] = {}
         self.records = Records(clock)
         self.listeners: set[asyncio.Event] = set()
         self._counter = itertools.count(1)
+        self._leases: dict[str, tuple[float, float]] = {}
+        self._beating = threading.Lock()
+        self._passed = passing(clock)
 
     def line(self, queue: str) -> Line:
         return self.lines.setdefault(queue, Line())
@@ -114,7 +118,9 @@ class MemoryCore:
             event.set()
 
     def take(self, queues: Sequence[str], owner: str) -> Entry | None:
-        """Hand the next ready entry of *queues* to *owner*."""
+        """Hand the next ready entry of *queues* to *owner*, whose lease must be alive."""
+        if self.alive(owner) <= 0:
+            return None
         now = self.clock.time()
         lines = [self.line(queue) for queue in queues]
         for line in lines:
@@ -132,8 +138,12 @@ class MemoryCore:
         return entry
 
     def next_due(self, queues: Sequence[str]) -> float | None:
-        """Return the moment the next delayed entry of *queues* is due."""
-        return min((line.delayed[0][0] for line in map(self.line, queues) if line.delayed), default=None)
+        """Return the moment the next delayed entry of *queues* is due, of those that are not."""
+        now = self.clock.time()
+        lines = [self.line(queue) for queue in queues]
+        for line in lines:
+            line.promote(now)
+        return min((line.delayed[0][0] for line in lines if line.delayed), default=None)
 
     def holds(self, owner: str, receipt: object) -> Entry | None:
         """Return the entry *owner* holds under *receipt*."""
@@ -179,29 +189,37 @@ class MemoryCore:
 
     def beat(self, owner: str, *, seconds: float | None = None) -> bool:
         """Start (*seconds* given) or extend a lease; False if it had lapsed."""
-        now = self.clock.time()
-        if seconds is None:
-            until, seconds = self.leases.get(owner, (0.0, 0.0))
-            if until <= now:
-                return False
-        self.leases[owner] = (now + seconds, seconds)
+        with self._beating:
+            now = self._passed()
+            if seconds is None:
+                if owner not in self._leases or self._leases[owner][0] <= now:
+                    return False
+                seconds = self._leases[owner][1]
+            self._leases[owner] = (now + seconds, seconds)
         return True
+
+    def end(self, owner: str) -> None:
+        """End *owner*'s lease."""
+        with self._beating:
+            self._leases.pop(owner, None)
 
     def alive(self, owner: str | None) -> float:
         """Return the seconds *owner*'s lease still has; 0 or less if it has lapsed."""
-        return self.leases[owner][0] - self.clock.time() if owner in self.leases else 0.0
+        lease = None if owner is None else self._leases.get(owner)
+        return 0.0 if lease is None else lease[0] - self._passed()
 
     def take_over(self) -> int:
         """Hand on what lapsed owners hold, counting each as a loss."""
-        lost = [owner for owner in self.held if self.alive(owner) <= 0]
+        with self._beating:
+            for owner in [owner for owner in self._leases if self.alive(owner) <= 0]:
+                del self._leases[owner]
+            lost = [owner for owner in self.held if owner not in self._leases]
         entries = [entry for owner in lost for entry in self.held[owner].values()]
         for entry in entries:
             entry.losses += 1
             if entry.owner is not None:
                 self.records.lose(entry.message.id, entry.owner)
             self.give_back(entry)
-        for owner in [owner for owner in self.leases if self.alive(owner) <= 0]:
-            self.leases.pop(owner, None)
         return len(entries)
 
     def _let_go(self, entry: Entry) -> None:

@@ -1,6 +1,8 @@
 """Records: the tasks' records in memory, and those who wait for them.
 
 A row outlives its value where it is the commit record that keeps a second attempt from running.
+Of the times at which rows are to be dropped, those that were put off or forestalled are cleared
+away once they outnumber the rows.
 """
 
 from __future__ import annotations
@@ -8,21 +10,28 @@ from __future__ import annotations
 import asyncio
 import heapq
 from dataclasses import dataclass, replace
+from typing import Final
 
 from aioqueue.clock import Clock
 from aioqueue.models.state import State
 from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
 
+_SPARE: Final = 64
+
 
 @dataclass(slots=True)
 class Row:
-    """A record, who owns it, and until when it is shown and kept, its value or not (Unix seconds)."""
+    """A record, who owns it, and until when it is shown and kept, its value or not (Unix seconds).
+
+    look: when upkeep comes to see to it; None until that is fixed.
+    """
 
     record: Record
     owner: str | None = None
     shown: float = 0.0
     kept: float = 0.0
     commit_kept: float = 0.0
+    look: float | None = None
     forgotten: bool = False
     follow: tuple[Message, ...] = ()
     dead: str | None = None
@@ -140,24 +149,47 @@ class Records:
             row.forgotten = True
             if row.record.state.final:
                 row.record = replace(row.record, value=None)
-                row.kept = row.commit_kept
+                self._keep(row, row.commit_kept)
                 self.tell(id)
 
     def write(self, row: Row, *, until: float, shown: float | None = None) -> None:
         """Keep *row* until a moment; it is shown as long unless *shown* is sooner."""
-        row.kept, row.shown = until, until if shown is None else shown
+        row.shown = until if shown is None else shown
         self._rows[row.record.id] = row
-        heapq.heappush(self._times, (until, row.record.id))
+        self._keep(row, until)
 
-    def sweep(self, limit: int = 1_000) -> None:
-        """Drop up to *limit* rows whose time is over."""
+    def sweep(self, limit: int = 1_000) -> bool:
+        """Drop rows whose time is over; look at *limit* of them, and tell whether there may be more."""
         now = self._clock.time()
-        while self._times and self._times[0][0] <= now and limit:
-            id = heapq.heappop(self._times)[1]
+        for _ in range(limit):
+            if not self._times or self._times[0][0] > now:
+                self._clear_away()
+                return False
+            look, id = heapq.heappop(self._times)
             row = self._rows.get(id)
-            if row is not None and row.kept <= now:
+            if row is None or row.look != look:
+                continue
+            if row.kept <= now:
                 del self._rows[id]
-            limit -= 1
+            else:
+                self._look_at(row)
+        return True
+
+    def _keep(self, row: Row, until: float) -> None:
+        row.kept = until
+        # One whose time was put off is looked at when the first one comes, and then again.
+        if row.look is None or until < row.look:
+            self._look_at(row)
+
+    def _look_at(self, row: Row) -> None:
+        row.look = row.kept
+        heapq.heappush(self._times, (row.look, row.record.id))
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        if len(self._times) > 2 * len(self._rows) + _SPARE:
+            self._times = [(row.look, id) for id, row in self._rows.items() if row.look is not None]
+            heapq.heapify(self._times)
 
     def tell(self, id: str) -> None:
         """Wake who waits for *id*."""

@@ -78,9 +78,7 @@ class SqliteBackend:
 
     def lease(self, owner: str, *, seconds: float) -> Lease:
         """Return *owner*'s lease, which has begun; blocks for a transaction."""
-        lease = SqliteLease(
-            self.core.options, self.core.clock, owner, seconds=seconds, unavailable=BackendUnavailableError
-        )
+        lease = SqliteLease(self._access.pulse, owner, seconds=seconds, unavailable=BackendUnavailableError)
         lease.begin()
         return lease
 
@@ -114,20 +112,25 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
     alive = leases.left(tx, {name for name in running if name is not None and name != owner})
     started: dict[str, Entry] = {}
 
-    def start(message: Message) -> Start:
+    def start(delivery: Delivery) -> Start:
+        message = delivery.message
+        if not message.tracked:
+            return Start(Verdict.RUN, losses=delivery.losses)
         entry = entries.get(message.id)
         refusal = None if entry is None else _refusal(entry, message, owner, alive)
         if refusal is not None:
             return refusal
         if entry is None:
+            # The record that counted is gone: only the broker knows.
             entry = entries[message.id] = table.pending(message, tx.now)
+            entry.losses = delivery.losses
         elif entry.state is State.STARTED and entry.attempt == message.attempt and entry.owner != owner:
             entry.losses += 1
         table.start(entry, message.attempt, owner=owner, worker=worker, now=tx.now)
         started[message.id] = entry
         return Start(Verdict.RUN, losses=entry.losses)
 
-    starts = [start(d.message) if d.message.tracked else Start(Verdict.RUN) for d in deliveries]
+    starts = [start(delivery) for delivery in deliveries]
     table.save(tx, started.values())
     return starts
 

@@ -62,14 +62,15 @@ class Bells:
         self._own, self._loop = bell, loop
 
     def ring(self, news: News) -> None:
-        """Tell every other process. Never waits; called in the thread."""
+        """Tell every other process that can be told. Never waits; called in the thread."""
         folder = self._folder
         if folder is None or not _is_ours(folder):
             return
         try:
             names = set(os.listdir(folder)) - {self._name}
-        except FileNotFoundError:
-            names = set[str]()
+        except OSError:
+            # Nobody listens, or there is no file descriptor left: then they have to look.
+            return
         for name in self._others.keys() - names:
             self._others.pop(name).close()
         if names:

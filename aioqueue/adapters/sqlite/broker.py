@@ -48,14 +48,13 @@ class SqliteBroker:
     def consume(
         self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
     ) -> AbstractAsyncContextManager[SqliteConsumer]:
-        return self._consume(
-            SqliteConsumer(self._access, queues, prefetch=prefetch, lease=lease, worker=worker), queues, lease
-        )
+        return self._consume(tuple(queues), prefetch, lease, worker)
 
     @asynccontextmanager
     async def _consume(
-        self, consumer: SqliteConsumer, queues: Sequence[str], lease: float
+        self, queues: tuple[str, ...], prefetch: int, lease: float, worker: str
     ) -> AsyncGenerator[SqliteConsumer]:
+        consumer = SqliteConsumer(self._access, queues, prefetch=prefetch, lease=lease, worker=worker)
         await self._access.write(lambda tx: leases.begin(tx, consumer.id, lease))
         with self._access.listeners.consumer(queues, consumer.event):
             try:

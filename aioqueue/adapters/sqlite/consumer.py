@@ -1,7 +1,8 @@
 """SqliteConsumer: one process's hold on some queues.
 
 A message is handed out in one transaction with its record's STARTED where broker and backend are
-one file. What is handed out is held by this consumer's id until its lease has lapsed.
+one file. It is held by this consumer's id until its lease has lapsed, and handed out only under a live
+one: else upkeep would find it with a dead owner, and count a loss for an attempt nobody made.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import messages, records
 from aioqueue.adapters.sqlite.backend import SqliteBackend
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.finisher import SqliteFinisher
 from aioqueue.adapters.sqlite.lease import SqliteLease
+from aioqueue.clock import passing
 from aioqueue.ids import new_id
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.lease import Lease
@@ -46,7 +49,12 @@ class Catch:
 
 
 def take(tx: Transaction, holder: Holder, limit: int) -> Catch:
-    """Hand out ready messages and begin them; look until something is to be run or nothing is there."""
+    """Hand out ready messages and begin them; look until something is to be run or nothing is there.
+
+    Nothing is handed out to one whose lease is not alive; a beat may show that only the clock was set.
+    """
+    if not leases.left(tx, {holder.id}):
+        return Catch([])
     messages.promote(tx, holder.queues)
     held, suspects = messages.count_held(tx, holder.id)
     full = suspects > 0 or held >= holder.prefetch
@@ -124,7 +132,13 @@ class SqliteConsumer:
         self.event = asyncio.Event()
         self._access = access
         self._holder = Holder(self.id, tuple(dict.fromkeys(queues)), prefetch, worker)
-        self._lease = lease
+        self._lease = SqliteLease(
+            access.pulse,
+            self.id,
+            seconds=lease,
+            unavailable=access.unavailable,
+            kept_until=passing(access.core.clock)() + lease,
+        )
         self._woken = self._full = False
 
     async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
@@ -158,10 +172,7 @@ class SqliteConsumer:
             self.event.set()
 
     def lease(self) -> Lease:
-        core = self._access.core
-        return SqliteLease(
-            core.options, core.clock, self.id, seconds=self._lease, unavailable=self._access.unavailable
-        )
+        return self._lease
 
     def finisher(self, backend: Backend) -> SqliteFinisher | None:
         if not isinstance(backend, SqliteBackend) or backend.core is not self._access.core:

@@ -14,6 +14,7 @@ from aioqueue.adapters.sqlite.bell import Bells
 from aioqueue.adapters.sqlite.connection import Connection
 from aioqueue.adapters.sqlite.database import Transaction, Work, Writer
 from aioqueue.adapters.sqlite.faults import NotOpenError, translated
+from aioqueue.adapters.sqlite.lease import Pulse
 from aioqueue.adapters.sqlite.listeners import Listeners
 from aioqueue.adapters.sqlite.options import Options
 from aioqueue.clock import Clock
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 
 class Session:
-    """Thread, bells and listeners, from an ``open`` to the last ``close``."""
+    """Thread, bells, listeners and pulse, from an ``open`` to the last ``close``."""
 
     def __init__(self, options: Options, clock: Clock) -> None:
         self.roles: set[str] = set()
@@ -32,6 +33,7 @@ class Session:
         self._bells = Bells(options.path)
         self.listeners = Listeners(self._bells, lambda work: self.writer.ask(work, write=False))
         self.writer = Writer(Connection(options), clock, tell=self.listeners.tell, ring=self._bells.ring)
+        self.pulse = Pulse(options, clock)
         self.writer.start()
 
     @property
@@ -53,12 +55,14 @@ class Session:
         self._bells.close_own()
         await self.writer.end()
         self._bells.close_others()
+        self.pulse.close()
 
     def abandon(self) -> None:
         """Let the thread end by itself; its loop is closed. In a forked child there is none to end."""
         if self.mine:
             self._bells.close_own()
             self.writer.stop()
+            self.pulse.close()
 
 
 class Core:
@@ -117,6 +121,12 @@ class Access:
         """Who waits for what. Raises *unavailable* if the adapter is not open."""
         with translated(self.unavailable, self.core.options.url):
             return self.core.session.listeners
+
+    @property
+    def pulse(self) -> Pulse:
+        """What leases are beaten on. Raises *unavailable* if the adapter is not open."""
+        with translated(self.unavailable, self.core.options.url):
+            return self.core.session.pulse
 
     async def read(self, work: Work[T]) -> T:
         """Return what *work* returns; it must not write."""

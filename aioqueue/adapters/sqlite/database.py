@@ -3,12 +3,14 @@
 Group commit: all functions that queued while a transaction was on its way share the next one,
 and one call wakes the loop for all their answers. A function that raises undoes the transaction:
 the others run again without it, then it runs alone, so that its error is only its own. Functions
-must bear that.
+must bear that. A fault of the database is everybody's, also theirs who had queued before the
+transaction began: to run one after the other each would wait for the same lock.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -18,8 +20,11 @@ from types import TracebackType
 from typing import Final, Generic, Protocol, TypeVar
 
 from aioqueue.adapters.sqlite.connection import Connection
+from aioqueue.adapters.sqlite.faults import is_fault
 from aioqueue.adapters.sqlite.news import News
 from aioqueue.clock import Clock
+
+_log = logging.getLogger("aioqueue.sqlite")
 
 _MOST: Final = 256
 
@@ -139,9 +144,18 @@ class Writer:
         ending = False
         while not ending:
             jobs, ending = self._gathered()
-            news = self._commit(jobs)
-            if news:
-                self._ring(news)
+            news = News()
+            with Caught() as caught:
+                self._commit(jobs, news)
+            if caught.error is not None:
+                # The last resort: whoever asked is answered, and the thread lives on.
+                for job in jobs:
+                    job.fail(caught.error)
+            with Caught() as caught:
+                if news:
+                    self._ring(news)
+            if caught.error is not None:
+                _log.error("other processes could not be told and have to look", exc_info=caught.error)
             self._on_loop(self._resolve, jobs, news)
         self._connection.close()
         self._on_loop(self._ended.set_result, None)
@@ -160,19 +174,39 @@ class Writer:
                 return jobs, False
         return jobs, True
 
-    def _commit(self, jobs: Sequence[Job]) -> News:
-        news = News()
+    def _commit(self, jobs: list[Job], news: News) -> None:
+        """Run *jobs*; those that a fault of the database ended with them are added."""
         alone: list[Job] = []
-        together = list(jobs)
-        while together and (raised := self._attempt(together, news)) is not None:
-            together.remove(raised)
-            alone.append(raised)
-        for job in alone:
-            self._attempt([job], news)
-        return news
+        batch = list(jobs)
+        while batch:
+            behind = self._queue.qsize()
+            raised, error = self._attempt(batch, news)
+            if isinstance(error, sqlite3.DatabaseError) and is_fault(error):
+                waited = self._overtaken(behind)
+                jobs += waited
+                batch, alone = [*batch, *alone, *waited], []
+            elif raised is not None and len(batch) > 1:
+                batch.remove(raised)
+                alone.append(raised)
+                continue
+            if error is not None:
+                for job in batch:
+                    job.fail(error)
+            batch = [alone.pop(0)] if alone else []
 
-    def _attempt(self, jobs: list[Job], news: News) -> Job | None:
-        """Run *jobs* in one transaction; return the one that undid it for the others."""
+    def _overtaken(self, count: int) -> list[Job]:
+        """Return the next *count* in the queue, but never its end."""
+        jobs: list[Job] = []
+        for _ in range(count):
+            job = self._queue.get_nowait()
+            if job is None:
+                self._queue.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _attempt(self, jobs: Sequence[Job], news: News) -> tuple[Job | None, BaseException | None]:
+        """Run *jobs* in one transaction; return which of them undid it, if one did, and the error."""
         running: Job | None = None
         fresh = News()
 
@@ -187,18 +221,15 @@ class Writer:
             self._connection.transact(work, write=any(job.write for job in jobs))
         if caught.error is None:
             news.add(fresh)
-            return None
-        if running is not None and len(jobs) > 1:
-            return running
-        for job in jobs:
-            job.fail(caught.error)
-        return None
+        return running, caught.error
 
     def _resolve(self, jobs: Sequence[Job], news: News) -> None:
-        if news:
-            self._tell(news)
-        for job in jobs:
-            job.resolve()
+        try:
+            if news:
+                self._tell(news)
+        finally:
+            for job in jobs:
+                job.resolve()
 
     def _on_loop(self, function: Callable[..., object], *args: object) -> None:
         try:

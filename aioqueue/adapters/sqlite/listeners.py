@@ -33,6 +33,7 @@ class Listeners:
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._version: int | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._looking = self._look_again = False
 
     @contextmanager
     def consumer(self, queues: Iterable[str], event: asyncio.Event) -> Generator[None, None, None]:
@@ -65,6 +66,8 @@ class Listeners:
                 event.set()
         self._end(news.ended)
         if news.everything and self._waiters:
+            # A look that is on its way may have been there before.
+            self._look_again = self._looking
             self._look(version=None)
 
     def close(self) -> None:
@@ -88,7 +91,13 @@ class Listeners:
             self._look(version=self._version)
 
     def _look(self, *, version: int | None) -> None:
-        """Ask, in one query, what has ended; nothing if the file still is at *version*."""
+        """Ask, in one query, what has ended; nothing if the file still is at *version*.
+
+        One at a time: where the file is locked they would come faster than they are answered.
+        """
+        if self._looking:
+            return
+        self._looking = True
         ids = list(self._waiters)
 
         def look(tx: Transaction) -> _Seen:
@@ -98,6 +107,10 @@ class Listeners:
         self._ask(look).add_done_callback(self._looked)
 
     def _looked(self, seen: asyncio.Future[_Seen]) -> None:
+        self._looking = False
+        if self._look_again and self._waiters:
+            self._look(version=None)
+        self._look_again = False
         if seen.cancelled():
             return
         if seen.exception() is not None:

@@ -28,6 +28,7 @@ Key = tuple[str, int, int]
 PROMOTED: Final = 500
 """Most delayed messages of a queue that one receive makes ready."""
 
+_GROUPED: Final = 100
 _READY: Final = f"iif(losses >= {SUSPECT}, 3, 1)"
 _ADD: Final = """INSERT INTO messages
   (id, attempt, hop, queue, priority, state, due, losses, name, tracked, eta, delay, sent, body)"""
@@ -140,14 +141,22 @@ def _claim(queues: int) -> str:
         "SELECT * FROM (SELECT seq, priority FROM messages WHERE state = {} AND queue = ?"
         " ORDER BY priority DESC, seq LIMIT ?)"
     )
-    innocent = " UNION ALL ".join([walk.format(1)] * queues)
-    suspected = " UNION ALL ".join([walk.format(3)] * queues)
+    innocent = _union([walk.format(1)] * queues)
+    suspected = _union([walk.format(3)] * queues)
     return (
         "UPDATE messages SET state = 2, owner = ?, taken = taken + 1 WHERE seq IN (SELECT seq FROM ("
         f"{innocent} UNION ALL"
         f" SELECT * FROM (SELECT * FROM ({suspected}) ORDER BY priority DESC, seq LIMIT ?)"
         f") ORDER BY priority DESC, seq LIMIT ?) RETURNING {_HANDED}"
     )
+
+
+def _union(walks: list[str]) -> str:
+    # SQLite takes at most 500 terms a compound; a group with a LIMIT stays a compound of its own.
+    groups = [" UNION ALL ".join(walks[i : i + _GROUPED]) for i in range(0, len(walks), _GROUPED)]
+    if len(groups) == 1:
+        return groups[0]
+    return _union([f"SELECT * FROM ({group} LIMIT -1)" for group in groups])
 
 
 def next_due(tx: Transaction, queues: Sequence[str]) -> float | None:

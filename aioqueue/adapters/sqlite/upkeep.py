@@ -7,13 +7,16 @@ a crash in between leaves the rest to the next round.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import messages, records
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
-from aioqueue.adapters.sqlite.lease import ALIVE, passing
+from aioqueue.adapters.sqlite.lease import ALIVE
+from aioqueue.adapters.sqlite.rows import LISTED, listed
+from aioqueue.clock import ClockDoubt
 
 _HANDED_ON: Final = 200
 _DROPPED: Final = 1_000
@@ -27,28 +30,23 @@ _LAPSED: Final = f"NOT EXISTS (SELECT 1 FROM leases WHERE leases.owner = message
 class Upkeep:
     """One adapter's rounds, and its doubts between two of them.
 
-    If the wall clock and the time that has passed disagree by more than half a lease, the clock was
-    set; if the file was locked for as long, or the last round failed, nobody could beat. Leases
-    look lapsed then that are not, so nobody is judged for one whole lease, in which the living
-    give their next sign.
+    If the clock was set, leases look lapsed that are not; if the file was locked for half a lease,
+    or the last round failed, nobody could beat. Then nobody is judged for one whole lease.
     """
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._passed = passing(access.core.clock)
-        self._offset: float | None = None
-        self._doubt_until = 0.0
+        self._doubt = ClockDoubt(access.core.clock)
         self._failed = False
 
     async def maintain(self) -> int:
         """Do one round; return how many messages were handed on."""
         failed, self._failed = self._failed, True
-        asked = self._passed()
+        asked = self._doubt.passed()
         lease = await self._access.read(shortest_lease)
         moved = 0
-        if not self._doubts(lease, stuck=failed or self._passed() - asked > lease / 2):
-            while (step := await self._access.write(hand_on)) > 0:
-                moved += step
+        if not self._doubt.lasts(lease, stuck=failed or self._doubt.passed() - asked > lease / 2):
+            moved = await self._hand_on()
             await self._access.write(drop_leases)
         for drop in (drop_records, drop_dead_letters, drop_values):
             for _ in range(_STEPS):
@@ -57,13 +55,13 @@ class Upkeep:
         self._failed = False
         return moved
 
-    def _doubts(self, lease: float, *, stuck: bool) -> bool:
-        passed = self._passed()
-        offset = self._access.core.clock.time() - passed
-        if stuck or (self._offset is not None and abs(offset - self._offset) > lease / 2):
-            self._doubt_until = passed + lease
-        self._offset = offset
-        return passed < self._doubt_until
+    async def _hand_on(self) -> int:
+        # Who is lost is judged once: a round must not move again what it has moved already.
+        lost = await self._access.write(judge)
+        moved = 0
+        while lost and (step := await self._access.write(lambda tx: hand_on(tx, lost))) > 0:
+            moved += step
+        return moved
 
 
 def shortest_lease(tx: Transaction) -> float:
@@ -72,21 +70,31 @@ def shortest_lease(tx: Transaction) -> float:
     return float(row[0] or 0.0)
 
 
-def hand_on(tx: Transaction) -> int:
-    """Make ready what owners without a lease hold, each a loss, with their records; return how many."""
-    lost = tx.db.execute(
-        f"SELECT seq, id, owner FROM messages WHERE state = 2 AND {_LAPSED} LIMIT :most",
-        {"now": tx.now, "most": _HANDED_ON},
+def judge(tx: Transaction) -> list[str]:
+    """End the leases of all who hold messages and gave no sign in time; return them."""
+    found = tx.db.execute(
+        f"SELECT DISTINCT owner FROM messages WHERE state = 2 AND {_LAPSED}", {"now": tx.now}
+    ).fetchall()
+    lost = [owner for (owner,) in found]
+    for owner in lost:
+        # Whose messages are handed on must not find its lease alive again, nor take more under it.
+        leases.drop(tx, owner)
+    return lost
+
+
+def hand_on(tx: Transaction, lost: Sequence[str]) -> int:
+    """Make ready some of what *lost* owners hold, each a loss, with its record; return how many."""
+    held = tx.db.execute(
+        f"SELECT seq, id, owner FROM messages WHERE state = 2 AND owner IN {LISTED} LIMIT ?",
+        (listed(lost), _HANDED_ON),
     ).fetchall()
     tasks: dict[str, list[str]] = defaultdict(list)
-    for _, id, owner in lost:
+    for _, id, owner in held:
         tasks[owner].append(id)
     for owner, ids in tasks.items():
         records.stop(tx, ids, owner=owner, losses=1)
-        # Whose messages are gone must not find its lease alive again.
-        leases.drop(tx, owner)
-    messages.lose(tx, [seq for seq, _, _ in lost])
-    return len(lost)
+    messages.lose(tx, [seq for seq, _, _ in held])
+    return len(held)
 
 
 def drop_leases(tx: Transaction) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import sys
@@ -190,6 +191,20 @@ async def test_folder_others_may_enter_is_not_used(folder: Path, path: Path) -> 
     with stranger, pytest.raises(BlockingIOError):
         stranger.recv(1)
     assert hung(folder) == ["stranger"]
+
+
+@pytest.mark.usefixtures("folder", "consumer")
+async def test_ring_without_a_file_descriptor_left_is_left_out(
+    broker: SqliteBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> list[str]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", full)
+        added = await within(broker.publish([message(QUEUE)]))
+
+    assert [added, await within(broker.publish([message(QUEUE)]))] == [[True], [True]]
 
 
 async def test_full_bell_holds_nobody_up(folder: Path, path: Path) -> None:

@@ -74,6 +74,26 @@ async def test_living_consumer_is_not_judged_when_the_clock_is_set(
     assert (at_once, alive, afterwards) == (0, True, 0)
 
 
+async def test_first_beat_after_the_clock_was_set_forward_is_no_lapse(
+    holder: SqliteConsumer, clock: SettableClock
+) -> None:
+    clock.ahead = HOUR
+
+    assert await beat(holder.lease())
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR])
+async def test_living_consumer_is_handed_messages_after_the_clock_was_set(
+    broker: SqliteBroker, clock: SettableClock, ahead: float
+) -> None:
+    async with broker.consume([QUEUE], prefetch=1, lease=LEASE, worker="w") as consumer:
+        clock.ahead = ahead
+        await beat(consumer.lease())
+        await broker.publish([message(QUEUE)])
+
+        await one(consumer)
+
+
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR])
 @pytest.mark.usefixtures("holder")
 async def test_dead_consumer_is_judged_a_lease_after_the_clock_was_set(

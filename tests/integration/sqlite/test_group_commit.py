@@ -10,7 +10,8 @@ import pytest
 
 from aioqueue.adapters.sqlite.connection import WAL_IS_SAFE
 from aioqueue.adapters.sqlite.core import Core
-from aioqueue.adapters.sqlite.database import Transaction, Work
+from aioqueue.adapters.sqlite.database import Job, Transaction, Work, Writer
+from aioqueue.adapters.sqlite.news import News
 from aioqueue.adapters.sqlite.store import put
 from aioqueue.errors import BrokerUnavailableError
 from aioqueue.protocols.store import ANYTHING
@@ -106,6 +107,50 @@ async def test_broken_constraint_of_one_is_only_its_own(core: Core) -> None:
 
     assert [type(answer) for answer in answers] == [bool, sqlite3.IntegrityError, bool]
     assert await keys(core) == ["first", "last"]
+
+
+async def test_fault_of_the_database_is_everybodys_at_once(core: Core) -> None:
+    class Full(Writes):
+        def __call__(self, tx: Transaction) -> bool:
+            super().__call__(tx)
+            tx.db.execute("PRAGMA max_page_count = 1")
+            tx.db.execute("CREATE TABLE large AS SELECT randomblob(1000000)")
+            return True
+
+    writes = [Writes("first"), Full("full"), Writes("last")]
+
+    answers = await together(core, *writes)
+
+    assert [str(answer) for answer in answers] == ["database or disk is full"] * 3
+    assert [write.runs for write in writes] == [1, 1, 0]
+    assert await within(core.session.writer.ask(Writes("later"), write=True))
+
+
+async def test_bell_that_fails_costs_no_answer(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(news: News) -> None:
+        raise ValueError
+
+    def tells(tx: Transaction) -> bool:
+        tx.news.queues.add("queue")
+        return True
+
+    writer = core.session.writer
+    monkeypatch.setattr(writer, "_ring", broken)
+
+    assert [await within(writer.ask(tells, write=True)) for _ in range(2)] == [True, True]
+
+
+async def test_thread_that_fails_answers_and_goes_on(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Writer, jobs: list[Job], news: News) -> None:
+        raise ValueError("broken")
+
+    writer = core.session.writer
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_commit", broken)
+        with pytest.raises(ValueError, match="broken"):
+            await within(writer.ask(Writes("first"), write=True))
+
+    assert await within(writer.ask(Writes("second"), write=True))
 
 
 async def test_function_of_a_cancelled_caller_harms_nobody(core: Core) -> None:

@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from aioqueue.adapters.sqlite import listeners
 from aioqueue.adapters.sqlite.backend import SqliteBackend
+from aioqueue.adapters.sqlite.bell import Bells
 from aioqueue.adapters.sqlite.broker import SqliteBroker
 from aioqueue.adapters.sqlite.connection import WAL_IS_SAFE
 from aioqueue.adapters.sqlite.core import Core
+from aioqueue.adapters.sqlite.database import Work
 from aioqueue.adapters.sqlite.gate import Gate
+from aioqueue.adapters.sqlite.news import News
 from aioqueue.adapters.sqlite.store import SqliteStore
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError
 from aioqueue.protocols.messages import Record
-from tests.support.waiting import message, within
+from tests.support.waiting import eventually, message, pause, within
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +112,45 @@ async def test_many_calls_share_one_wait(broker: SqliteBroker, path: Path) -> No
 
     assert {type(error) for error in errors} == {BrokerUnavailableError}
     assert time.monotonic() - start < 2
+
+
+async def test_many_calls_share_one_wait_for_a_program_that_knows_no_gate(
+    backend: SqliteBackend, path: Path
+) -> None:
+    if sqlite3.sqlite_version_info >= WAL_IS_SAFE:
+        pytest.xfail("with a WAL nobody who reads has to wait")
+    start = time.monotonic()
+
+    with locked(path):
+        errors = await within(
+            asyncio.gather(*(backend.get(["id"]) for _ in range(2_000)), return_exceptions=True)
+        )
+
+    assert {type(error) for error in errors} == {BackendUnavailableError}
+    assert time.monotonic() - start < 2
+
+
+async def test_looks_do_not_pile_up_while_nobody_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "LOOK", 0.001)
+    asked: list[asyncio.Future[tuple[int, list[str]]]] = []
+
+    def ask(work: Work[tuple[int, list[str]]]) -> asyncio.Future[tuple[int, list[str]]]:
+        asked.append(asyncio.get_running_loop().create_future())
+        return asked[-1]
+
+    bells = Bells(path)
+    looking = listeners.Listeners(bells, ask)
+    with looking.waiter("id"):
+        await eventually(lambda: bool(asked))
+        await pause(0.05)
+        unanswered = len(asked)
+        looking.tell(News(everything=True))
+        asked[0].set_result((1, []))
+        await eventually(lambda: len(asked) > 1)
+    looking.close()
+    bells.close_own()
+
+    assert unanswered == 1
 
 
 def test_gate_opens_for_one_at_a_time(path: Path) -> None:

@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from aioqueue import Reject, Retry, RetryPolicy, Signature, State, codec
 from aioqueue.dispatch import Packer
 from aioqueue.errors import SignatureError
