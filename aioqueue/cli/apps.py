@@ -19,7 +19,7 @@ import click
 
 from aioqueue.cli.group import MISUSED
 from aioqueue.cli.options import shown
-from aioqueue.errors import ConfigurationError
+from aioqueue.errors import AioqueueError, ConfigurationError
 from aioqueue.server import Server
 
 
@@ -83,7 +83,10 @@ def _imported(name: str, app: str) -> ModuleType:
                 f"there is no module {exc.name!r}, looked for in {os.getcwd()} and on the import path"
             ) from None
         _show(exc, name)
-    except (ImportError, SyntaxError) as exc:
+    except AioqueueError:
+        # it says what is wrong, and what to write instead
+        raise
+    except Exception as exc:  # noqa: BLE001 - the user's module, which may do anything
         _show(exc, name)
     raise click.exceptions.Exit(MISUSED)
 

@@ -29,6 +29,7 @@ class Given(TypedDict):
     queue: str | None
     delay: float | None
     id: str | None
+    by_name: bool
     wait: bool
     timeout: float | None
     json: bool
@@ -60,6 +61,7 @@ class SendCommand(click.Command):
 @option("--queue", help="Queue, instead of the task's own.")
 @option("--delay", type=click.FloatRange(min=0), metavar="SECONDS", help="Run it no sooner than that.")
 @option("--id", help="Idempotency key: a second send with it runs nothing.")
+@option("--by-name", is_flag=True, help="Send it although the app has no such task.")
 @option("--wait", is_flag=True, help="Wait for the result, and print it.")
 @option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer.")
 @json_option
@@ -74,21 +76,38 @@ def command(app: str, name: str, args: tuple[str, ...], **given: Unpack[Given]) 
 
     server = server_of(app, None, None)
     options = {key: given[key] for key in ("queue", "delay", "id") if given[key] is not None}
-    call = call_of(server, name, [value(arg) for arg in args], dict(map(pair, given["kw"])), options)
+    arguments = [value(arg) for arg in args]
+    kwargs = dict(map(pair, given["kw"]))
+    call = call_of(server, name, arguments, kwargs, options, by_name=given["by_name"])
     code = asyncio.run(_send(server, call, given))
     click.get_current_context().exit(code)
 
 
 def call_of(
-    server: Server, name: str, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any]
+    server: Server,
+    name: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    by_name: bool,
 ) -> Signature:
-    """Return the call of these JSON arguments. Raises SignatureError if they do not fit the task."""
+    """Return the call of these JSON arguments. by_name: also of a task that the app does not have.
+
+    Raises UnknownTaskError, and SignatureError if they do not fit the task.
+    """
+    from difflib import get_close_matches
+
+    from aioqueue.errors import UnknownTaskError
     from aioqueue.models.signature import Signature
 
     task = server.find(name)
-    if task is None:
-        click.echo(f"this app has no task {name!r}; it is sent by its name", err=True)
-    else:
+    names = [known.name for known in server]
+    if task is None and names and not by_name:
+        near = get_close_matches(name, names, 3, 0.5)
+        there = f"there is {', '.join(near)}" if near else f"there are {', '.join(sorted(names))}"
+        raise UnknownTaskError(f"this app has no task {name!r}; {there}; --by-name sends it all the same")
+    if task is not None:
         task.definition.schema.load(args, kwargs)
         options = {**task.defaults, **options}
     return Signature.checked({"name": name, **options, "args": args, "kwargs": kwargs, "takes": "none"})
@@ -99,9 +118,19 @@ async def _send(server: Server, call: Signature, given: Given) -> int:
 
     async with server:
         sent = await server.send(call)
-        receipt = {"id": sent.id, "name": call.name, "queue": call.queue or server.settings.queue}
+        receipt = {
+            "id": sent.id,
+            "name": call.name,
+            "queue": call.queue or server.settings.queue,
+            "created": sent.created,
+        }
         if not given["json"]:
-            click.echo("sent {name}[{id}] to queue {queue}".format(**receipt))
+            said = (
+                "sent {name}[{id}] to queue {queue}"
+                if sent.created
+                else "the id {id} is known; nothing was sent"
+            )
+            click.echo(said.format(**receipt))
         elif not given["wait"]:
             click.echo(as_json(receipt))
         if not given["wait"]:

@@ -23,7 +23,7 @@ async def test_receipt_names_task_and_queue(shell: Shell) -> None:
 async def test_receipt_is_json_for_programs(shell: Shell) -> None:
     done = await shell.run("send", APP, "sum", "[1]", "--id", "mine", "--json")
 
-    assert json.loads(done.out) == {"id": "mine", "name": "sum", "queue": "default"}
+    assert json.loads(done.out) == {"id": "mine", "name": "sum", "queue": "default", "created": True}
 
 
 async def test_waiting_prints_the_value(shell: Shell) -> None:
@@ -83,12 +83,29 @@ async def test_call_that_does_not_fit_is_wrong_use(shell: Shell, args: tuple[str
 
 
 async def test_task_of_another_app_is_sent_by_name(shell: Shell) -> None:
-    done = await shell.run("send", APP, "theirs", "-1", "-2.5", "x", "--id", "a", "--", "--flag")
+    sent = ("send", APP, "theirs", "-1", "-2.5", "x", "--id", "a", "--by-name", "--", "--flag")
+    done = await shell.run(*sent)
     found = await shell.run("result", "a", "--app", APP)
 
     assert done.code == 0
-    assert "this app has no task 'theirs'" in done.err
     assert found.out.startswith("theirs[a] PENDING\n")
+
+
+async def test_misspelled_task_is_wrong_use_and_names_what_is_there(shell: Shell) -> None:
+    done = await shell.run("send", APP, "smu", "[1]")
+    status = await shell.run("status", "--app", APP, "--json")
+
+    assert done.code == 2
+    assert "this app has no task 'smu'; there is sum;" in done.err
+    assert json.loads(status.out)["queues"] == []
+
+
+async def test_known_id_is_told_and_nothing_is_sent(shell: Shell) -> None:
+    first = await shell.run("send", APP, "sum", "[1]", "--id", "a", "--json")
+    second = await shell.run("send", APP, "sum", "[2]", "--id", "a")
+
+    assert json.loads(first.out)["created"] is True
+    assert second.out == "the id a is known; nothing was sent\n"
 
 
 async def test_result_shows_value_and_times(shell: Shell) -> None:

@@ -114,7 +114,9 @@ async def test_app_may_be_a_factory(shell: Shell, app: str) -> None:
     assert done.code == 0
 
 
-@pytest.mark.parametrize("fault", ["import nowhere_at_all", "from tasks import nobody", "def broken(:"])
+@pytest.mark.parametrize(
+    "fault", ["import nowhere_at_all", "from tasks import nobody", "def broken(:", "x = 1 / 0"]
+)
 async def test_fault_within_the_users_module_is_shown_where_it_is(shell: Shell, fault: str) -> None:
     shell.module("broken", f"import os\n{fault}\n")
     done = await shell.run("worker", "broken:server")
