@@ -81,6 +81,7 @@ class MemoryBroker:
             # Others get their turn between two steps.
             await asyncio.sleep(0)
         self._core.sweep_dead()
+        self._core.sweep_values()
         return self._core.take_over()
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:

@@ -181,6 +181,12 @@ class MemoryCore:
             )
         )
 
+    def sweep_values(self) -> None:
+        """Drop values of the shared map whose time is over."""
+        now = self.clock.time()
+        for key in [key for key, (_, until) in self.values.items() if until is not None and until <= now]:
+            del self.values[key]
+
     def sweep_dead(self, most: int = MAX_DEAD) -> None:
         """Drop the oldest dead letters beyond *most*, and those whose time is over."""
         oldest = self.clock.time() - DEAD_TTL

@@ -61,8 +61,8 @@ def delete(tx: Transaction, key: str) -> bool:
 
 def below(tx: Transaction, prefix: str) -> dict[str, bytes]:
     found = tx.db.execute(
-        "SELECT key, value FROM store WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1"
-        " AND key < ?1 || char(1114111) AND (until IS NULL OR until > ?2) ORDER BY key",
-        (prefix, tx.now),
+        "SELECT key, value FROM store WHERE key >= :prefix AND substr(key, 1, length(:prefix)) = :prefix"
+        " AND key < :prefix || char(1114111) AND (until IS NULL OR until > :now) ORDER BY key",
+        {"prefix": prefix, "now": tx.now},
     )
     return {key: bytes(value) for key, value in found}

@@ -168,3 +168,18 @@ async def test_lapsed_or_full_consumer_does_not_spin_for_what_is_due() -> None:
 
         assert await within(asyncio.gather(*waiting)) == [[], []]
         assert waits <= 4
+
+
+async def test_upkeep_drops_values_whose_time_is_over() -> None:
+    clock = VirtualClock()
+    adapter = connect(f"memory://{new_id()}", clock=clock)
+    assert adapter.store is not None
+    assert isinstance(adapter.broker, MemoryBroker)
+    await adapter.store.put("short", b"1", ttl=1)
+    await adapter.store.put("long", b"1", ttl=HOUR)
+    await adapter.store.put("for ever", b"1")
+    await clock.advance(2)
+
+    await adapter.broker.maintain()
+
+    assert adapter.broker._core.values.keys() == {"long", "for ever"}
