@@ -1,12 +1,12 @@
 # What is promised, and the target that proves it:
-#~ prove-fresh        a fresh clone runs the README's two commands as a user without rights
-#~ prove-conformance  every adapter keeps the same protocol
-#~ prove-kill         a killed worker or sender loses no acknowledged task
-#~ prove-stop         a stopped worker ends what it runs and gives back the rest
-#~ prove-arguments    arguments and results are checked and converted at both ends
-#~ prove-results      failures, dead letters and lost ids are told, never silent
-#~ prove-imports      importing aioqueue loads no service's client
-#~ prove-bench        the speed of the SQLite queue on this machine
+#~ prove-fresh        the README's two commands, read from it, in a fresh clone as a user without rights
+#~ prove-conformance  every test of every contract on memory, SQLite, both pairs of the two, and across processes
+#~ prove-kill         kill -9 on SQLite: 40 kills, 1,000 tasks, none lost, none committed twice, the file sound
+#~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0
+#~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
+#~ prove-results      unknown and expired ids at once; bad messages are dead letters, their neighbours are done
+#~ prove-imports      help loads click and nothing heavy; importing the package loads no adapter
+#~ prove-bench        figures of SQLite's drain and latency on this machine
 
 PYTHON ?= python3
 PYTEST = .venv/bin/pytest -q
