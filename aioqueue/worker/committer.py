@@ -87,20 +87,15 @@ class Committer:
             given = [delivery for delivery, own in self._returns if own == delay]
             self._returns = deque((delivery, own) for delivery, own in self._returns if own != delay)
             await self._persist(lambda: self._finisher.release(given, delay=delay))
-            for delivery in given:
-                self._done(delivery, None, None)
+            self._let_go(given)
 
     async def _finish(self, batch: Sequence[Ending]) -> None:
         try:
             answers = await self._persist(lambda: self._finisher.finish(batch))
         except Exception as exc:  # noqa: BLE001 - an ending that no store can take must not stop the others
             await self._finish_apart(batch, exc)
-            return
-        if answers is None:
-            self._let_go([ending.delivery for ending in batch])
-            return
-        for ending, ok in zip(batch, answers, strict=True):
-            self._done(ending.delivery, ending, ok)
+        else:
+            self._answered(batch, answers)
 
     async def _finish_apart(self, batch: Sequence[Ending], exc: Exception) -> None:
         """Write endings one by one; one that cannot be written ends as just that."""
@@ -108,11 +103,16 @@ class Committer:
             for ending in batch:
                 await self._finish([ending])
             return
-        (ending,) = batch
-        _log.exception("the end of %s cannot be written", ending.delivery.message.id, exc_info=exc)
-        instead = self._unwritable(ending, exc)
-        answers = await self._persist(lambda: self._finisher.finish([instead]))
-        self._done(ending.delivery, instead, None if answers is None else answers[0])
+        _log.exception("the end of %s cannot be written", batch[0].delivery.message.id, exc_info=exc)
+        instead = [self._unwritable(batch[0], exc)]
+        self._answered(instead, await self._persist(lambda: self._finisher.finish(instead)))
+
+    def _answered(self, batch: Sequence[Ending], answers: Sequence[bool] | None) -> None:
+        if answers is None:
+            self._let_go([ending.delivery for ending in batch])
+            return
+        for ending, ok in zip(batch, answers, strict=True):
+            self._done(ending.delivery, ending, ok)
 
     def _let_go(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

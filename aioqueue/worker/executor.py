@@ -169,7 +169,8 @@ class Executor:
         try:
             call = codec.decode(delivery.message)
         except codec.NewerVersionError as exc:
-            return self._unready(delivery, "NewerVersionError", str(exc))
+            put_off = self._put_off(delivery, str(exc))
+            return put_off or outcome.unreadable(delivery, "NewerVersionError", str(exc), self._rules)
         except codec.DecodeError as exc:
             return outcome.unreadable(delivery, "DecodeError", f"undecodable: {exc}", self._rules)
         task = self._router.find(call.name)
@@ -186,20 +187,17 @@ class Executor:
         return prepared
 
     def _unknown_task(self, delivery: Delivery, call: Signature) -> Finished:
-        kind, reason = (
-            "UnknownTaskError",
-            f"no worker of queue {delivery.message.queue!r} knows {call.name!r}",
-        )
-        finished = self._unready(delivery, kind, reason)
-        if isinstance(finished, GiveBack):
-            return finished
+        reason = f"no worker of queue {delivery.message.queue!r} knows {call.name!r}"
+        if (put_off := self._put_off(delivery, reason)) is not None:
+            return put_off
         job = Job(delivery, call, None, call.result_ttl, self._rules, self._clock.time(), random())
-        return outcome.unknown(job, kind, reason)
+        return outcome.unknown(job, "UnknownTaskError", reason)
 
-    def _unready(self, delivery: Delivery, kind: str, reason: str) -> Finished:
+    def _put_off(self, delivery: Delivery, reason: str) -> GiveBack | None:
+        """Give back what another worker may know, while there is grace for it; None when that is over."""
         waited = 0.0 if delivery.first_seen is None else delivery.at - delivery.first_seen
         if waited >= self._unknown_grace:
-            return outcome.unreadable(delivery, kind, reason, self._rules)
+            return None
         if reason not in self._unknown and len(self._unknown) < _TOLD:
             self._unknown.add(reason)
             _log.warning("%s: %s; given back for up to %g s", label(delivery), reason, self._unknown_grace)

@@ -72,10 +72,7 @@ class Pools:
             try:
                 return await to_process.run_sync(call, cancellable=True, limiter=self._endless)
             except BrokenWorkerProcess as exc:
-                raise BrokenWorkerProcess(
-                    f"{str(exc) or 'the process died'}; a process imports your main module: what that runs "
-                    "stands below `if __name__ == '__main__':`"
-                ) from exc
+                raise BrokenWorkerProcess(_explained(exc)) from exc
 
     def _counted(self, call: Callable[[], Any]) -> Any:
         self._busy.add(threading.get_ident())
@@ -83,6 +80,13 @@ class Pools:
             return call()
         finally:
             self._busy.discard(threading.get_ident())
+
+
+def _explained(exc: BrokenWorkerProcess) -> str:
+    """Return what happened. One that died has nothing to say; one that did not come up has."""
+    if not str(exc):
+        return "the process that ran it died"
+    return f"{exc}: it imports your main module; what that runs stands below `if __name__ == '__main__':`"
 
 
 def import_path(definition: Definition) -> tuple[str, str]:

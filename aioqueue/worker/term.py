@@ -25,6 +25,7 @@ from aioqueue.worker import outcome
 from aioqueue.worker.committer import Committer
 from aioqueue.worker.executor import Executor, Finished, label
 from aioqueue.worker.fetcher import Fetcher
+from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Rules
@@ -36,8 +37,6 @@ _log = logging.getLogger("aioqueue.worker")
 
 _PARTING: Final = 0.6
 """Seconds that cancelled runs get to end, and the last batch to be written."""
-
-_STEP: Final = 0.1
 
 
 class Term:
@@ -51,6 +50,7 @@ class Term:
         options: WorkerOptions,
         pools: Pools,
         *,
+        grace: Grace,
         budget: int | None,
         ended: Callable[[], None],
     ) -> None:
@@ -59,7 +59,7 @@ class Term:
         self._consumer = consumer
         self._ended = ended
         self._lapsed = False
-        self._deadline: float | None = None
+        self._grace = grace
         one_step = consumer.finisher(stores.backend)
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
@@ -93,10 +93,8 @@ class Term:
         """Return how many tasks run."""
         return self._executor.running
 
-    def stop(self, grace: float) -> None:
-        """Take nothing more and end; what runs gets *grace* seconds. A shorter grace may follow."""
-        deadline = asyncio.get_running_loop().time() + grace
-        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
+    def stop(self) -> None:
+        """Take nothing more and end by the grace; called again when that has become shorter."""
         self._fetcher.stop()
 
     async def run(self, *, until_idle: bool, stalled: Callable[[], None]) -> bool:
@@ -116,11 +114,10 @@ class Term:
             async with asyncio.TaskGroup() as duties:
                 writing = duties.create_task(self._committer.run())
                 fetching = duties.create_task(self._fetcher.run(until_idle=until_idle))
-                await self._in_time(fetching)
+                await self._grace.spares(fetching, parting=_PARTING)
                 await self._drain()
                 self._committer.close()
-                await self._in_time(writing)
-                if not writing.done():
+                if not await self._grace.spares(writing, parting=_PARTING):
                     _log.error("the store does not answer; what was not written runs again elsewhere")
                 self._committer.abandon()
                 fetching.cancel()
@@ -131,7 +128,6 @@ class Term:
     async def _part(self, claims: Sequence[Lease], heart: Heart) -> None:
         """Let go of what is left, by whatever end, and of the claims' lease; the consumer drops its own."""
         left = self._executor.surrender(ended=True)
-        self._executor.interrupt(Reason.LOST)
         await heart.stop()
         try:
             async with asyncio.timeout(_PARTING):
@@ -164,8 +160,8 @@ class Term:
 
     async def _drain(self) -> None:
         """Wait for what runs, as long as there is grace; then cancel it, then give it up."""
-        while self._executor.running and not self._lapsed and not self._late():
-            await self._change(self._deadline)
+        while self._executor.running and not self._lapsed and not self._grace.over:
+            await self._change(self._grace.deadline)
         if not self._executor.running:
             return
         self._executor.interrupt(Reason.LOST if self._lapsed else Reason.STOP)
@@ -176,13 +172,6 @@ class Term:
             _log.warning("%s does not end when cancelled; it is given back", label(delivery))
             self._committer.give_back(delivery)
 
-    async def _in_time(self, duty: asyncio.Task[None]) -> None:
-        """Wait for a duty to end; once a stop is asked for, no longer than the grace and a moment."""
-        loop = asyncio.get_running_loop()
-        while not duty.done() and (self._deadline is None or loop.time() < self._deadline + _PARTING):
-            # in steps, as a stop may come, or a shorter grace
-            await asyncio.wait([duty], timeout=_STEP)
-
     async def _change(self, deadline: float | None) -> None:
         self._executor.changed.clear()
         try:
@@ -190,9 +179,6 @@ class Term:
                 await self._executor.changed.wait()
         except TimeoutError:
             return
-
-    def _late(self) -> bool:
-        return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
 
     def _finished(self, run: Run, finished: Finished) -> None:
         if finished is None:

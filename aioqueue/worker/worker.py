@@ -21,6 +21,7 @@ from aioqueue.models.stats import WorkerCard
 from aioqueue.router import Router
 from aioqueue.stores import Stores
 from aioqueue.worker.backoff import Backoff
+from aioqueue.worker.grace import Grace
 from aioqueue.worker.maintenance import Maintenance
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.pools import Pools, import_path
@@ -34,8 +35,6 @@ STALLED: Final = 70
 
 _PARTING: Final = 0.8
 """Seconds past the grace that the store gets to hear the last words."""
-
-_STEP: Final = 0.1
 
 
 class Worker:
@@ -63,8 +62,7 @@ class Worker:
         self._ready = asyncio.Event()
         self._over = asyncio.Event()
         self._over.set()
-        self._grace = options.grace
-        self._deadline: float | None = None
+        self._grace = Grace()
         self._has_run = False
         self._beside: asyncio.Task[None] | None = None
         self._started = 0.0
@@ -139,16 +137,12 @@ class Worker:
         self._over.set()
         self._stop, self._ready, self._over = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._over.set()
-        self._grace = self.options.grace
-        self._deadline = None
+        self._grace = Grace()
 
     async def _in_time(self, work: Awaitable[None], late: str) -> None:
         """Await *work*; once a stop is asked for, no longer than the grace and a moment."""
         task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
-        while not task.done() and (self._deadline is None or loop.time() < self._deadline + _PARTING):
-            await asyncio.wait([task], timeout=_STEP)
-        if task.done():
+        if await self._grace.spares(task, parting=_PARTING):
             await task
         else:
             _log.error("%s in time; left as it is", late)
@@ -197,10 +191,17 @@ class Worker:
         stack = AsyncExitStack()
         consumer = await stack.enter_async_context(consume)
         self._term = Term(
-            consumer, self._stores, self._router, options, self._pools, budget=budget, ended=self._count
+            consumer,
+            self._stores,
+            self._router,
+            options,
+            self._pools,
+            grace=self._grace,
+            budget=budget,
+            ended=self._count,
         )
         if self._stop.is_set():
-            self._term.stop(self._grace)
+            self._term.stop()
         self._ready.set()
         _log.info("worker %s is ready: it serves %s", options.name, ", ".join(options.queues))
         try:
@@ -241,17 +242,16 @@ class Worker:
     def _signalled(self, again: bool) -> None:
         _log.warning(
             "stopping at once" if again else "stopping; what runs gets %g s",
-            *([] if again else [self._grace]),
+            *([] if again else [self.options.grace]),
         )
-        self._halt(0.0 if again else self._grace)
+        self._halt(0.0 if again else self.options.grace)
 
     def _halt(self, grace: float) -> None:
-        self._grace = min(self._grace, grace) if self._stop.is_set() else grace
         if not self._over.is_set():
-            self._deadline = asyncio.get_running_loop().time() + self._grace
+            self._grace.ask(grace)
         self._stop.set()
         if self._term is not None:
-            self._term.stop(self._grace)
+            self._term.stop()
 
     def _check(self) -> None:
         """Read every task's annotations now, so that a wrong one is told at the start."""

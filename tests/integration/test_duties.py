@@ -132,6 +132,16 @@ async def test_thread_that_is_no_longer_awaited_takes_no_slot(opened: Server) ->
         over.set()
 
 
+async def test_sync_task_that_raises_what_no_future_can_carry_fails(opened: Server) -> None:
+    @opened.task
+    def stop() -> None:
+        raise StopIteration
+
+    async with opened.worker():
+        with pytest.raises(TaskFailedError, match="StopIteration"):
+            await within((await stop.send()).get())
+
+
 def whoami() -> str:
     return current().task_id
 

@@ -72,6 +72,7 @@ async def test_process_that_dies_fails_its_own_task_only(opened: Server) -> None
         assert await within((await good.send()).get(), deadline=30)
 
     assert failed.value.type == "BrokenWorkerProcess"
+    assert str(failed.value) == "the process that ran it died"
 
 
 async def test_process_task_must_be_found_by_an_import(opened: Server) -> None:

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from aioqueue import config
+from aioqueue.cli.group import VERBS
 
 LOG = "aioqueue.config"
 
@@ -68,3 +69,7 @@ def test_known_variable_is_not_told(
         config.load({"broker": "memory://x"})
 
     assert warnings(caplog) == []
+
+
+def test_variables_of_every_verb_are_known() -> None:
+    assert tuple(f"AIOQUEUE_{verb.upper()}_" for verb in VERBS) == config._OF_COMMANDS
