@@ -32,3 +32,12 @@ class PatientClock(SystemClock):
         if seconds > PATIENCE:
             pytest.xfail(f"this store keeps its own time, and {seconds:g} s are too long to wait")
         await pause(seconds)
+
+
+class SettableClock(SystemClock):
+    """The machine's clock, which somebody sets."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead

@@ -13,8 +13,8 @@ from aioqueue.adapters.sqlite.consumer import SqliteConsumer
 from aioqueue.adapters.sqlite.core import Core
 from aioqueue.adapters.sqlite.gate import Gate
 from aioqueue.adapters.sqlite.options import parse
-from aioqueue.clock import SystemClock
 from aioqueue.errors import BrokerUnavailableError
+from tests.support.clocks import SettableClock
 from tests.support.twostep import beat
 from tests.support.waiting import eventually, message, one
 
@@ -23,15 +23,6 @@ pytestmark = pytest.mark.anyio
 QUEUE = "queue"
 HOUR = 3600.0
 LEASE = 1.0
-
-
-class SettableClock(SystemClock):
-    """The machine's clock, which somebody sets."""
-
-    ahead = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.ahead
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from aioqueue.adapters.memory import connect
 from aioqueue.adapters.memory.broker import MemoryBroker
 from aioqueue.adapters.memory.core import MemoryCore
 from aioqueue.adapters.memory.records import Records
-from aioqueue.clock import SystemClock
 from aioqueue.ids import new_id
 from aioqueue.models.state import State
 from aioqueue.protocols.messages import OPEN_TTL, Ending
 from aioqueue.testing import VirtualClock
+from tests.support.clocks import SettableClock
 from tests.support.twostep import beat
 from tests.support.waiting import eventually, lent, message, one, under_way, within
 
@@ -23,15 +23,6 @@ pytestmark = pytest.mark.anyio
 QUEUE = "queue"
 HOUR = 3_600.0
 LEASE = 0.5
-
-
-class SettableClock(SystemClock):
-    """The machine's clock, which somebody sets."""
-
-    ahead = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.ahead
 
 
 class CountingClock(VirtualClock):
