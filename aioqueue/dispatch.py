@@ -6,13 +6,20 @@ the same ids runs nothing twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aioqueue import codec
 from aioqueue.clock import Clock
-from aioqueue.errors import BrokerUnavailableError, PayloadTooLargeError, SignatureError, UnavailableError
+from aioqueue.errors import (
+    BrokerUnavailableError,
+    PayloadTooLargeError,
+    QueueFullError,
+    SignatureError,
+    UnavailableError,
+)
 from aioqueue.ids import new_id
 from aioqueue.models.signature import R_co, Signature
 from aioqueue.protocols.backend import Backend
@@ -76,14 +83,18 @@ def checked(signature: Signature) -> Signature:
 class TwoStepSubmitter:
     """Sends where broker and backend are separate stores: the record first, then the message.
 
-    A crash in between leaves a PENDING record; sending again with the same id completes it.
+    A crash in between leaves a PENDING record; sending again with the same id completes it. A limit
+    is looked at a moment before, by what the broker counts: concurrent senders may pass it by a few,
+    and what is known already is counted as if it were new.
     """
 
     def __init__(self, broker: Broker, backend: Backend) -> None:
         self._broker = broker
         self._backend = backend
 
-    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+        if limit is not None:
+            await self._require_room(messages, limit)
         accepted = iter(
             await self._backend.put([record_of(message) for message in messages if message.tracked])
         )
@@ -93,6 +104,14 @@ class TwoStepSubmitter:
         )
         return [want and next(published) for want in wanted]
 
+    async def _require_room(self, messages: Sequence[Message], limit: int) -> None:
+        new = Counter(message.queue for message in messages)
+        for stats in await self._broker.stats(list(new)) if new else ():
+            # what a service cannot count is taken for none
+            held = sum(count or 0 for count in (stats.ready, stats.delayed, stats.held))
+            if held + new[stats.queue] > limit:
+                raise QueueFullError.of(stats.queue, limit=limit, held=held, new=new[stats.queue])
+
 
 def record_of(message: Message) -> Record:
     """Return the PENDING record of a message that was not sent yet."""
@@ -100,7 +119,7 @@ def record_of(message: Message) -> Record:
 
 
 class Dispatcher:
-    """Sends calls, and hands out the results to await."""
+    """Sends calls, and hands out the results to await. limit: most tasks a queue may hold for that."""
 
     def __init__(
         self,
@@ -109,7 +128,10 @@ class Dispatcher:
         results: Results,
         reading: Callable[[str], Reading],
         clock: Clock,
+        *,
+        limit: int | None = None,
     ) -> None:
+        self._limit = limit
         self._submitter = submitter
         self._reading = reading
         self._packer = packer
@@ -119,7 +141,7 @@ class Dispatcher:
     async def send_many(self, signatures: Sequence[Signature[R_co]]) -> list[AsyncResult[R_co]]:
         """Send calls in one step and return their results in order.
 
-        Raises SignatureError and PayloadTooLargeError before anything is written;
+        Raises SignatureError, PayloadTooLargeError and QueueFullError before anything is written;
         BrokerUnavailableError carrying the results, when it is unknown whether they were sent.
         """
         now = self._clock.time()
@@ -128,7 +150,7 @@ class Dispatcher:
             AsyncResult(message.id, self._results, self._reading(message.name)) for message in messages
         ]
         try:
-            answers = await self._submitter.submit(messages)
+            answers = await self._submitter.submit(messages, limit=self._limit)
         except UnavailableError as exc:
             raise BrokerUnavailableError(
                 f"it is unknown whether {len(messages)} calls were sent: {exc}; "

@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 
 class AioqueueError(Exception):
@@ -133,6 +133,15 @@ class BackendUnavailableError(UnavailableError):
 
 class QueueFullError(AioqueueError):
     """The queue holds as many tasks as it may; nothing was sent."""
+
+    @classmethod
+    def of(cls, queue: str, *, limit: int, held: int, new: int) -> Self:
+        """Return the error of *new* tasks for a queue that holds *held* and may hold *limit*."""
+        return cls(
+            f"queue {queue!r} holds {held} of at most {limit} tasks (max_queue), so {new} more "
+            f"{'is' if new == 1 else 'are'} refused and nothing was sent; send again when some have ended, "
+            "fewer at once, or raise max_queue"
+        )
 
 
 class PayloadTooLargeError(AioqueueError):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aioqueue.clock import Clock, SystemClock
+from aioqueue.coalescer import Coalescer
 from aioqueue.dispatch import Dispatcher, Packer, TwoStepSubmitter
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.settings import Settings
@@ -56,13 +57,15 @@ class Stores:
             await self.broker.close()
 
     def submitter(self) -> Submitter:
-        """Return what sends into them, in one step where they are one store."""
-        return self.broker.submitter(self.backend) or TwoStepSubmitter(self.broker, self.backend)
+        """Return what sends into them, in one step where they are one store; concurrent sends share it."""
+        return Coalescer(self.broker.submitter(self.backend) or TwoStepSubmitter(self.broker, self.backend))
 
     def dispatcher(self, settings: Settings, reading: Callable[[str], Reading]) -> Dispatcher:
         """Return what sends calls into them. reading: how the result of a task of that name is read."""
         packer = Packer(settings.queue, settings.max_payload)
-        return Dispatcher(self.submitter(), packer, self.results(), reading, self.clock)
+        return Dispatcher(
+            self.submitter(), packer, self.results(), reading, self.clock, limit=settings.max_queue
+        )
 
     def results(self) -> Results:
         """Return where results are read."""

@@ -16,7 +16,14 @@ from aioqueue.clock import Clock
 from aioqueue.errors import ConfigurationError
 from aioqueue.protocols.adapter import Adapter
 
-_BUILT_IN: Final = {"memory": "aioqueue.adapters.memory", "sqlite": "aioqueue.adapters.sqlite"}
+_REDIS: Final = "aioqueue.adapters.redis"
+_BUILT_IN: Final = {
+    "memory": "aioqueue.adapters.memory",
+    "sqlite": "aioqueue.adapters.sqlite",
+    "redis": _REDIS,
+    "rediss": _REDIS,
+    "unix": _REDIS,
+}
 _GROUP: Final = "aioqueue.adapters"
 _CREDENTIALS: Final = re.compile(r"//.*@")
 _SECRETS: Final = re.compile(r"([?&](?:password|passwd|secret|token)=)[^&#]*", re.IGNORECASE)

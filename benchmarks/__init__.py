@@ -1,1 +1,1 @@
-"""Benchmarks: figures, never assertions. ``python -m benchmarks`` prints a table."""
+"""Benchmarks: figures, never assertions about speed. ``python -m benchmarks`` prints a table."""

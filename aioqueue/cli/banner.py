@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from aioqueue.cli.options import shown
@@ -52,8 +53,10 @@ class Banner:
         return "\n".join(["Launching a worker with the following settings:", *lines])
 
 
-def banner(server: Server, options: WorkerOptions, *, processes: int, loop: str) -> Banner:
-    """Return the banner of a worker of *server*."""
+def banner(
+    server: Server, options: WorkerOptions, *, processes: int, loop: str, health: Sequence[str] = ()
+) -> Banner:
+    """Return the banner of a worker of *server*. health: what the broker says of itself."""
     broker, backend = map(shown, server.stores.urls)
     return Banner(
         worker=options.name,
@@ -64,7 +67,7 @@ def banner(server: Server, options: WorkerOptions, *, processes: int, loop: str)
         processes=processes,
         pid=os.getpid(),
         loop=loop,
-        notes=_notes(server),
+        notes=(*_notes(server), *health),
         tasks={task.name: signature_of(task) for task in server},
     )
 

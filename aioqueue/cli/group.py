@@ -13,7 +13,6 @@ import click
 from aioqueue.errors import (
     AioqueueError,
     ConfigurationError,
-    PayloadTooLargeError,
     ResultNotFoundError,
     SignatureError,
     UnavailableError,
@@ -33,7 +32,6 @@ _CODES: Final[tuple[tuple[type[AioqueueError], int], ...]] = (
     (ConfigurationError, MISUSED),
     (SignatureError, MISUSED),
     (UnknownTaskError, MISUSED),
-    (PayloadTooLargeError, MISUSED),
 )
 
 

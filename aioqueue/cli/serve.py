@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from types import FrameType
@@ -20,14 +20,19 @@ from typing import Final, Never, cast
 from aioqueue.cli import apps, logs
 from aioqueue.cli.banner import banner
 from aioqueue.cli.worker import Flags, Loop
-from aioqueue.errors import MissingExtraError
+from aioqueue.errors import MissingExtraError, UnavailableError
+from aioqueue.server import Server
 from aioqueue.worker import Worker
+from aioqueue.worker.birth import bury
 from aioqueue.worker.supervisor import Supervisor, orphaned
 
 _log = logging.getLogger("aioqueue.worker")
 
 _LINGER: Final = 0.2
 """Seconds that tasks and threads get to end after the worker."""
+
+_HEALTH: Final = 3.0
+"""Seconds the store gets to say how it is."""
 
 
 def serve(flags: Flags) -> None:
@@ -41,28 +46,58 @@ def serve(flags: Flags) -> None:
         max_tasks=flags.max_tasks,
         name=flags.name,
         grace=flags.shutdown_timeout,
+        birth=flags.birth,
     )
     loop, make_loop = _loop(flags.loop)
     if flags.supervised_by is None:
-        said = banner(server, worker.options, processes=flags.processes, loop=loop)
+        health = asyncio.run(_health(server))
+        said = banner(server, worker.options, processes=flags.processes, loop=loop, health=health)
         if flags.log_format == "json":
             _log.info("launching a worker", extra={logs.DATA: said.data})
         else:
             print(said.text, file=sys.stderr, flush=True)
     if flags.processes > 1:
-        sys.exit(asyncio.run(_supervise(flags, worker)))
+        sys.exit(asyncio.run(_supervise(flags, server, worker)))
     with asyncio.Runner(loop_factory=make_loop) as runner:
         runner.run(_work(worker, flags))
 
 
-async def _supervise(flags: Flags, worker: Worker) -> int:
+async def _health(server: Server) -> Sequence[str]:
+    """Return what the store says of itself; one that is away is waited for by the worker, not here.
+
+    Raises ConfigurationError.
+    """
+
+    async def ask() -> Sequence[str]:
+        async with server:
+            return await server.stores.broker.health()
+
+    asking = asyncio.create_task(ask(), name="health")
+    if not (await asyncio.wait({asking}, timeout=_HEALTH))[0]:
+        asking.cancel()
+        # what it closes may not answer either, and is left at the end of the loop
+        await asyncio.wait({asking}, timeout=_LINGER)
+        return [f"cannot be reached: no answer within {_HEALTH:g} s"]
+    try:
+        return asking.result()
+    except UnavailableError as exc:
+        return [f"cannot be reached: {exc}"]
+
+
+async def _supervise(flags: Flags, server: Server, worker: Worker) -> int:
     """Run several worker processes; *worker*, which is not run, has read the settings."""
     options = worker.options
 
-    def command(number: int) -> list[str]:
-        return flags.child(f"{options.name}.{number}", os.getpid()).argv()
+    def command(number: int, birth: str) -> list[str]:
+        return flags.child(f"{options.name}.{number}", os.getpid(), birth).argv()
 
-    supervisor = Supervisor(command, processes=flags.processes, grace=options.grace, burst=flags.burst)
+    async def buried(birth: str) -> None:
+        async with server:
+            await bury(server.stores, birth)
+
+    supervisor = Supervisor(
+        command, processes=flags.processes, grace=options.grace, burst=flags.burst, buried=buried
+    )
     return await supervisor.run()
 
 

@@ -30,13 +30,14 @@ class Given(TypedDict):
     shutdown_timeout: float | None
     loop: Loop
     supervised_by: int | None
+    birth: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
     """What a worker process is told. None: the app's settings say. supervised_by: its parent's pid.
 
-    queue: names, or lists of them with commas.
+    queue: names, or lists of them with commas. birth: by what its parent finds what it held.
     """
 
     app: str
@@ -51,15 +52,16 @@ class Flags:
     shutdown_timeout: float | None = None
     loop: Loop = "auto"
     supervised_by: int | None = None
+    birth: str | None = None
 
     @property
     def queues(self) -> tuple[str, ...]:
         """Return the names of the queues, each once; none where the settings say."""
         return split(self.queue)
 
-    def child(self, name: str, supervisor: int) -> Flags:
+    def child(self, name: str, supervisor: int, birth: str) -> Flags:
         """Return the flags of one of several processes."""
-        return replace(self, name=name, processes=1, supervised_by=supervisor)
+        return replace(self, name=name, processes=1, supervised_by=supervisor, birth=birth)
 
     def argv(self) -> list[str]:
         """Return the command that starts a worker with these flags."""
@@ -75,6 +77,7 @@ class Flags:
             "--shutdown-timeout": self.shutdown_timeout,
             "--loop": self.loop,
             "--supervised-by": self.supervised_by,
+            "--birth": self.birth,
         }
         options = [f"{key}={value}" for key, value in values.items() if value is not None]
         burst = ["--burst"] if self.burst else []
@@ -110,6 +113,7 @@ class Flags:
     help="auto: uvloop if installed.",
 )
 @click.option("--supervised-by", type=int, hidden=True, allow_from_autoenv=False)
+@click.option("--birth", hidden=True, allow_from_autoenv=False)
 def command(app: str, **given: Unpack[Given]) -> None:
     """Run the tasks of APP, a Server named as module:attribute or module:factory().
 

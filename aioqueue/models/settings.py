@@ -19,7 +19,8 @@ class Settings(BaseModel):
     lease: how long a worker is believed without a sign of life; beat: pause between signs; sweep:
     pause between maintenance rounds. stall: how long a blocked event loop is borne. grace: time
     running tasks get on a stop. unknown_grace: how long a task whose name nobody knows is given
-    back before it is rejected. max_losses: workers that may die with one task.
+    back before it is rejected. max_losses: workers that may die with one task. max_queue: most tasks
+    a queue may hold (waiting, delayed and held) for a send to be accepted; None has no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,3 +41,4 @@ class Settings(BaseModel):
     failure_ttl: Duration = 86_400.0
     max_payload: Annotated[int, Field(ge=1024)] = 1_048_576
     timeout: Duration | None = None
+    max_queue: Annotated[int, Field(ge=1)] | None = None

@@ -62,6 +62,13 @@ class Backend(Protocol):
         """Drop the values and records of ended tasks; an open one's are dropped when it ends."""
         ...
 
+    async def bury(self, owner: str) -> None:
+        """End the lease of an owner that is known to be dead: the next claim takes over what it claimed.
+
+        Each is counted as a loss then. Idempotent; an unknown owner is nothing.
+        """
+        ...
+
     def lease(self, owner: str, *, seconds: float) -> Lease:
         """Return the lease that keeps *owner*'s claims."""
         ...

@@ -96,6 +96,22 @@ class Broker(Protocol):
         """
         ...
 
+    async def bury(self, consumer: str) -> int:
+        """End the lease of a consumer that is known to be dead, and hand on at once what it held.
+
+        Each begun delivery is counted as a loss, as ``maintain`` does for a lapsed lease. No doubt
+        about a clock keeps it from that: whoever calls it knows. Idempotent; an unknown consumer is 0.
+        Returns the number of messages handed on.
+        """
+        ...
+
+    async def health(self) -> Sequence[str]:
+        """Return what a person who starts a worker should know of the service as it is set up.
+
+        A sentence each. Raises ConfigurationError where tasks could be dropped.
+        """
+        ...
+
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         """Count the messages of *queues*; of every queue when none is named."""
         ...

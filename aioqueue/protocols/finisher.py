@@ -15,8 +15,13 @@ from aioqueue.protocols.messages import Delivery, Ending, Message, Start
 class Submitter(Protocol):
     """Sends new tasks: their records and their messages."""
 
-    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
-        """Accept all or none; False for each id that has a record or a message already."""
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+        """Accept all or none; False for each id that has a record or a message already.
+
+        limit: most messages a queue may hold then, waiting, delayed and held; None has no limit.
+        What is known already is no message more. Raises QueueFullError, before anything is
+        written, when a queue of theirs would hold more.
+        """
         ...
 
 

@@ -42,6 +42,7 @@ class Message:
 class Delivery:
     """A message lent to one consumer until it settles or releases it.
 
+    message: as it was sent, but for eta and delay, which may be gone with what they asked for.
     receipt: the adapter's own handle. at: Unix seconds by the store's clock when it was handed
     out. first_seen: when it was first released with a delay, or None. losses: workers that died
     holding it. begun: its start is on record already.

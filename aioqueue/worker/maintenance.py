@@ -1,4 +1,4 @@
-"""Maintenance: the rounds a worker makes for all: lapsed leases, old records, its own card.
+"""Maintenance: the rounds a worker makes for all: lapsed leases, old records, its own card and birth.
 
 Every worker makes them; the stores see to it that two at once do no harm.
 """
@@ -14,23 +14,31 @@ from aioqueue.models.stats import WorkerCard
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.store import Store
 from aioqueue.results import CARDS
+from aioqueue.worker.birth import Birth
 
 _log = logging.getLogger("aioqueue.worker")
 
 
 class Maintenance:
-    """One round every *sweep* seconds. card: makes this worker's card as it stands."""
+    """One round every *sweep* seconds. card: makes this worker's card as it stands. birth: is renewed."""
 
     def __init__(
-        self, brokers: Sequence[Broker], store: Store | None, card: Callable[[], WorkerCard], *, sweep: float
+        self,
+        brokers: Sequence[Broker],
+        store: Store | None,
+        card: Callable[[], WorkerCard],
+        birth: Birth,
+        *,
+        sweep: float,
     ) -> None:
         self._brokers = brokers
         self._store = store
         self._card = card
+        self._birth = birth
         self._sweep = sweep
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Make rounds until *stop*; the card is taken away at the end."""
+        """Make rounds until *stop*; card and birth are taken away at the end."""
         while not stop.is_set():
             await self._round()
             try:
@@ -49,6 +57,7 @@ class Maintenance:
             if self._store is not None:
                 card = self._card()
                 await self._store.put(CARDS + card.id, card.model_dump_json().encode(), ttl=3 * self._sweep)
+            await self._birth.renew()
         except UnavailableError as exc:
             _log.warning("maintenance put off: %s", exc)
 
@@ -56,5 +65,6 @@ class Maintenance:
         try:
             if self._store is not None:
                 await self._store.delete(CARDS + self._card().id)
+            await self._birth.forget()
         except UnavailableError as exc:
             _log.info("the worker's card stays until its time is over: %s", exc)

@@ -1,7 +1,9 @@
 """Supervisor: several worker processes of one kind; one that dies is started again.
 
-It runs no task and speaks to no store. Its children are commands in sessions of their own, so
-that a Ctrl-C at the terminal reaches them once, through here.
+It runs no task. To a store it speaks through *buried* only, which is told of each child that ended
+otherwise than well, beside the pause before the next one: what the child held then runs elsewhere at
+once. Its children are commands in sessions of their own, so that a Ctrl-C at the terminal reaches them
+once, through here.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
 from aioqueue.clock import Clock, SystemClock
+from aioqueue.errors import AioqueueError
+from aioqueue.ids import new_id
 
 _log = logging.getLogger("aioqueue.worker")
 
@@ -23,6 +27,12 @@ MISUSED: Final = 2
 
 PATIENCE: Final = 2.0
 """Seconds past the grace after which a child that was told to stop is killed."""
+
+BURIAL: Final = 5.0
+"""Seconds *buried* gets for one child."""
+
+LAST_BURIALS: Final = 1.0
+"""Seconds it still gets when all children have ended."""
 
 _FIRST: Final = 1.0
 _CAP: Final = 30.0
@@ -59,18 +69,21 @@ class Restarts:
 
 
 class Supervisor:
-    """Keeps *processes* children alive. command: the argv of the child of a number, from 1.
+    """Keeps *processes* children alive. command: the argv of the child of a number, from 1, and a birth.
 
-    grace: seconds children get to stop. burst: none is started again, and all is over when they are.
+    birth: an id that each process started has for itself. grace: seconds children get to stop. burst:
+    none is started again, and all is over when they are. buried: called with the birth of a child that
+    ended with another code than 0; it gets 5 s, and what it raises is logged.
     """
 
     def __init__(
         self,
-        command: Callable[[int], Sequence[str]],
+        command: Callable[[int, str], Sequence[str]],
         *,
         processes: int,
         grace: float,
         burst: bool = False,
+        buried: Callable[[str], Awaitable[None]] | None = None,
         clock: Clock | None = None,
         spawn: Callable[[Sequence[str]], Awaitable[Child]] | None = None,
     ) -> None:
@@ -78,6 +91,8 @@ class Supervisor:
         self._numbers = range(1, processes + 1)
         self._grace = grace
         self._burst = burst
+        self._buried = buried
+        self._burials: set[asyncio.Task[None]] = set()
         self._clock = clock or SystemClock()
         self._spawn = spawn or _spawn
         self._children: dict[int, Child] = {}
@@ -100,6 +115,7 @@ class Supervisor:
                 await asyncio.wait(keepers)
                 self._over.set()
                 self._stop.set()
+                await self._end_burials()
         return self._code
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -114,25 +130,28 @@ class Supervisor:
         first = True
         while not self._stop.is_set():
             born = self._clock.time()
-            code = await self._live(number)
+            birth = new_id()
+            code = await self._live(number, birth)
             lived = self._clock.time() - born
             if code == MISUSED and first:
                 self._code = MISUSED
                 self.stop()
                 return
+            if code not in {0, None}:
+                self._bury(number, birth)
             if self._burst or self._stop.is_set():
                 self._code = self._code or (0 if code in _STOPPED else 1)
                 return
             first = False
             await self._rest(number, code, lived, restarts)
 
-    async def _live(self, number: int) -> int:
-        """Start a child and return its exit code."""
+    async def _live(self, number: int, birth: str) -> int | None:
+        """Start a child and return its exit code; None if it cannot be started."""
         try:
-            child = await self._spawn(self._command(number))
+            child = await self._spawn(self._command(number, birth))
         except OSError as exc:
             _log.error("cannot start worker process %d: %s", number, exc)
-            return 1
+            return None
         _log.info("worker process %d started, pid %d", number, child.pid)
         self._children[number] = child
         if self._stop.is_set():
@@ -142,7 +161,37 @@ class Supervisor:
         finally:
             del self._children[number]
 
-    async def _rest(self, number: int, code: int, lived: float, restarts: Restarts) -> None:
+    def _bury(self, number: int, birth: str) -> None:
+        if self._buried is not None:
+            burial = asyncio.create_task(self._burial(number, self._buried(birth)), name=f"bury-{number}")
+            self._burials.add(burial)
+            burial.add_done_callback(self._burials.discard)
+
+    async def _burial(self, number: int, burying: Awaitable[None]) -> None:
+        done = asyncio.Event()
+        work = asyncio.ensure_future(burying)
+        work.add_done_callback(lambda _: done.set())
+        try:
+            in_time = await self._clock.wait(done, until=self._clock.time() + BURIAL)
+        finally:
+            work.cancel()
+        error = work.exception() if in_time and not work.cancelled() else None
+        if error is not None or not in_time:
+            _log.error(
+                "what worker process %d held runs elsewhere only when its lease has lapsed: %s",
+                number,
+                str(error) or repr(error) if error is not None else "the store does not answer",
+                exc_info=None if error is None or isinstance(error, AioqueueError) else error,
+            )
+
+    async def _end_burials(self) -> None:
+        """Let burials end that are under way, for a moment; a stop does not wait for a store that is away."""
+        if self._burials:
+            await asyncio.wait(self._burials, timeout=LAST_BURIALS)
+        for burial in self._burials:
+            burial.cancel()
+
+    async def _rest(self, number: int, code: int | None, lived: float, restarts: Restarts) -> None:
         if code == 0:
             # it has done what --max-tasks gave it
             _log.info("worker process %d ended after %.0f s; another takes its place", number, lived)
@@ -197,7 +246,9 @@ def _send(child: Child, number: signal.Signals) -> None:
         child.send_signal(number)
 
 
-def _said(code: int) -> str:
+def _said(code: int | None) -> str:
+    if code is None:
+        return "could not be started"
     if code >= 0:
         return f"ended with code {code}"
     try:

@@ -21,6 +21,7 @@ from aioqueue.models.stats import WorkerCard
 from aioqueue.router import Router
 from aioqueue.stores import Stores
 from aioqueue.worker.backoff import Backoff
+from aioqueue.worker.birth import Birth
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.maintenance import Maintenance
 from aioqueue.worker.options import WorkerOptions
@@ -55,6 +56,7 @@ class Worker:
         self._opened = opened
         self._router = router
         self._stores = stores
+        self._birth = Birth(stores.store, options.birth)
         self._id = new_id()
         self._pools = Pools(options.concurrency)
         self._term: Term | None = None
@@ -163,7 +165,8 @@ class Worker:
 
     async def _work(self, until_idle: bool, stalled: Callable[[], None]) -> None:
         self._started = self._stores.clock.time()
-        rounds = Maintenance(self._stores.upkeep, self._stores.store, self.card, sweep=self.options.sweep)
+        stores, sweep = self._stores, self.options.sweep
+        rounds = Maintenance(stores.upkeep, stores.store, self.card, self._birth, sweep=sweep)
         finished = asyncio.Event()
         maintenance = asyncio.create_task(self._supervised(lambda: rounds.run(finished), finished))
         backoff = Backoff()
@@ -190,21 +193,22 @@ class Worker:
         budget = None if options.max_tasks is None else max(0, options.max_tasks - self.done)
         stack = AsyncExitStack()
         consumer = await stack.enter_async_context(consume)
-        self._term = Term(
-            consumer,
-            self._stores,
-            self._router,
-            options,
-            self._pools,
-            grace=self._grace,
-            budget=budget,
-            ended=self._count,
-        )
-        if self._stop.is_set():
-            self._term.stop()
-        self._ready.set()
-        _log.info("worker %s is ready: it serves %s", options.name, ", ".join(options.queues))
         try:
+            await self._birth.tell(consumer.id)
+            self._term = Term(
+                consumer,
+                self._stores,
+                self._router,
+                options,
+                self._pools,
+                grace=self._grace,
+                budget=budget,
+                ended=self._count,
+            )
+            if self._stop.is_set():
+                self._term.stop()
+            self._ready.set()
+            _log.info("worker %s is ready: it serves %s", options.name, ", ".join(options.queues))
             return await self._term.run(until_idle=until_idle, stalled=stalled)
         finally:
             self._term = None

@@ -5,7 +5,7 @@ Tests know protocols only; which adapter they meet is decided here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -44,10 +44,12 @@ def queue() -> str:
 
 
 @pytest.fixture(params=IMPLEMENTATIONS, ids=lambda implementation: implementation.name)
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Where this test's store is."""
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Where this test's store is; it is looked through for leaks afterwards."""
     implementation: Implementation = request.param
-    return place(implementation, tmp_path, clock_for(implementation))
+    site = place(implementation, tmp_path, clock_for(implementation))
+    yield site
+    site.check()
 
 
 @pytest.fixture
@@ -132,7 +134,9 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     first, second = request.param
     clock = clock_for(first, second)
     async with AsyncExitStack() as stack:
-        one = other = await stack.enter_async_context(place(first, tmp_path, clock).opened())
-        if second is not first:
-            other = await stack.enter_async_context(place(second, tmp_path, clock).opened())
+        places = [place(store, tmp_path, clock) for store in dict.fromkeys((first, second))]
+        for each in places:
+            stack.callback(each.check)
+        one, *others = [await stack.enter_async_context(each.opened()) for each in places]
+        other = others[0] if others else one
         yield Pair(broker_of(one), backend_of(other), clock, one_store=first is second)

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from aioqueue.dispatch import TwoStepSubmitter
+from aioqueue.errors import QueueFullError
 from aioqueue.models.state import State
 from aioqueue.models.stats import QueueStats
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.messages import Delivery, Ending, Message, Record, Settlement, Start, Verdict
 from tests.support.counting import counts
 from tests.support.stores import Pair
-from tests.support.waiting import lent, message, one, passing, ready, under_way
+from tests.support.waiting import lent, message, messages, one, passing, ready, under_way
 
 pytestmark = pytest.mark.anyio
 
@@ -224,3 +226,53 @@ async def test_backends_claims_say_nothing_of_the_brokers_messages(pair: Pair, q
     await pair.backend.claim([lent(sent)], owner="owner", worker="w")
 
     assert await counts(pair.broker, queue) == QueueStats(queue=queue, ready=1)
+
+
+async def test_task_of_a_buried_worker_runs_elsewhere_at_once_as_a_loss(pair: Pair, queue: str) -> None:
+    sent = message(queue)
+    await send(pair, sent)
+    async with worker(pair, queue, lease=600) as mortal, worker(pair, queue, lease=600) as heir:
+        lost = await one(mortal.consumer)
+        await mortal.claim(lost)
+        await pair.backend.bury(mortal.consumer.id)
+        moved = await pair.broker.bury(mortal.consumer.id)
+
+        delivery = await one(heir.consumer)
+        start = await heir.claim(delivery)
+        late = await mortal.commit(Ending(lost, State.SUCCESS, value=b"late"))
+        committed = await heir.commit(Ending(delivery, State.SUCCESS, value=b"heir"))
+
+    # in one store the broker's burial has written the loss
+    assert moved == 1
+    assert (start.verdict, start.losses) == (Verdict.RUN, 1)
+    assert (late, committed) == (False, True)
+
+
+async def test_full_queue_refuses_a_send_before_anything_is_written(pair: Pair, queue: str) -> None:
+    submitter = TwoStepSubmitter(pair.broker, pair.backend)
+    await submitter.submit([*messages(queue, 1), message(queue, delay=600)], limit=3)
+    async with worker(pair, queue) as hands:
+        delivery = await one(hands.consumer)
+        await submitter.submit([message(queue)], limit=3)
+        refused, other = message(queue), message(f"{queue}-2")
+        with pytest.raises(QueueFullError, match=rf"{queue}.* holds 3 .* at most 3 .*max_queue"):
+            await submitter.submit([other, refused], limit=3)
+        found = await pair.backend.get([refused.id, other.id])
+        untouched = await counts(pair.broker, f"{queue}-2")
+
+        await hands.settle(delivery)
+        accepted = await submitter.submit([other, refused], limit=3)
+
+    assert found == [None, None]
+    assert untouched == QueueStats(queue=f"{queue}-2")
+    assert list(accepted) == [True, True]
+
+
+async def test_what_follows_is_published_in_a_full_queue(pair: Pair, queue: str) -> None:
+    submitter = TwoStepSubmitter(pair.broker, pair.backend)
+    await submitter.submit([message(queue)], limit=1)
+    async with worker(pair, queue) as hands:
+        delivery = await one(hands.consumer)
+        await hands.settle(delivery, message(queue), message(queue))
+
+    assert (await counts(pair.broker, queue)).ready == 2

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from aioqueue.errors import QueueFullError
 from aioqueue.models.state import State
 from aioqueue.models.stats import QueueStats
 from aioqueue.protocols.broker import Broker, Consumer
-from aioqueue.protocols.messages import OPEN_TTL, Record
+from aioqueue.protocols.messages import OPEN_TTL, SUSPECT, Record
 from tests.support.clocks import MovableClock
 from tests.support.counting import counts
 from tests.support.onestep import Hand, OneStep
@@ -193,3 +194,115 @@ async def test_publish_writes_no_record(shop: OneStep, broker: Broker, queue: st
     await broker.publish([sent])
 
     assert await shop.gone(sent.id)
+
+
+async def test_queue_is_full_at_its_limit_and_nothing_is_written(
+    shop: OneStep, broker: Broker, queue: str
+) -> None:
+    await shop.submit(*messages(queue, 3), limit=3)
+    more = message(queue)
+
+    with pytest.raises(QueueFullError, match=rf"{queue}.* holds 3 .* at most 3 .*max_queue"):
+        await shop.submit(more, limit=3)
+
+    assert await shop.gone(more.id)
+    assert await counts(broker, queue) == QueueStats(queue=queue, ready=3)
+
+
+async def test_batch_with_one_queue_that_is_full_is_refused_whole(
+    shop: OneStep, broker: Broker, queue: str
+) -> None:
+    await shop.submit(*messages(queue, 2))
+    other = message(f"{queue}-2")
+
+    with pytest.raises(QueueFullError, match=queue):
+        await shop.submit(other, message(queue), limit=2)
+
+    assert await shop.gone(other.id)
+    assert await counts(broker, f"{queue}-2") == QueueStats(queue=f"{queue}-2")
+
+
+async def test_batch_that_would_pass_the_limit_is_refused_whole(
+    shop: OneStep, broker: Broker, queue: str
+) -> None:
+    await shop.submit(message(queue))
+
+    with pytest.raises(QueueFullError):
+        await shop.submit(*messages(queue, 3), limit=3)
+
+    assert (await counts(broker, queue)).ready == 1
+    assert await shop.submit(*messages(queue, 2), limit=3) == [True, True]
+
+
+async def test_full_queue_accepts_again_when_one_has_ended(shop: OneStep, hand: Hand, queue: str) -> None:
+    await shop.submit(message(queue), limit=1)
+    delivery = await hand.one()
+    with pytest.raises(QueueFullError):
+        await shop.submit(message(queue), limit=1)
+
+    await hand.end(delivery)
+
+    assert await shop.submit(message(queue), limit=1) == [True]
+
+
+async def test_delayed_and_held_tasks_and_suspects_count(shop: OneStep, broker: Broker, queue: str) -> None:
+    await shop.submit(message(queue))
+    for _ in range(SUSPECT):
+        async with shop.hand(queue) as mortal:
+            await mortal.one()
+            await broker.bury(mortal.consumer.id)
+    await shop.submit(message(queue, delay=600), message(queue))
+    async with shop.hand(queue, prefetch=1) as hand:
+        await hand.one()
+
+        with pytest.raises(QueueFullError):
+            await shop.submit(message(queue), limit=3)
+        assert await shop.submit(message(queue), limit=4) == [True]
+
+
+async def test_dead_letters_do_not_count(shop: OneStep, hand: Hand, queue: str) -> None:
+    await shop.submit(message(queue))
+    await hand.end(await hand.one(), State.FAILURE, dead="why")
+
+    assert await shop.submit(message(queue), limit=1) == [True]
+
+
+async def test_other_queues_do_not_count(shop: OneStep, queue: str) -> None:
+    await shop.submit(*messages(f"{queue}-2", 3))
+
+    assert await shop.submit(message(queue), limit=1) == [True]
+
+
+async def test_id_that_is_known_is_nothing_more_in_a_full_queue(shop: OneStep, queue: str) -> None:
+    sent, other = messages(queue, 2)
+    await shop.submit(sent, limit=2)
+
+    twice = await shop.submit(sent, other, other, limit=2)
+
+    assert twice == [False, True, False]
+    assert await shop.submit(sent, other, limit=1) == [False, False]
+
+
+async def test_what_follows_is_released_and_retried_at_the_limit(
+    shop: OneStep, hand: Hand, broker: Broker, queue: str
+) -> None:
+    sent = message(queue)
+    await shop.submit(sent, limit=1)
+    retry, follow = message(queue, id=sent.id, attempt=2), messages(queue, 2)
+    await hand.end(await hand.one(), State.RETRY, follow=(retry,), next_at=0.0)
+    again = await hand.one()
+    await hand.finisher.release([again])
+
+    ended = await hand.end(await hand.one(), follow=tuple(follow))
+
+    assert ended
+    assert (await counts(broker, queue)).ready == 2
+
+
+async def test_concurrent_submits_pass_no_limit_together(shop: OneStep, broker: Broker, queue: str) -> None:
+    sending = (shop.submit(message(queue), limit=5) for _ in range(20))
+
+    answers = await asyncio.gather(*sending, return_exceptions=True)
+
+    assert sum(isinstance(answer, QueueFullError) for answer in answers) == 15
+    assert await counts(broker, queue) == QueueStats(queue=queue, ready=5)

@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 400, 50, 8
 
 MAY_CATCH_ALL = {
+    "aioqueue/adapters/redis/listener.py",  # whatever ends a connection, the next one is to be tried
+    "aioqueue/adapters/redis/pipe.py",  # whatever ends a connection, those who wait for it are told
     "aioqueue/cli/apps.py",  # imports the user's module
     "aioqueue/results.py",  # makes the user's exceptions
     "aioqueue/worker/committer.py",  # an ending no store can take must not stop the others

@@ -395,7 +395,7 @@ async def test_sending_needs_an_open_server(server: Server) -> None:
 async def test_unreachable_store_is_told_with_the_results(server: Server) -> None:
     async with server:
 
-        async def broken(messages: object) -> None:
+        async def broken(messages: object, *, limit: object) -> None:
             raise BrokerUnavailableError("the cable is out")
 
         dispatcher = server._dispatcher

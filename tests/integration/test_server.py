@@ -7,6 +7,7 @@ import multiprocessing
 import multiprocessing.sharedctypes
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from aioqueue import Server, Signature
 from aioqueue.errors import BrokerUnavailableError, ConfigurationError, UnavailableError
+from tests.support.faulty import Faults, FaultyBackend, FaultyBroker
 from tests.support.waiting import within
 
 pytestmark = pytest.mark.anyio
@@ -149,3 +151,34 @@ async def test_server_that_could_not_be_opened_may_be_opened_by_another_loop(tmp
             pass
 
     await asyncio.to_thread(_run, use)
+
+
+async def test_concurrent_sends_share_a_submit(server: Server) -> None:
+    faults = Faults()
+    stores = server.stores
+    server.stores = replace(
+        stores, broker=FaultyBroker(stores.broker, faults), backend=FaultyBackend(stores.backend, faults)
+    )
+    async with server:
+        sends = [server.send(Signature(name="one", id=f"task-{n}")) for n in range(50)]
+        results = await within(asyncio.gather(*sends))
+        known = await server.send(Signature(name="one", id="task-7"))
+
+    assert [(result.id, result.created) for result in results] == [(f"task-{n}", True) for n in range(50)]
+    assert known.created is False
+    assert faults.names().count("submit" if stores.one_step else "publish") == 2
+
+
+async def test_send_that_is_cancelled_on_its_way_is_sent_and_its_neighbours_are_told(opened: Server) -> None:
+    calls = [Signature[int](name="one", id=f"task-{n}") for n in range(3)]
+    sends = [asyncio.create_task(opened.send(call)) for call in calls]
+    for _ in range(2):
+        await asyncio.sleep(0)
+    sends[0].cancel()
+    results = await within(asyncio.gather(*sends[1:]))
+    opened.register_task("one", _one)
+    async with opened.worker():
+        values = [await within(result.get()) for result in (opened.result("task-0"), *results)]
+
+    assert [result.created for result in results] == [True, True]
+    assert values == [1, 1, 1]

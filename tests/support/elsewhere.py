@@ -77,8 +77,8 @@ class FarSubmitter:
     def __init__(self, far: Elsewhere) -> None:
         self._far = far
 
-    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
-        answers: Sequence[bool] = await self._far.call("submitter", "submit", messages)
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+        answers: Sequence[bool] = await self._far.call("submitter", "submit", messages, limit=limit)
         return answers
 
 
@@ -144,6 +144,14 @@ class SplitBroker:
         moved: int = await self._far.call("broker", "maintain")
         return moved
 
+    async def bury(self, consumer: str) -> int:
+        moved: int = await self._far.call("broker", "bury", consumer)
+        return moved
+
+    async def health(self) -> Sequence[str]:
+        said: Sequence[str] = await self._far.call("broker", "health")
+        return said
+
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         found: list[QueueStats] = await self._far.call("broker", "stats", queues)
         return found
@@ -199,6 +207,9 @@ class SplitBackend:
 
     async def forget(self, ids: Sequence[str]) -> None:
         await self._far.call("backend", "forget", ids)
+
+    async def bury(self, owner: str) -> None:
+        await self._far.call("backend", "bury", owner)
 
     def lease(self, owner: str, *, seconds: float) -> Lease:
         return self.near.lease(owner, seconds=seconds)

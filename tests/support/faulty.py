@@ -1,7 +1,7 @@
 """FaultyBroker and FaultyBackend: real stores whose calls can fail, lose their answer, or crash.
 
 They wrap whatever they hand out, so that no store call goes by unseen; give both the same Faults
-to count them together. A context left by a crash is not closed, as its process is dead: ``bury``
+to count them together. A context left by a crash is not closed, as its process is dead: ``clear_up``
 closes it when the test is over.
 """
 
@@ -42,8 +42,10 @@ class FaultySubmitter:
     def __init__(self, real: Submitter, faults: Faults) -> None:
         self.real, self.faults = real, faults
 
-    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
-        return await self.faults.around("submit", BrokerUnavailableError, lambda: self.real.submit(messages))
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+        return await self.faults.around(
+            "submit", BrokerUnavailableError, lambda: self.real.submit(messages, limit=limit)
+        )
 
 
 class FaultyFinisher:
@@ -140,6 +142,12 @@ class FaultyBroker:
     async def maintain(self) -> int:
         return await self.faults.around("maintain", BrokerUnavailableError, self.real.maintain)
 
+    async def bury(self, consumer: str) -> int:
+        return await self.faults.around("bury", BrokerUnavailableError, lambda: self.real.bury(consumer))
+
+    async def health(self) -> Sequence[str]:
+        return await self.faults.around("health", BrokerUnavailableError, self.real.health)
+
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         return await self.faults.around("stats", BrokerUnavailableError, lambda: self.real.stats(queues))
 
@@ -148,7 +156,7 @@ class FaultyBroker:
             "dead_letters", BrokerUnavailableError, lambda: self.real.dead_letters(limit=limit)
         )
 
-    async def bury(self) -> None:
+    async def clear_up(self) -> None:
         """Close what a crash left open."""
         while self._open:
             await self._leave(self._open[-1])
@@ -207,6 +215,9 @@ class FaultyBackend:
 
     async def forget(self, ids: Sequence[str]) -> None:
         await self.faults.around("forget", BackendUnavailableError, lambda: self.real.forget(ids))
+
+    async def bury(self, owner: str) -> None:
+        await self.faults.around("bury", BackendUnavailableError, lambda: self.real.bury(owner))
 
     def lease(self, owner: str, *, seconds: float) -> FaultyLease:
         lease = self.faults.around_now(

@@ -51,9 +51,9 @@ class OneStep:
             assert finisher is not None
             yield Hand(consumer, finisher)
 
-    async def submit(self, *messages: Message) -> list[bool]:
+    async def submit(self, *messages: Message, limit: int | None = None) -> list[bool]:
         """Send new tasks."""
-        return list(await self.submitter.submit(messages))
+        return list(await self.submitter.submit(messages, limit=limit))
 
     async def record(self, id: str) -> Record:
         """Return the task's record, which must be there."""

@@ -24,6 +24,7 @@ from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.store import Store
 from aioqueue.testing import VirtualClock
 from aioqueue.urls import connect, redacted
+from tests.support import leaks, redis_server
 from tests.support.clocks import MovableClock, PatientClock
 from tests.support.elsewhere import TwinClock, split
 
@@ -32,13 +33,15 @@ from tests.support.elsewhere import TwinClock, split
 class Implementation:
     """One store. url: made from a folder of the test's own. service: what must run for it, or None.
 
-    across: senders and waiters are in another process than the workers.
+    across: senders and waiters are in another process than the workers. check: fails a test that
+    has left in it what would stay for ever.
     """
 
     name: str
     url: Callable[[Path], str]
     service: str | None = None
     across: bool = False
+    check: Callable[[str], None] | None = None
 
 
 def _memory(folder: Path) -> str:
@@ -49,17 +52,29 @@ def _sqlite(folder: Path) -> str:
     return f"sqlite:///{folder / f'{new_id()}.db'}"
 
 
+def _redis(name: redis_server.Name) -> Callable[[Path], str]:
+    def url(folder: Path) -> str:
+        try:
+            return redis_server.shared(name).url(namespace=new_id())
+        except LookupError as exc:
+            missing(name, exc)
+
+    return url
+
+
 def named(url: str) -> Implementation:
     """Return the store at *url*, which all tests share."""
     return Implementation(url.partition(":")[0], lambda folder: url, service=redacted(url))
 
 
-BUILT_IN = (Implementation("memory", _memory), Implementation("sqlite", _sqlite))
+REDIS = Implementation("redis", _redis("redis"), service="redis-server", check=leaks.check)
+VALKEY = Implementation("valkey", _redis("valkey"), service="valkey-server", check=leaks.check)
+BUILT_IN = (Implementation("memory", _memory), Implementation("sqlite", _sqlite), REDIS)
 ACROSS = (Implementation("sqlite across processes", _sqlite, across=True),)
 _GIVEN = tuple(
     named(url.strip()) for url in os.environ.get("AIOQUEUE_TEST_URLS", "").split(",") if url.strip()
 )
-IMPLEMENTATIONS = _GIVEN or BUILT_IN + ACROSS
+IMPLEMENTATIONS = _GIVEN or (*BUILT_IN, VALKEY, *ACROSS)
 PAIRS = tuple(product(_GIVEN or BUILT_IN, repeat=2))
 
 
@@ -103,6 +118,11 @@ class Place:
                     await self._open(part)
                     stack.push_async_callback(part.close)
             yield adapter
+
+    def check(self) -> None:
+        """Fail if the test has left what would stay for ever."""
+        if self.implementation.check is not None:
+            self.implementation.check(self.url)
 
     async def _open(self, part: Broker | Backend) -> None:
         try:

@@ -204,7 +204,7 @@ async def test_crash_stops_the_process_and_leaves_what_it_held(
         await broker.publish([message(queue)])
     with pytest.raises(Crash):
         consumer.lease().beat()
-    await broker.bury()
+    await broker.clear_up()
     assert [stats.ready for stats in await pair.broker.stats([queue])] == [left + 1]
 
 
@@ -213,7 +213,7 @@ async def test_process_can_be_killed_while_it_waits(pair: Pair, queue: str) -> N
     faults = Faults()
     broker = FaultyBroker(pair.broker, faults)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(broker.bury)
+        stack.push_async_callback(broker.clear_up)
         context = broker.consume([queue], prefetch=1, lease=600, worker="w")
         consumer = await context.__aenter__()
         waiting = await under_way(consumer.receive(1, timeout=60))

@@ -65,6 +65,9 @@ class MemoryBackend:
         for id in ids:
             self.core.records.forget(id)
 
+    async def bury(self, owner: str) -> None:
+        self.core.end(owner)
+
     def lease(self, owner: str, *, seconds: float) -> Lease:
         self.core.beat(owner, seconds=seconds)
         return MemoryLease(self.core, owner)

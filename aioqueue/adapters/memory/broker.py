@@ -30,7 +30,9 @@ class MemorySubmitter:
     def __init__(self, core: MemoryCore) -> None:
         self._core = core
 
-    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+        if limit is not None:
+            self._core.require_room(messages, limit)
         return self._core.submit(messages)
 
 
@@ -83,6 +85,12 @@ class MemoryBroker:
         self._core.sweep_dead()
         self._core.sweep_values()
         return self._core.take_over()
+
+    async def bury(self, consumer: str) -> int:
+        return self._core.lose(consumer)
+
+    async def health(self) -> Sequence[str]:
+        return ()
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         now = self._core.clock.time()

@@ -10,12 +10,13 @@ import asyncio
 import heapq
 import itertools
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from aioqueue.adapters.memory.records import Records
 from aioqueue.clock import Clock, passing
+from aioqueue.errors import QueueFullError
 from aioqueue.models.stats import DeadLetter
 from aioqueue.protocols.messages import SUSPECT, Message
 
@@ -53,6 +54,11 @@ class Line:
     delayed: list[tuple[float, int, Entry]] = field(default_factory=list[tuple[float, int, Entry]])
     held: int = 0
     dead: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many wait, wait for their moment or are held."""
+        return len(self.ready) + len(self.suspects) + len(self.delayed) + self.held
 
     def push(self, entry: Entry, now: float) -> None:
         if entry.due > now:
@@ -102,6 +108,19 @@ class MemoryCore:
             added.append(new)
         self.ring()
         return added
+
+    def require_room(self, messages: Iterable[Message], limit: int) -> None:
+        """Raise QueueFullError if a queue would hold more than *limit* with those that are new."""
+        new: dict[tuple[str, int, int], str] = {}
+        for message in messages:
+            key = (message.id, message.attempt, message.hop)
+            known = message.tracked and self.records.row(message.id) is not None
+            if not known and key not in self.entries:
+                new[key] = message.queue
+        for queue, count in Counter(new.values()).items():
+            held = self.lines[queue].size if queue in self.lines else 0
+            if held + count > limit:
+                raise QueueFullError.of(queue, limit=limit, held=held, new=count)
 
     def submit(self, messages: Iterable[Message], *, losses: int = 0) -> list[bool]:
         """Add new tasks, records first; False for each id that is known."""
@@ -220,11 +239,15 @@ class MemoryCore:
             for owner in [owner for owner in self._leases if self.alive(owner) <= 0]:
                 del self._leases[owner]
             lost = [owner for owner in self.held if owner not in self._leases]
-        entries = [entry for owner in lost for entry in self.held[owner].values()]
+        return sum(self.lose(owner) for owner in lost)
+
+    def lose(self, owner: str) -> int:
+        """End *owner*'s lease and hand on what it holds, counting each as a loss."""
+        self.end(owner)
+        entries = list(self.held.get(owner, {}).values())
         for entry in entries:
             entry.losses += 1
-            if entry.owner is not None:
-                self.records.lose(entry.message.id, entry.owner)
+            self.records.lose(entry.message.id, owner)
             self.give_back(entry)
         return len(entries)
 

@@ -76,6 +76,9 @@ class SqliteBackend:
     async def forget(self, ids: Sequence[str]) -> None:
         await self._access.write(lambda tx: forget(tx, ids))
 
+    async def bury(self, owner: str) -> None:
+        await self._access.write(lambda tx: leases.drop(tx, owner))
+
     def lease(self, owner: str, *, seconds: float) -> Lease:
         """Return *owner*'s lease, which has begun; blocks for a transaction."""
         lease = SqliteLease(self._access.pulse, owner, seconds=seconds, unavailable=BackendUnavailableError)

@@ -65,6 +65,12 @@ class SqliteBroker:
     async def maintain(self) -> int:
         return await self._upkeep.maintain()
 
+    async def bury(self, consumer: str) -> int:
+        return await self._upkeep.bury(consumer)
+
+    async def health(self) -> Sequence[str]:
+        return ()
+
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         counts = await self._access.read(table.counts)
         return [

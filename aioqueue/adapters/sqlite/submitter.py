@@ -1,17 +1,25 @@
-"""SqliteSubmitter: sends new tasks, record and message in one transaction."""
+"""SqliteSubmitter: sends new tasks, record and message in one transaction.
+
+A limit is looked at in that transaction too, so no two senders pass it together.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from aioqueue.adapters.sqlite import messages, records
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.errors import QueueFullError
 from aioqueue.protocols.messages import Message
 
 
-def submit(tx: Transaction, sent: Sequence[Message]) -> list[bool]:
-    """Add new tasks, records first; False for each id that has a record or a message already."""
+def submit(tx: Transaction, sent: Sequence[Message], limit: int | None = None) -> list[bool]:
+    """Add new tasks, records first; False for each id that has a record or a message already.
+
+    limit: most messages a queue may hold then. Raises QueueFullError before anything is written.
+    """
     known = records.known(tx, (message.id for message in sent if _is_new(message)))
     copies = messages.copies(tx, sent)
     accepted: list[Message] = []
@@ -24,9 +32,18 @@ def submit(tx: Transaction, sent: Sequence[Message]) -> list[bool]:
             copies.add(key)
             known.add(message.id)
             accepted.append(message)
+    if limit is not None:
+        _require_room(tx, accepted, limit)
     records.save(tx, [records.pending(message, tx.now) for message in accepted if _is_new(message)])
     messages.add(tx, [(message, 0) for message in accepted])
     return added
+
+
+def _require_room(tx: Transaction, accepted: Sequence[Message], limit: int) -> None:
+    for queue, new in Counter(message.queue for message in accepted).items():
+        held = messages.size(tx, queue)
+        if held + new > limit:
+            raise QueueFullError.of(queue, limit=limit, held=held, new=new)
 
 
 def _is_new(message: Message) -> bool:
@@ -39,5 +56,5 @@ class SqliteSubmitter:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def submit(self, messages: Sequence[Message]) -> Sequence[bool]:
-        return await self._access.write(lambda tx: submit(tx, messages))
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+        return await self._access.write(lambda tx: submit(tx, messages, limit))

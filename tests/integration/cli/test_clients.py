@@ -108,6 +108,23 @@ async def test_known_id_is_told_and_nothing_is_sent(shell: Shell) -> None:
     assert second.out == "the id a is known; nothing was sent\n"
 
 
+async def test_full_queue_is_told_and_exits_with_1(shell: Shell) -> None:
+    await shell.sent("sum", [1])
+    done = await shell.run("send", APP, "sum", "[1]", env={"AIOQUEUE_MAX_QUEUE": "1"})
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("Error: queue 'default' holds 1 of at most 1 tasks (max_queue)")
+    assert len(done.err.splitlines()) == 1
+
+
+async def test_call_that_is_too_large_is_told_and_exits_with_1(shell: Shell) -> None:
+    done = await shell.run("send", APP, "fail", "x" * 2_000, env={"AIOQUEUE_MAX_PAYLOAD": "1024"})
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("Error: fail: the call has ")
+    assert len(done.err.splitlines()) == 1
+
+
 async def test_result_shows_value_and_times(shell: Shell) -> None:
     id = await shell.sent("sum", [20, 22])
     await shell.run("worker", APP, "-b", "--name", "mine")

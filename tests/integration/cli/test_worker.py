@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from importlib.util import find_spec
 
 import pytest
@@ -40,6 +42,65 @@ async def test_banner_says_what_starts(shell: Shell) -> None:
     assert int(said["pid"]) > 0
     assert "    sum(numbers: list[int]) -> int" in lines
     assert "    day_after(day: date, *, days: int = 1) -> date" in lines
+
+
+HEALTH = """
+from aioqueue.errors import ConfigurationError
+from tasks import server
+
+async def health():
+    {}
+
+server.stores.broker.health = health
+"""
+
+
+async def test_what_the_store_says_of_itself_is_noted_once(shell: Shell) -> None:
+    shell.module("noted", HEALTH.format("return ['it keeps nothing through a power cut']"))
+    alone = await shell.run("worker", "noted:server", "-b")
+    several = await shell.run("worker", "noted:server", "-b", "-p", "2")
+
+    said = "  note         it keeps nothing through a power cut\n"
+    assert (alone.code, several.code) == (0, 0)
+    assert (alone.err.count(said), several.err.count(said)) == (1, 1)
+
+
+async def test_store_that_could_drop_tasks_is_wrong_set_up(shell: Shell) -> None:
+    shell.module("leaky", HEALTH.format("raise ConfigurationError('it evicts; set noeviction')"))
+    done = await shell.run("worker", "leaky:server", "-b")
+
+    assert (done.code, done.err) == (2, "Error: it evicts; set noeviction\n")
+
+
+async def test_store_that_is_away_is_noted_and_waited_for(shell: Shell) -> None:
+    shell.module(
+        "away",
+        "from aioqueue import Server\n"
+        f"server = Server('sqlite:///{shell.folder}/tasks.db?timeout=0.2')\n"
+        "@server.task\nasync def one() -> int:\n    return 1\n",
+    )
+    id = await shell.sent("one")
+    with closing(sqlite3.connect(shell.folder / "tasks.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        async with shell.start("worker", "away:server") as worker:
+            note = await worker.line("  note         cannot be reached: ")
+            await worker.line("cannot reach the store, trying again")
+            other.execute("ROLLBACK")
+            await worker.line(READY)
+            state = await shell.state(id, ended=20)
+
+    assert "locked" in note
+    assert state.result == 1
+
+
+async def test_store_that_does_not_answer_is_not_waited_for_before_the_banner(shell: Shell) -> None:
+    shell.module("mute", HEALTH.format("import asyncio; await asyncio.Event().wait()"))
+    began = time.monotonic()
+    done = await shell.run("worker", "mute:server", "-b")
+
+    assert done.code == 0
+    assert "  note         cannot be reached: no answer within 3 s\n" in done.err
+    assert time.monotonic() - began < 8
 
 
 async def test_options_are_read_from_variables(shell: Shell) -> None:

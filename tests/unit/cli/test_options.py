@@ -90,6 +90,7 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
             shutdown_timeout=1.5,
             loop="asyncio",
             supervised_by=17,
+            birth="0199",
         ),
     ],
 )
@@ -104,9 +105,11 @@ def test_flags_are_the_same_after_they_were_written_and_read(flags: Flags) -> No
 
 
 def test_child_is_one_process_that_knows_its_parent() -> None:
-    child = Flags("tasks:server", processes=4, burst=True).child("mine.2", 17)
+    child = Flags("tasks:server", processes=4, burst=True).child("mine.2", 17, "0199")
 
-    assert child == Flags("tasks:server", processes=1, burst=True, name="mine.2", supervised_by=17)
+    assert child == Flags(
+        "tasks:server", processes=1, burst=True, name="mine.2", supervised_by=17, birth="0199"
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_child_is_one_process_that_knows_its_parent() -> None:
         (QueueFullError("no"), 1),
         (MissingExtraError("a", "b"), 2),
         (SignatureError("no"), 2),
-        (PayloadTooLargeError("no"), 2),
+        (PayloadTooLargeError("no"), 1),
         (BrokerUnavailableError("no"), 3),
         (BackendUnavailableError("no"), 3),
         (ResultNotFoundError("no"), 4),

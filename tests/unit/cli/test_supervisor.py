@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from aioqueue.testing.clock import VirtualClock
-from aioqueue.worker.supervisor import MISUSED, Restarts, Supervisor, orphaned
+from aioqueue.worker.supervisor import BURIAL, LAST_BURIALS, MISUSED, Restarts, Supervisor, orphaned
 from tests.support.waiting import within
 
 
@@ -61,13 +62,20 @@ class Nursery:
 
 
 def supervisor(
-    clock: VirtualClock, nursery: Nursery, *, processes: int = 1, grace: float = 5.0, burst: bool = False
+    clock: VirtualClock,
+    nursery: Nursery,
+    *,
+    processes: int = 1,
+    grace: float = 5.0,
+    burst: bool = False,
+    buried: Callable[[str], Awaitable[None]] | None = None,
 ) -> Supervisor:
     return Supervisor(
-        lambda number: [f"child-{number}"],
+        lambda number, birth: [f"child-{number}", birth],
         processes=processes,
         grace=grace,
         burst=burst,
+        buried=buried,
         clock=clock,
         spawn=nursery.spawn,
     )
@@ -122,7 +130,7 @@ async def test_each_child_has_its_own_number(clock: VirtualClock, nursery: Nurse
     watched.stop()
 
     assert await within(running) == 0
-    assert nursery.argv == [["child-1"], ["child-2"], ["child-3"]]
+    assert [argv[0] for argv in nursery.argv] == ["child-1", "child-2", "child-3"]
 
 
 async def test_signal_is_handed_on_to_all(clock: VirtualClock, nursery: Nursery) -> None:
@@ -202,13 +210,155 @@ async def test_system_that_can_start_nothing_is_asked_again(clock: VirtualClock,
             raise faults.pop()
         return await nursery.spawn(argv)
 
-    watched = Supervisor(lambda _: ["child"], processes=1, grace=1, clock=clock, spawn=spawn)
+    watched = Supervisor(lambda *_: ["child"], processes=1, grace=1, clock=clock, spawn=spawn)
     running = asyncio.create_task(watched.run())
     await clock.advance(1)
     watched.stop()
 
     assert len(nursery.born) == 1
     assert await within(running) == 0
+
+
+class Undertaker:
+    """Keeps a list of the births it is told of. fault: what it raises. hangs: it never ends."""
+
+    def __init__(self, fault: Exception | None = None, *, hangs: bool = False) -> None:
+        self.births: list[str] = []
+        self.given_up = False
+        self._fault = fault
+        self._hangs = hangs
+
+    async def bury(self, birth: str) -> None:
+        self.births.append(birth)
+        if self._fault is not None:
+            raise self._fault
+        if self._hangs:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.given_up = True
+
+
+@pytest.mark.parametrize("code", [-signal.SIGKILL, 1, 70])
+async def test_child_that_died_is_buried_by_its_birth(
+    clock: VirtualClock, nursery: Nursery, code: int
+) -> None:
+    undertaker = Undertaker()
+    watched = supervisor(clock, nursery, processes=2, buried=undertaker.bury)
+    running = asyncio.create_task(watched.run())
+    await clock.advance(0)
+    nursery.born[1][1].end(code)
+    await clock.advance(0)
+    before_the_next = len(nursery.born)
+    await clock.advance(1)
+    watched.stop()
+
+    assert await within(running) == 0
+    assert undertaker.births == [nursery.argv[1][1]]
+    assert before_the_next == 2
+    assert len({argv[1] for argv in nursery.argv}) == 3
+
+
+async def test_child_that_ended_well_is_not_buried(clock: VirtualClock, nursery: Nursery) -> None:
+    undertaker = Undertaker()
+    running = asyncio.create_task((watched := supervisor(clock, nursery, buried=undertaker.bury)).run())
+    await clock.advance(0)
+    nursery.last.end(0)
+    await clock.advance(1)
+    watched.stop()
+
+    assert await within(running) == 0
+    assert undertaker.births == []
+
+
+async def test_command_that_cannot_run_is_not_buried(clock: VirtualClock, nursery: Nursery) -> None:
+    undertaker = Undertaker()
+    running = asyncio.create_task(supervisor(clock, nursery, buried=undertaker.bury).run())
+    await clock.advance(0)
+    nursery.last.end(MISUSED)
+
+    assert await within(running) == MISUSED
+    assert undertaker.births == []
+
+
+async def test_child_that_was_never_started_is_not_buried(clock: VirtualClock) -> None:
+    undertaker = Undertaker()
+
+    async def spawn(argv: Sequence[str]) -> FakeChild:
+        raise OSError("no more processes")
+
+    watched = Supervisor(
+        lambda *_: ["child"], processes=1, grace=1, buried=undertaker.bury, clock=clock, spawn=spawn
+    )
+    running = asyncio.create_task(watched.run())
+    await clock.advance(0)
+    watched.stop()
+    await within(running)
+
+    assert undertaker.births == []
+
+
+async def test_child_that_is_killed_in_a_stop_is_buried_before_the_end(clock: VirtualClock) -> None:
+    nursery, undertaker = Nursery(clock, deaf=True), Undertaker()
+    running = asyncio.create_task((watched := supervisor(clock, nursery, buried=undertaker.bury)).run())
+    await clock.advance(0)
+    watched.stop()
+    await clock.advance(7.1)
+
+    assert await within(running) == 1
+    assert undertaker.births == [nursery.argv[0][1]]
+
+
+async def test_burial_that_fails_is_told_and_stops_nobody(
+    clock: VirtualClock, nursery: Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    undertaker = Undertaker(LookupError("no such grave"))
+    running = asyncio.create_task((watched := supervisor(clock, nursery, buried=undertaker.bury)).run())
+    for _ in range(2):
+        await clock.advance(0)
+        nursery.last.end(1)
+        await clock.advance(2)
+    watched.stop()
+
+    assert await within(running) == 0
+    assert len(nursery.born) == 3
+    assert len(undertaker.births) == 2
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
+        "what worker process 1 held runs elsewhere only when its lease has lapsed: no such grave"
+    ] * 2
+
+
+async def test_burial_that_hangs_delays_no_restart_and_is_given_up(
+    clock: VirtualClock, nursery: Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    undertaker = Undertaker(hangs=True)
+    running = asyncio.create_task((watched := supervisor(clock, nursery, buried=undertaker.bury)).run())
+    await clock.advance(0)
+    nursery.last.end(1)
+    await clock.advance(1)
+    restarted, early = len(nursery.born), undertaker.given_up
+    await clock.advance(BURIAL)
+    late = undertaker.given_up
+    watched.stop()
+
+    assert await within(running) == 0
+    assert (restarted, early, late) == (2, False, True)
+    assert "the store does not answer" in caplog.text
+
+
+async def test_burial_that_hangs_holds_up_a_stop_for_a_moment_only(
+    clock: VirtualClock, nursery: Nursery
+) -> None:
+    undertaker = Undertaker(hangs=True)
+    running = asyncio.create_task((watched := supervisor(clock, nursery, buried=undertaker.bury)).run())
+    await clock.advance(0)
+    nursery.last.end(1)
+    await clock.advance(0)
+    watched.stop()
+
+    assert await within(running, deadline=LAST_BURIALS + 2) == 0
+    await clock.advance(0)
+    assert undertaker.given_up
 
 
 async def test_child_with_its_parent_watches_until_it_is_over() -> None:

@@ -1,0 +1,126 @@
+"""RedisBackend: records, also for a broker that is another store.
+
+There the commit record stays when its value is gone, so that a late copy of the message runs
+nothing and what its commit released can be published again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aioqueue.adapters.redis import rows
+from aioqueue.adapters.redis.core import Access, Core
+from aioqueue.adapters.redis.link import Value
+from aioqueue.adapters.redis.pulse import RedisLease
+from aioqueue.adapters.redis.rows import milliseconds
+from aioqueue.codec import decode_messages, encode_messages
+from aioqueue.errors import BackendUnavailableError
+from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.messages import COMMIT_TTL, Delivery, Ending, Record, Start, Verdict
+
+
+class RedisBackend:
+    """Records of one namespace, shared by all processes that name it."""
+
+    capabilities = Capabilities("redis")
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self._access = Access(core, BackendUnavailableError)
+
+    async def open(self) -> None:
+        await self.core.open("backend", BackendUnavailableError)
+
+    async def close(self) -> None:
+        await self.core.close("backend")
+
+    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
+        args: list[Value] = []
+        for record in records:
+            sent = "" if record.sent is None else repr(record.sent)
+            due = "" if record.due is None else milliseconds(record.due)
+            args += (record.id, record.name, record.queue, record.attempt, sent, due)
+        return _bools(await self._access.script("put", *args))
+
+    async def get(self, ids: Sequence[str]) -> list[Record | None]:
+        found = await self._access.script("get", *ids)
+        return [rows.record(id, row) for id, row in zip(ids, found, strict=True)]
+
+    async def wait(self, id: str, *, timeout: float) -> Record | None:
+        return await self._access.session.waiters(self.get).wait(id, timeout=timeout)
+
+    async def claim(self, deliveries: Sequence[Delivery], *, owner: str, worker: str) -> Sequence[Start]:
+        args: list[Value] = [owner, worker]
+        for delivery in deliveries:
+            m = delivery.message
+            if m.tracked:
+                args += (m.id, m.attempt, m.name, m.queue, repr(m.sent), delivery.losses)
+        found = iter(await self._access.script("claim", *args))
+        return [
+            _start(next(found)) if delivery.message.tracked else Start(Verdict.RUN, losses=delivery.losses)
+            for delivery in deliveries
+        ]
+
+    async def unclaim(self, deliveries: Sequence[Delivery], *, owner: str) -> None:
+        ids = [delivery.message.id for delivery in deliveries if delivery.message.tracked]
+        await self._access.script("unclaim", owner, *ids)
+
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+        args: list[Value] = [owner]
+        for ending in endings:
+            if ending.delivery.message.tracked:
+                args += _commit_args(ending)
+        found = iter(await self._access.script("commit", *args))
+        return [not ending.delivery.message.tracked or next(found) == 1 for ending in endings]
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        await self._access.script("forget", *ids)
+
+    async def bury(self, owner: str) -> None:
+        await self._access.command("DEL", f"{self.core.options.prefix}l:{owner}")
+
+    def lease(self, owner: str, *, seconds: float) -> Lease:
+        """Return *owner*'s lease, which has begun; blocks for an answer of the server."""
+        lease = RedisLease(
+            self._access.session.pulse, owner, seconds=seconds, unavailable=BackendUnavailableError
+        )
+        lease.begin()
+        return lease
+
+
+def _commit_args(ending: Ending) -> tuple[Value, ...]:
+    due = 0 if ending.next_at is None else milliseconds(ending.next_at)
+    buried = ending.dead is not None
+    meta = (
+        f"{ending.delivery.message.attempt} {ending.state.value} {milliseconds(ending.ttl)} {due}"
+        f" {ending.value is not None:d} {ending.error is not None:d} {buried:d}"
+    )
+    return (
+        ending.delivery.message.id,
+        meta,
+        ending.value or b"",
+        ending.error or b"",
+        encode_messages(ending.follow),
+        ending.dead or "",
+        milliseconds(COMMIT_TTL),
+    )
+
+
+def _start(row: Sequence[bytes]) -> Start:
+    match row:
+        case [b"RUN", losses]:
+            return Start(Verdict.RUN, losses=int(losses))
+        case [b"BUSY", left]:
+            return Start(Verdict.BUSY, delay=min(max(int(left) / 1000, 0.1), 5.0))
+        case _:
+            _, released, buried = row
+            return Start(
+                Verdict.COMMITTED,
+                follow=decode_messages(released[1:]) if released else (),
+                dead=buried[1:].decode() if buried else None,
+            )
+
+
+def _bools(answers: Sequence[int]) -> list[bool]:
+    return [answer == 1 for answer in answers]

@@ -1,0 +1,166 @@
+"""RedisConsumer: one process's hold on some queues.
+
+A message is handed out in one script with its record's STARTED where broker and backend are one
+namespace, and only under a live lease. What a reply that was lost has handed out is found by the
+audit: after a failed call, and every few seconds, what the server says is held is compared with what
+is known to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis.exceptions import RedisError, ResponseError
+
+from aioqueue.adapters.redis.backend import RedisBackend
+from aioqueue.adapters.redis.core import Access
+from aioqueue.adapters.redis.doorbell import Doorbell
+from aioqueue.adapters.redis.finisher import RedisFinisher, receipt_of
+from aioqueue.adapters.redis.link import Value
+from aioqueue.adapters.redis.pulse import RedisLease
+from aioqueue.adapters.redis.rows import Receipt, delivery, message_args, milliseconds, moment
+from aioqueue.ids import new_id
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.messages import SUSPECT, Delivery, Settlement
+
+_LANES: Final = ("again", *map(str, range(9, -1, -1)))
+_BLOCK: Final = 2.0
+_AUDIT: Final = 5.0
+_LAPSED: Final = 0.5
+
+
+class RedisConsumer:
+    """Takes messages for one owner."""
+
+    def __init__(
+        self, access: Access, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+    ) -> None:
+        self.id = new_id()
+        self.queues = tuple(dict.fromkeys(queues))
+        self._access = access
+        self._prefetch = prefetch
+        self._worker = worker
+        self._begins = False
+        self._loop = asyncio.get_running_loop()
+        session = access.session
+        self._lease = RedisLease(session.pulse, self.id, seconds=lease, unavailable=access.unavailable)
+        self._bell = Doorbell(session.link, self.id, timeout=access.core.options.timeout)
+        self._held: dict[Receipt, Delivery] = {}
+        self._cut = asyncio.Event()
+        self._woken = self._look = self._audit = False
+        self._turn = 0
+        self._audited = self._loop.time()
+
+    async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
+        until = self._loop.time() + timeout
+        while True:
+            self._cut.clear()
+            room = min(limit, self._prefetch - len(self._held))
+            deliveries, alive = await self._fetch(room) if room > 0 else ([], True)
+            left = until - self._loop.time()
+            if deliveries or self._woken or left <= 0:
+                self._woken = False
+                return deliveries
+            if room > 0 and alive:
+                await self._block(min(left, _BLOCK))
+            else:
+                await self._pause(min(left, _LAPSED) if not alive else left)
+
+    def wake(self) -> None:
+        self._woken = True
+        self._cut.set()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+        args: list[Value] = [self.id]
+        for s in settlements:
+            args += (receipt_of(s.delivery).place, int(s.dead is not None), s.dead or "", len(s.follow))
+            args += message_args(s.follow)
+        answers = await self._access.script("settle", *args)
+        self.forget([receipt_of(s.delivery) for s in settlements])
+        return [answer == 1 for answer in answers]
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        receipts = [receipt_of(delivery) for delivery in deliveries]
+        await self._access.script(
+            "release", self.id, milliseconds(delay), *(receipt.place for receipt in receipts)
+        )
+        self.forget(receipts)
+
+    def lease(self) -> Lease:
+        return self._lease
+
+    def finisher(self, backend: Backend) -> RedisFinisher | None:
+        if not isinstance(backend, RedisBackend) or backend.core is not self._access.core:
+            return None
+        self._begins = True
+        return RedisFinisher(self._access, self)
+
+    def forget(self, receipts: Sequence[Receipt]) -> None:
+        """Hold these no more."""
+        full = len(self._held) >= self._prefetch
+        for receipt in receipts:
+            self._held.pop(receipt, None)
+        if full:
+            self._cut.set()
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._bell.close()
+
+    async def _fetch(self, limit: int) -> tuple[list[Delivery], bool]:
+        """Return what can be had at once, and whether the lease is alive."""
+        audit = self._audit or self._loop.time() - self._audited > _AUDIT
+        known = [receipt.place for receipt in self._held] if audit else []
+        look, self._look = int(self._look or audit), False
+        try:
+            reply = await self._access.once(
+                "fetch", int(self._begins), self.id, self._worker, limit, look,
+                len(known) if audit else -1, *known, *self._in_turn(),
+            )  # fmt: skip
+        except BaseException:
+            # it may have been done, and what it handed out be held by nobody's knowledge
+            self._audit = True
+            raise
+        if audit:
+            self._audit, self._audited = False, self._loop.time()
+        return self._taken(reply), reply[2] == 1
+
+    def _taken(self, reply: Any) -> list[Delivery]:
+        at = moment(reply[0])
+        found: list[Any] = reply[3] if len(reply) > 3 else []
+        deliveries = [delivery(row, at=at, begun=self._begins) for row in found]
+        for each in deliveries:
+            self._held[receipt_of(each)] = each
+        return deliveries
+
+    def _in_turn(self) -> tuple[str, ...]:
+        """Return the queues, each time beginning with another one, so that none waits for ever."""
+        self._turn = (self._turn + 1) % max(1, len(self.queues))
+        return self.queues[self._turn :] + self.queues[: self._turn]
+
+    async def _block(self, seconds: float) -> None:
+        """Wait until something may have come."""
+        prefix = self._access.core.options.prefix
+        lanes = _LANES if self._holds_suspect() else (*_LANES, "suspect")
+        streams = [f"{prefix}q:{queue}:{lane}" for lane in lanes for queue in self.queues]
+        try:
+            self._look = await self._bell.wait(streams, seconds=seconds, cut=self._cut)
+        except ResponseError:
+            # a group is gone; the next fetch makes it again, if it does not meet the same answer
+            await self._access.script("groups", *self.queues)
+        except (RedisError, OSError) as exc:
+            self._look = True
+            raise self._access.unavailable(f"{self._access.core.options.shown}: {exc}") from exc
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._cut.wait()
+        except TimeoutError:
+            return
+
+    def _holds_suspect(self) -> bool:
+        return any(held.losses >= SUSPECT for held in self._held.values())

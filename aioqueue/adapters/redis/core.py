@@ -1,0 +1,157 @@
+"""Core: what broker, backend and store of one adapter share, open while one of them is.
+
+A session belongs to one event loop of one process: after a fork, or in another loop, ``open``
+makes a new one and leaves the old one to whom it belongs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis.exceptions import AuthenticationError, ConnectionError, NoScriptError, RedisError
+
+from aioqueue.adapters.redis.faults import is_short, translated
+from aioqueue.adapters.redis.link import Value, maker
+from aioqueue.adapters.redis.listener import Listener
+from aioqueue.adapters.redis.options import Options
+from aioqueue.adapters.redis.pipe import Pipe
+from aioqueue.adapters.redis.pulse import Pulse
+from aioqueue.adapters.redis.scripts import script
+from aioqueue.adapters.redis.waiters import Get, Waiters
+from aioqueue.errors import ConfigurationError, UnavailableError
+
+_PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between two tries of one call, each stretched by chance up to twice."""
+
+
+class Session:
+    """The connections, from an ``open`` to the last ``close``."""
+
+    def __init__(self, options: Options) -> None:
+        self.roles: set[str] = set()
+        self._pid = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self.link = maker(options)
+        self.pipe = Pipe(self.link, timeout=options.timeout)
+        self.listener = Listener(self.link, timeout=options.timeout)
+        self.pulse = Pulse(options)
+        self._prefix = options.prefix
+        self._waiters: Waiters | None = None
+
+    def waiters(self, get: Get) -> Waiters:
+        """Return who waits for tasks, told of their records by *get*."""
+        if self._waiters is None:
+            self._waiters = Waiters(self.listener, f"{self._prefix}done:", get)
+        return self._waiters
+
+    @property
+    def usable(self) -> bool:
+        """False in a forked child, and once its loop is closed."""
+        return self._pid == os.getpid() and not self._loop.is_closed()
+
+    async def close(self) -> None:
+        """Hang up; what belongs to a loop that has ended has ended with it."""
+        if self._pid == os.getpid():
+            self.pulse.close()
+        if self.usable:
+            if self._waiters is not None:
+                self._waiters.close()
+            await self.listener.close()
+            await self.pipe.close()
+
+
+class Core:
+    """Options and the session, if there is one."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._session: Session | None = None
+
+    async def open(self, role: str, unavailable: type[UnavailableError]) -> None:
+        """Open for *role*. Raises ConfigurationError, *unavailable*."""
+        if self._session is not None and not self._session.usable:
+            await self._session.close()
+            self._session = None
+        if self._session is None:
+            self._session = Session(self.options)
+        fresh = role not in self._session.roles
+        self._session.roles.add(role)
+        try:
+            with translated(unavailable, self.options.shown):
+                await self._session.pipe.call("PING")
+        except BaseException as exc:
+            if fresh:
+                await self.close(role)
+            if isinstance(exc.__cause__, AuthenticationError):
+                raise ConfigurationError(f"{self.options.shown}: {exc.__cause__}") from exc
+            raise
+
+    async def close(self, role: str) -> None:
+        """Close for *role*; with the last one the connections end."""
+        session = self._session
+        if session is None:
+            return
+        session.roles.discard(role)
+        if not session.roles:
+            self._session = None
+            await session.close()
+
+    @property
+    def session(self) -> Session:
+        """The session. Raises redis-py's ConnectionError where there is none."""
+        if self._session is None or not self._session.usable:
+            raise ConnectionError("the adapter is not open in this process")
+        return self._session
+
+
+class Access:
+    """The server as one role sees it: a fault of it is raised as *unavailable*."""
+
+    def __init__(self, core: Core, unavailable: type[UnavailableError]) -> None:
+        self.core = core
+        self.unavailable = unavailable
+
+    @property
+    def session(self) -> Session:
+        """The session. Raises *unavailable* if the adapter is not open."""
+        with translated(self.unavailable, self.core.options.shown):
+            return self.core.session
+
+    async def script(self, name: str, *args: Value, again: int | None = None) -> Any:
+        """Return what a script returns.
+
+        Scripts are safe to repeat, so one whose reply was lost is asked again, for about 2 s.
+        again: index of the argument that is to say so, with 1.
+        """
+        with translated(self.unavailable, self.core.options.shown):
+            for pause in _PAUSES:
+                try:
+                    return await self._once(name, args)
+                except (RedisError, OSError) as exc:
+                    if not is_short(exc):
+                        raise
+                await asyncio.sleep(pause * (1 + random.random()))
+                if again is not None:
+                    args = (*args[:again], 1, *args[again + 1 :])
+            return await self._once(name, args)
+
+    async def once(self, name: str, *args: Value) -> Any:
+        """Return what a script returns, asked once: its reply would be of no use a second time."""
+        with translated(self.unavailable, self.core.options.shown):
+            return await self._once(name, args)
+
+    async def command(self, *command: Value) -> Any:
+        """Return the reply to a command, asked once."""
+        with translated(self.unavailable, self.core.options.shown):
+            return await self.core.session.pipe.call(*command)
+
+    async def _once(self, name: str, args: Sequence[Value]) -> Any:
+        code, pipe, prefix = script(name), self.core.session.pipe, self.core.options.prefix
+        try:
+            return await pipe.call("EVALSHA", code.digest, 1, prefix, *args)
+        except NoScriptError:
+            return await pipe.call("EVAL", code.text, 1, prefix, *args)

@@ -1,0 +1,78 @@
+"""Doorbell: a blocking read, on a connection of its own, that ends when a message has come.
+
+What it brings is held by ``<consumer>.wait``, never begun: the fetch script takes it from there, also
+if the reply was lost on its way. So the read may be cut off at any time, and nothing is lost sight of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from redis.exceptions import ResponseError
+
+from aioqueue.adapters.redis.link import Link, Make, connected
+
+_MARGIN: Final = 2.0
+
+
+class Doorbell:
+    """Waits for one consumer at a time. make: makes links.
+
+    timeout: seconds to wait for a connection.
+    """
+
+    def __init__(self, make: Make, consumer: str, *, timeout: float) -> None:
+        self._make = make
+        self._consumer = f"{consumer}.wait"
+        self._timeout = timeout
+        self._connection: Link | None = None
+
+    async def wait(self, streams: Sequence[str], *, seconds: float, cut: asyncio.Event) -> bool:
+        """Return True if something may have come within *seconds*, False if surely not.
+
+        cut: ends the wait at once. Raises what redis-py raises, ResponseError for a missing group too.
+        """
+        reading = asyncio.create_task(self._read(streams, seconds), name="aioqueue-redis-block")
+        cutting = asyncio.create_task(cut.wait())
+        try:
+            await asyncio.wait([reading, cutting], return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await self.close()
+                await asyncio.wait([reading], timeout=_MARGIN)
+                return True
+            return await reading
+        finally:
+            for task in (reading, cutting):
+                task.cancel()
+            await asyncio.gather(reading, cutting, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Hang up."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    async def _read(self, streams: Sequence[str], seconds: float) -> bool:
+        milliseconds = max(1, int(seconds * 1000))
+        try:
+            connection = await self._connected()
+            async with asyncio.timeout(seconds + self._timeout + _MARGIN):
+                packed = connection.pack_command(
+                    "XREADGROUP", "GROUP", "w", self._consumer, "BLOCK", milliseconds, "COUNT", 1,
+                    "STREAMS", *streams, *([">"] * len(streams)),
+                )  # fmt: skip
+                await connection.send_packed_command(packed, check_health=False)
+                reply = await connection.read_response(disconnect_on_error=False)
+        except ResponseError:
+            raise
+        except BaseException:
+            await self.close()
+            raise
+        return bool(reply)
+
+    async def _connected(self) -> Link:
+        if self._connection is None or not self._connection.is_connected:
+            self._connection = await connected(self._make, timeout=self._timeout)
+        return self._connection

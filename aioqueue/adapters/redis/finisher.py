@@ -1,0 +1,76 @@
+"""RedisFinisher: ends attempts where broker and backend are one namespace.
+
+Record, dead letter, what follows and the end of the message are one script: a crash leaves all of it
+or nothing, and then the message is held until the lease has lapsed, and run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from aioqueue.adapters.redis.core import Access
+from aioqueue.adapters.redis.link import Value
+from aioqueue.adapters.redis.rows import Receipt, message_args, milliseconds
+from aioqueue.protocols.messages import Delivery, Ending, Start, Verdict
+
+
+class Holder(Protocol):
+    """The consumer, as its finisher needs it."""
+
+    @property
+    def id(self) -> str: ...
+
+    def forget(self, receipts: Sequence[Receipt]) -> None:
+        """Hold these no more."""
+        ...
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None: ...
+
+
+class RedisFinisher:
+    """The one-step finisher of one consumer: what it was handed has begun already."""
+
+    def __init__(self, access: Access, holder: Holder) -> None:
+        self._access = access
+        self._holder = holder
+
+    async def begin(self, deliveries: Sequence[Delivery]) -> Sequence[Start]:
+        return [Start(Verdict.RUN, losses=delivery.losses) for delivery in deliveries]
+
+    async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
+        args: list[Value] = [self._holder.id]
+        for ending in endings:
+            args += _args(ending)
+        found = await self._access.script("finish", *args)
+        answers = [answer == 1 for answer in found]
+        # what was refused may still be held; whoever gives it back is forgotten then
+        self._holder.forget([receipt_of(e.delivery) for e, ok in zip(endings, answers, strict=True) if ok])
+        return answers
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
+        await self._holder.release(deliveries, delay=delay)
+
+
+def receipt_of(delivery: Delivery) -> Receipt:
+    """Return the receipt of a delivery of ours; of another store's, one that nobody holds."""
+    return delivery.receipt if isinstance(delivery.receipt, Receipt) else Receipt("none/0-0/none", False)
+
+
+def _args(ending: Ending) -> list[Value]:
+    delivery, m, receipt = ending.delivery, ending.delivery.message, receipt_of(ending.delivery)
+    due = 0 if ending.next_at is None else milliseconds(ending.next_at)
+    meta = (
+        f"{m.attempt} {m.hop} {ending.state.value} {m.tracked:d} {receipt.marked:d} {delivery.losses}"
+        f" {milliseconds(ending.ttl)} {due} {ending.value is not None:d} {ending.error is not None:d}"
+        f" {ending.dead is not None:d} {len(ending.follow)}"
+    )
+    args: list[Value] = [
+        receipt.place,
+        m.id,
+        meta,
+        ending.value or b"",
+        ending.error or b"",
+        ending.dead or "",
+    ]
+    return args + message_args(ending.follow) if ending.follow else args

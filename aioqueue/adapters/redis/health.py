@@ -1,0 +1,41 @@
+"""Health: what the server's own settings mean for the tasks it keeps."""
+
+from __future__ import annotations
+
+from redis.exceptions import ResponseError
+
+from aioqueue.adapters.redis.core import Access
+from aioqueue.errors import ConfigurationError
+
+
+async def health(access: Access) -> list[str]:
+    """Return a sentence for each thing to know. Raises ConfigurationError where tasks could be evicted."""
+    memory, persistence = await _info(access, "memory"), await _info(access, "persistence")
+    said = _eviction(access.core.options.shown, memory)
+    if persistence and persistence.get("aof_enabled") != "1":
+        said.append(
+            "Redis writes no append-only file: what was sent since its last snapshot is lost if it dies;"
+            " set appendonly yes"
+        )
+    return said
+
+
+def _eviction(shown: str, memory: dict[str, str]) -> list[str]:
+    policy, limit = memory.get("maxmemory_policy", "noeviction"), memory.get("maxmemory", "0")
+    if policy == "noeviction" or limit == "0":
+        return []
+    if policy.startswith("allkeys"):
+        raise ConfigurationError(
+            f"{shown}: with maxmemory-policy {policy} Redis would drop tasks; set maxmemory-policy noeviction"
+        )
+    return [f"with maxmemory-policy {policy} Redis may drop results and records; set it to noeviction"]
+
+
+async def _info(access: Access, section: str) -> dict[str, str]:
+    try:
+        text: bytes = await access.command("INFO", section)
+    except ResponseError:
+        # not ours to see, as with a user who may not ask
+        return {}
+    pairs = (line.partition(":") for line in text.decode().splitlines())
+    return {name: value.strip() for name, colon, value in pairs if colon}

@@ -1,0 +1,70 @@
+"""Link: a connection of redis-py's, as the rest of the adapter sees it.
+
+Framing, TLS and signing in are the library's. Its clients and pools are not used on the event loop:
+a pool hands each command a connection of its own, and a cancelled command takes one with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
+
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import TimeoutError
+
+from aioqueue.adapters.redis.options import Options
+
+Value = str | bytes | int | float
+
+
+class Link(Protocol):
+    """One connection. Replies are read in the order of the commands, by one reader."""
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    async def connect(self) -> None: ...
+
+    async def disconnect(self, nowait: bool = False) -> None: ...
+
+    def pack_command(self, *args: Value) -> list[bytes]: ...
+
+    async def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None: ...
+
+    async def read_response(self, *, disconnect_on_error: bool = True) -> Any: ...
+
+
+Make = Callable[[], Link]
+"""Returns a link that is not open yet."""
+
+
+def maker(options: Options) -> Make:
+    """Return what makes links to the server of *options*."""
+    pool: Any = ConnectionPool
+    # redis-py's own retries are off: it cannot know what is safe to repeat
+    factory = pool.from_url(
+        options.url,
+        protocol=2,
+        socket_timeout=None,
+        socket_connect_timeout=options.timeout,
+        retry=Retry(NoBackoff(), 0),
+        **({} if options.url.startswith("unix:") else {"socket_keepalive": True}),
+    )
+    return cast("Make", factory.make_connection)
+
+
+async def connected(make: Make, *, timeout: float) -> Link:
+    """Return an open link within *timeout* s. Raises what redis-py raises."""
+    link = make()
+    try:
+        async with asyncio.timeout(timeout):
+            await link.connect()
+    except BaseException as exc:
+        await link.disconnect(nowait=True)
+        if isinstance(exc, asyncio.TimeoutError):
+            raise TimeoutError(f"no connection within {timeout:g} s") from exc
+        raise
+    return link

@@ -1,0 +1,51 @@
+--[[
+claim: write STARTED for an owner whose messages are in another store.
+Uses base
+KEYS[1] prefix      of the namespace
+ARGV[1] owner       its name
+ARGV[2] worker      the name written into records
+ARGV[3] deliveries  6 values each: id, attempt, name, queue, sent, losses
+Returns a row each: RUN and the losses; COMMITTED with what it released and the reason it was buried for,
+each '' if there is none and else after a +; BUSY and the milliseconds its owner's lease has left.
+]]
+local owner, worker = ARGV[1], ARGV[2]
+
+local function start(key, at, known, losses)
+  -- HDEL first: it needs no memory
+  redis.call('HDEL', key, 'r', 'y', 'u')
+  redis.call('HSET', key, 's', 'STARTED', 'a', ARGV[at + 1], 'o', owner, 'w', worker, 'b', text(NOW), 'l', losses)
+  if not known then
+    redis.call('HSET', key, 'n', ARGV[at + 2], 'q', ARGV[at + 3], 'c', ARGV[at + 4])
+  end
+  redis.call('PEXPIRE', key, text(OPEN_TTL))
+  return { 'RUN', losses }
+end
+
+local function claim(at)
+  local key, attempt = record_key(ARGV[at]), tonumber(ARGV[at + 1])
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'l', 'r', 'y')
+  local state, current, losses = record[1], tonumber(record[2] or '0'), record[4] or '0'
+  if not state then
+    return start(key, at, false, ARGV[at + 5])
+  end
+  local same = current == attempt
+  -- one that was given back reads RETRY too, but nobody owns it
+  if current > attempt or FINAL[state] or (state == 'RETRY' and same and record[3]) then
+    local released, buried = same and record[5], same and record[6]
+    return { 'COMMITTED', released and '+' .. released or '', buried and '+' .. buried or '' }
+  end
+  if state == 'STARTED' and same and record[3] ~= owner then
+    local left = redis.call('PTTL', P .. 'l:' .. record[3])
+    if left > 0 then
+      return { 'BUSY', text(left) }
+    end
+    losses = text(tonumber(losses) + 1)
+  end
+  return start(key, at, true, losses)
+end
+
+local rows = {}
+for at = 3, #ARGV, 6 do
+  rows[#rows + 1] = claim(at)
+end
+return rows

@@ -1,0 +1,59 @@
+--[[
+commit: end attempts that an owner has claimed; their messages are in another store.
+Uses base
+KEYS[1] prefix   of the namespace
+ARGV[1] owner    its name
+ARGV[2] endings  7 values each: id, meta, value, error, released, reason, least ms a final record is kept.
+                 meta: attempt state ttl due value? error? buried?, with ttl in ms, due in ms or 0, and 1
+                 or 0 for what is there
+Returns a list of 1, or 0 where the owner no longer owns the task. Its own repeat is 1.
+]]
+local owner = ARGV[1]
+
+local function write(key, id, at, forgotten)
+  local attempt, state, ttl, due, has_value, has_error, buried =
+    string.match(ARGV[at + 1], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  ttl = tonumber(ttl)
+  -- HDEL first: it needs no memory
+  redis.call('HDEL', key, 'v', 'x', 'y', 'u')
+  redis.call('HSET', key, 's', state, 'r', ARGV[at + 4])
+  if buried == '1' then
+    redis.call('HSET', key, 'y', ARGV[at + 5])
+  end
+  if not FINAL[state] then
+    redis.call('HSET', key, 'd', due)
+    if has_error == '1' then
+      redis.call('HSET', key, 'x', ARGV[at + 3])
+    end
+    redis.call('PEXPIRE', key, text(math.max(0, tonumber(due) - NOW) + OPEN_TTL))
+    return
+  end
+  local keep = math.max(ttl, tonumber(ARGV[at + 6]))
+  redis.call('HSET', key, 'f', text(NOW), 'u', text(NOW + ttl))
+  if not forgotten and ttl > 0 then
+    -- a value that does not last as long as the record has a key of its own
+    local place = ttl < keep and P .. 'v:' .. id or key
+    if has_value == '1' then
+      redis.call('HSET', place, 'v', ARGV[at + 2])
+    end
+    if has_error == '1' then
+      redis.call('HSET', place, 'x', ARGV[at + 3])
+    end
+    redis.call('PEXPIRE', place, text(ttl))
+  end
+  redis.call('PEXPIRE', key, text(keep))
+  redis.call('PUBLISH', P .. 'done:' .. id, '')
+end
+
+local answers = {}
+for at = 2, #ARGV, 7 do
+  local key = record_key(ARGV[at])
+  local attempt = string.match(ARGV[at + 1], '^%S+')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g')
+  local mine = record[1] and record[2] == attempt and record[3] == owner
+  if mine and record[1] == 'STARTED' then
+    write(key, ARGV[at], at, record[4])
+  end
+  answers[#answers + 1] = mine and 1 or 0
+end
+return answers

@@ -1,0 +1,100 @@
+--[[
+base: keys, time and messages, for every script. KEYS[1] is the namespace's prefix with its one hash
+tag; every other key is made from it, so that all lie in one slot.
+
+t:<id>                    hash, a task's record: s state, a attempt, n name, q queue, c sent, d due, b begun,
+                          f finished, w worker, o owner, e receipt of its message, l losses, v value, x error,
+                          g forgotten; a commit record of two stores also r released, y reason it was buried
+                          for, u shown until
+v:<id>                    hash, v and x of a commit record that outlives them
+m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its entry), or that was published
+                          without a record (k)
+q:<queue>:<lane>          stream of messages, group w: i id, n name, m meta, b body. Lanes: again (given back, read
+                          first), suspect (handed out one at a time), 9 to 0 (priorities)
+d:<queue>                 zset, delayed messages by the moment they are due
+dead, buried              stream of dead letters, of all queues; hash, how many each has there
+l:<owner>                 lease
+queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
+done:<id>, due:<queue>    channels: a task has ended; a delayed message is due before all others
+
+Moments are milliseconds by the server's clock. A receipt, lane/entry/queue, says where a message stands.
+]]
+local P = KEYS[1]
+local LANES = { 'again', 'suspect', '9', '8', '7', '6', '5', '4', '3', '2', '1', '0' }
+local FINAL = { SUCCESS = true, FAILURE = true, CANCELLED = true, EXPIRED = true }
+local OPEN_TTL = 2592000000
+local SUSPECT = 2
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local NOW = now_ms()
+
+local function record_key(id)
+  return P .. 't:' .. id
+end
+
+local function stream_key(queue, lane)
+  return P .. 'q:' .. queue .. ':' .. lane
+end
+
+local function receipt_of(lane, entry, queue)
+  return lane .. '/' .. entry .. '/' .. queue
+end
+
+-- Returns lane, entry and queue.
+local function where(receipt)
+  return string.match(receipt, '^(%w+)/([%d-]+)/(.*)$')
+end
+
+-- Returns a list of field and value as a table.
+local function fields(list)
+  local found = {}
+  for i = 1, #list, 2 do
+    found[list[i]] = list[i + 1]
+  end
+  return found
+end
+
+-- Returns the fields of an entry, or nil if it is gone.
+local function entry_at(stream, entry)
+  local found = redis.call('XRANGE', stream, entry, entry)
+  return found[1] and fields(found[1][2])
+end
+
+-- Tells whether a consumer holds an entry.
+local function holds(stream, entry, consumer)
+  local held = redis.pcall('XPENDING', stream, 'w', entry, entry, 1, consumer)
+  return not held.err and held[1] ~= nil
+end
+
+-- Forgets an entry: XACK first, as a script whose first write needs no memory is let through at maxmemory.
+local function forget_entry(stream, entry)
+  redis.call('XACK', stream, 'w', entry)
+  redis.call('XDEL', stream, entry)
+end
+
+local DEAD = 10000
+
+-- Drops at most *count* of the oldest dead letters, up to an entry; returns how many.
+local function drop_letters(last, count)
+  local letters = redis.call('XRANGE', P .. 'dead', '-', last, 'COUNT', count)
+  for _, letter in ipairs(letters) do
+    local queue = fields(letter[2]).q
+    redis.call('XDEL', P .. 'dead', letter[1])
+    if redis.call('HINCRBY', P .. 'buried', queue, -1) <= 0 then
+      redis.call('HDEL', P .. 'buried', queue)
+    end
+  end
+  return #letters
+end
+
+local function tell(id)
+  redis.call('PUBLISH', P .. 'done:' .. id, '')
+end

@@ -1,0 +1,121 @@
+--[[
+messages: puts messages where they wait; uses base.
+]]
+
+-- The meta of an entry: what the server needs to know of a message, beside id, name and body.
+local function pack_meta(m)
+  return table.concat({ m.attempt, m.hop, m.priority, m.tracked, m.losses, m.seen, m.marked, m.sent }, ' ')
+end
+
+-- Returns the message that an entry's fields are.
+local function unpack_entry(f, queue)
+  local m = { id = f.i, name = f.n, body = f.b, queue = queue, eta = 0, delay = 0 }
+  m.attempt, m.hop, m.priority, m.tracked, m.losses, m.seen, m.marked, m.sent =
+    string.match(f.m, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return m
+end
+
+-- Messages of arguments: id, name, queue, meta, body. Meta: attempt hop priority tracked eta delay sent.
+local WIDTH = 5
+
+local function read_message(at)
+  local m = { id = ARGV[at], name = ARGV[at + 1], queue = ARGV[at + 2], body = ARGV[at + 4] }
+  local eta, delay
+  m.attempt, m.hop, m.priority, m.tracked, eta, delay, m.sent =
+    string.match(ARGV[at + 3], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  m.eta, m.delay = tonumber(eta), tonumber(delay)
+  m.losses, m.seen, m.marked = '0', '0', '0'
+  return m
+end
+
+local function message_key(id, attempt, hop)
+  return P .. 'm:' .. id .. '/' .. attempt .. '/' .. hop
+end
+
+local function due_of(m)
+  return math.max(m.eta, NOW + m.delay)
+end
+
+local listed = {}
+
+-- Puts a message where it waits, in its own lane or another. Returns its receipt, '' while it is delayed.
+local function place(m, lane)
+  if not listed[m.queue] then
+    redis.call('SADD', P .. 'queues', m.queue)
+    listed[m.queue] = true
+  end
+  local due = due_of(m)
+  if due > NOW then
+    local key, waiting = message_key(m.id, m.attempt, m.hop), P .. 'd:' .. m.queue
+    local member = m.id .. '/' .. m.attempt .. '/' .. m.hop
+    redis.call('HSET', key, 'i', m.id, 'n', m.name, 'b', m.body, 'm', pack_meta(m))
+    redis.call('PEXPIRE', key, text(due - NOW + OPEN_TTL))
+    redis.call('ZADD', waiting, text(due), member)
+    if redis.call('ZRANGE', waiting, 0, 0)[1] == member then
+      redis.call('PUBLISH', P .. 'due:' .. m.queue, text(due))
+    end
+    return ''
+  end
+  if tonumber(m.losses) >= SUSPECT then
+    lane = 'suspect'
+  elseif not lane then
+    lane = m.priority
+  end
+  local entry = redis.call(
+    'XADD', stream_key(m.queue, lane), '*', 'i', m.id, 'n', m.name, 'm', pack_meta(m), 'b', m.body
+  )
+  return receipt_of(lane, entry, m.queue)
+end
+
+-- Adds a message without a record; false if it is a copy of one that waits or is held.
+local function publish(m)
+  local key = message_key(m.id, m.attempt, m.hop)
+  if redis.call('EXISTS', key) == 1 then
+    return false
+  end
+  local record = redis.call('HMGET', record_key(m.id), 'e', 'a', 's')
+  if record[1] and record[2] == m.attempt and not FINAL[record[3]] and m.hop == '0' then
+    return false
+  end
+  m.marked = '1'
+  place(m)
+  redis.call('HSET', key, 'k', '1')
+  redis.call('PEXPIRE', key, text(due_of(m) - NOW + OPEN_TTL))
+  return true
+end
+
+-- Sends a new task, record and message; false if its id is known, unless it is this send, repeated.
+local function submit(m, again)
+  if m.tracked == '0' then
+    return publish(m) or again
+  end
+  local key = record_key(m.id)
+  local sent = redis.call('HGET', key, 'c')
+  if sent or redis.call('EXISTS', key) == 1 then
+    return again and sent == m.sent
+  end
+  local due, receipt = due_of(m), place(m)
+  sent = m.sent == '0.0' and string.format('%.3f', NOW / 1000) or m.sent
+  redis.call(
+    'HSET', key, 's', 'PENDING', 'a', m.attempt, 'n', m.name, 'q', m.queue, 'c', sent, 'd', text(due), 'e', receipt
+  )
+  redis.call('PEXPIRE', key, text(due - NOW + OPEN_TTL))
+  return true
+end
+
+local function unmark(m)
+  if m.marked == '1' then
+    redis.call('DEL', message_key(m.id, m.attempt, m.hop))
+  end
+end
+
+-- Writes a dead letter; the oldest one makes room.
+local function bury(m, reason)
+  redis.call(
+    'XADD', P .. 'dead', '*', 'q', m.queue, 'i', m.id, 'n', m.name, 'a', m.attempt, 'r', reason, 'b', m.body
+  )
+  redis.call('HINCRBY', P .. 'buried', m.queue, 1)
+  if redis.call('XLEN', P .. 'dead') > DEAD then
+    drop_letters('+', 1)
+  end
+end

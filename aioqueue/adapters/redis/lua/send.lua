@@ -1,0 +1,39 @@
+--[[
+send: add messages, all or none; with their records where broker and backend are this store.
+Uses base, messages, count
+KEYS[1] prefix     of the namespace
+ARGV[1] recorded   1: new tasks with records; 0: messages only
+ARGV[2] again      1: the same call may have been made before; a task of the same sending is then no copy
+ARGV[3] limit      most messages a queue may hold, or -1
+ARGV[4] messages   5 values each: id, name, queue, meta, body
+Returns a list of 1, or 0 for each copy or known id; or, with nothing written, the name of a queue that is
+full, how many it holds and how many more there were.
+]]
+local limit = tonumber(ARGV[3])
+if limit >= 0 then
+  local new, seen = {}, {}
+  for at = 4, #ARGV, WIDTH do
+    local id, queue = ARGV[at], ARGV[at + 2]
+    if not seen[id] and redis.call('EXISTS', record_key(id)) == 0 then
+      new[queue] = (new[queue] or 0) + 1
+    end
+    seen[id] = true
+  end
+  for queue, more in pairs(new) do
+    local ready, delayed, held = count(queue)
+    if more > 0 and ready + delayed + held + more > limit then
+      return { queue, ready + delayed + held, more }
+    end
+  end
+end
+local answers = {}
+for at = 4, #ARGV, WIDTH do
+  local m, added = read_message(at), nil
+  if ARGV[1] == '1' then
+    added = submit(m, ARGV[2] == '1')
+  else
+    added = publish(m)
+  end
+  answers[#answers + 1] = added and 1 or 0
+end
+return answers

@@ -1,0 +1,102 @@
+"""Rows: messages, deliveries and records as the scripts take and return them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from aioqueue.adapters.redis.link import Value
+from aioqueue.models.state import State
+from aioqueue.protocols.messages import Delivery, Message, Record
+
+
+class Receipt(NamedTuple):
+    """Where a held message stands. marked: it has a mark that drops copies of it."""
+
+    place: str
+    marked: bool
+
+
+_STATES: Final = {state.value.encode(): state for state in State}
+
+
+def milliseconds(seconds: float) -> int:
+    """Return *seconds* in milliseconds, rounded up: nothing happens before its time."""
+    # less what a float may be off by
+    return math.ceil(seconds * 1000 - 0.01)
+
+
+def message_args(messages: Sequence[Message]) -> list[Value]:
+    """Return the five values of each message."""
+    args: list[Value] = []
+    for m in messages:
+        eta = 0 if m.eta is None else milliseconds(m.eta)
+        delay = milliseconds(m.delay) if m.delay else 0
+        meta = f"{m.attempt} {m.hop} {m.priority} {m.tracked:d} {eta} {delay} {m.sent!r}"
+        args += (m.id, m.name, m.queue, meta, m.body)
+    return args
+
+
+def delivery(row: Sequence[bytes], *, at: float, begun: bool) -> Delivery:
+    """Return what a row of ``fetch`` lends."""
+    place, id, name, meta, body, losses = row
+    attempt, hop, priority, tracked, _, seen, marked, sent = meta.split()
+    receipt = place.decode()
+    return Delivery(
+        message=Message(
+            id=id.decode(),
+            name=_text(name),
+            queue=_text(place.split(b"/", 2)[2]),
+            body=body,
+            attempt=int(attempt),
+            hop=int(hop),
+            priority=int(priority),
+            tracked=tracked == b"1",
+            sent=float(sent),
+        ),
+        receipt=Receipt(receipt, marked == b"1"),
+        at=at,
+        first_seen=None if seen == b"0" else int(seen) / 1000,
+        losses=int(losses),
+        begun=begun,
+    )
+
+
+def record(id: str, row: Sequence[bytes | None]) -> Record | None:
+    """Return what a row of ``get`` tells; None for an empty one."""
+    if not row:
+        return None
+    state, attempt, name, queue, sent, due, begun, finished, worker, losses, value, error, *_ = row
+    at = _STATES[state or b""]
+    waits = not at.final and at is not State.STARTED
+    return Record(
+        id=id,
+        name=(name or b"").decode(),
+        queue=(queue or b"").decode(),
+        state=at,
+        attempt=int(attempt or 1),
+        losses=int(losses or 0),
+        sent=float(sent) if sent and sent != b"0.0" else None,
+        started=_moment(begun),
+        finished=_moment(finished) if at.final else None,
+        due=_moment(due) if waits else None,
+        worker=None if worker is None else worker.decode(),
+        value=value,
+        error=error,
+    )
+
+
+def moment(value: Any) -> float:
+    """Return Unix seconds of the milliseconds that a script returned."""
+    return int(value) / 1000
+
+
+def _moment(value: bytes | None) -> float | None:
+    return None if value is None else int(value) / 1000
+
+
+@lru_cache(maxsize=1024)
+def _text(name: bytes) -> str:
+    return name.decode()

@@ -1,0 +1,48 @@
+"""RedisSubmitter: sends record and message in one script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from redis.exceptions import ResponseError
+
+from aioqueue.adapters.redis.core import Access
+from aioqueue.adapters.redis.faults import is_full
+from aioqueue.adapters.redis.rows import message_args
+from aioqueue.errors import QueueFullError
+from aioqueue.protocols.messages import Message
+
+_AGAIN: Final = 1
+
+
+class RedisSubmitter:
+    """Accepts all or none in one step, so a great many at once keep the server from others."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+        return await send(self._access, messages, recorded=True, limit=limit)
+
+
+async def send(
+    access: Access, messages: Sequence[Message], *, recorded: bool, limit: int | None = None
+) -> list[bool]:
+    """Write messages, *recorded* with their records. Raises QueueFullError, also at the maxmemory."""
+    if not messages:
+        return []
+    most = -1 if limit is None else limit
+    try:
+        answers = await access.script("send", int(recorded), 0, most, *message_args(messages), again=_AGAIN)
+    except access.unavailable as exc:
+        if isinstance(exc.__cause__, ResponseError) and is_full(exc.__cause__):
+            raise QueueFullError(
+                f"{access.core.options.shown} is at its maxmemory, so nothing was sent;"
+                " let workers empty the queues, or give it more memory"
+            ) from exc
+        raise
+    if answers and isinstance(answers[0], bytes):
+        queue, held, more = answers
+        raise QueueFullError.of(queue.decode(), limit=most, held=held, new=more)
+    return [answer == 1 for answer in answers]

@@ -1,0 +1,92 @@
+"""Virtual environments of the contestants, below ``.venv-bench``, and one Python for all of them.
+
+An environment is built once, by ``venv`` and ``pip``, and anew when its pins or that Python change.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from benchmarks.contestants import AIOQUEUE, Contestant
+from benchmarks.processes import ROOT, BenchmarkError
+
+_ENVIRONMENTS: Final = ROOT / ".venv-bench"
+_PINS: Final = ROOT / "benchmarks" / "requirements"
+_LOCK: Final = ROOT / "requirements"
+
+
+def seated_on_one(contestants: Sequence[Contestant], wanted: str | None = None) -> list[Contestant]:
+    """Return those of *contestants* that run on one Python, each in its environment.
+
+    The Python is *wanted*, else the oldest that suits all, else this one; whoever needs a newer one is
+    left out, and it is said. Raises BenchmarkError.
+    """
+    oldest = max(contestant.oldest for contestant in contestants)
+    python = wanted or next((p for p in _pythons(oldest) if _is_new(p, oldest)), sys.executable)
+    if not _is_new(python, AIOQUEUE.oldest):
+        raise BenchmarkError(f"{python} is no Python {_dotted(AIOQUEUE.oldest)} or newer with venv")
+    seats: list[Contestant] = []
+    for contestant in contestants:
+        if _is_new(python, contestant.oldest):
+            seats.append(seated(contestant, python))
+        else:
+            print(
+                f"{contestant.name} is left out: it needs Python {_dotted(contestant.oldest)}; --python PATH"
+            )
+    return seats
+
+
+def seated(contestant: Contestant, python: str) -> Contestant:
+    """Return *contestant* with the interpreter of its own environment, which is built if need be."""
+    folder = _ENVIRONMENTS / contestant.name
+    own = folder / "bin" / "python"
+    steps = list(_installs(contestant))
+    state = "\n".join([os.path.realpath(python), *(text for step in steps for text in _texts(step))])
+    stamp = folder / ".stamp"
+    if not stamp.exists() or stamp.read_text() != state:
+        print(f"building {folder.relative_to(ROOT)} (once, until its pins change)", flush=True)
+        subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
+        for step in steps:
+            subprocess.run([str(own), "-m", "pip", "install", "--quiet", *step], check=True, cwd=ROOT)
+        stamp.write_text(state)
+    return replace(contestant, python=str(own))
+
+
+def _installs(contestant: Contestant) -> Iterator[list[str]]:
+    """Give the arguments of each call of pip."""
+    if contestant is AIOQUEUE:
+        yield ["--require-hashes", "-r", str(_LOCK / "core.txt")]
+    yield ["-r", str(_PINS / f"{contestant.name}.txt")]
+    if contestant is AIOQUEUE:
+        yield ["--no-deps", "-e", "."]
+
+
+def _texts(step: list[str]) -> Iterator[str]:
+    yield " ".join(step)
+    yield from (Path(word).read_text() for word in step if word.endswith(".txt"))
+
+
+def _pythons(oldest: tuple[int, int]) -> Iterator[str]:
+    yield sys.executable
+    for minor in range(oldest[1], oldest[1] + 8):
+        if (found := shutil.which(f"python3.{minor}")) is not None:
+            yield found
+    # a version manager's shims stand on PATH and do not run; what they stand for does
+    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from map(str, sorted(home.glob("versions/3.*/bin/python3")))
+
+
+def _is_new(python: str, oldest: tuple[int, int]) -> bool:
+    code = f"import sys, venv, ensurepip; sys.exit(sys.version_info < {oldest})"
+    return subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))

@@ -1,0 +1,151 @@
+"""Rounds: each workload is run for one contestant after the other, again and again.
+
+The contestants take turns within a round, so that whatever else the machine does meets all of them.
+A run in which a task is lost, doubled or wrong gives no figures but an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from benchmarks.contestants import Contestant
+from benchmarks.marks import VARIABLE, Marks, marks
+from benchmarks.processes import DEADLINE, BenchmarkError, Process
+from benchmarks.workloads import WARM_UP
+
+Figures = dict[str, float]
+"""What was measured, by name; ``report`` knows the names."""
+
+LAST: Final = 200
+"""How many of the tasks that ran last must be in the sender's hands for a drain to be over."""
+
+_POLL: Final = 0.002
+_TAIL: Final = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many tasks each workload has."""
+
+    drain: int = 20_000
+    latency: int = 1_000
+    crowd: int = 5_000
+
+    def __str__(self) -> str:
+        return f"{self.drain:,} in bulk, {self.latency:,} one at a time, {self.crowd:,} of many senders"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One contestant, its store's URL, and the folder for the marks."""
+
+    contestant: Contestant
+    store: str
+    folder: Path
+
+    @contextmanager
+    def worker(self, seen: Marks) -> Iterator[Process]:
+        argv = [self.contestant.python, *self.contestant.worker.split()]
+        log = self.folder / "worker.log"
+        with Process.started(argv, self._env(seen), log=log) as process:
+            try:
+                yield process
+            except BenchmarkError:
+                print(f"the worker of {self.contestant.name} wrote:\n{log.read_text()[-_TAIL:]}", flush=True)
+                raise
+
+    @contextmanager
+    def client(self, workload: str, count: int, seen: Marks) -> Iterator[Process]:
+        name = self.contestant.name
+        argv = [self.contestant.python, "-m", "benchmarks.client", name, workload, str(count)]
+        with Process.started(argv, self._env(seen)) as process:
+            yield process
+
+    def _env(self, seen: Marks) -> dict[str, str]:
+        return {"BENCH_STORE": self.store, VARIABLE: str(seen.path)}
+
+
+def drain(run: Run, sizes: Sizes) -> Figures:
+    """Send in bulk; then start a worker, and time from its first task to the last result fetched."""
+    count = sizes.drain
+    with marks(run.folder, count) as seen, run.client("drain", count, seen) as client:
+        sent = client.read()
+        with run.worker(seen) as worker:
+            _await_runs(seen, 1, worker)
+            cpu = worker.cpu()
+            _await_runs(seen, count, worker)
+            client.write(seen.latest(LAST))
+            client.read()
+            ended, cpu = time.monotonic(), worker.cpu() - cpu
+            client.read()
+        _require_once_each(run, seen)
+        return {
+            "send rate": count / sent["wall"],
+            "send cpu": sent["cpu"] / count,
+            "drain rate": count / (ended - seen.first),
+            "drain cpu": cpu / count,
+        }
+
+
+def latency(run: Run, sizes: Sizes) -> Figures:
+    """Time calls from their sending to their result, one after the other, with an idle worker."""
+    told = _live(run, "latency", sizes.latency)
+    return {"latency p50": told["p50"], "latency p99": told["p99"]}
+
+
+def crowd(run: Run, sizes: Sizes) -> Figures:
+    """Let many senders of one process await their results at the same time."""
+    told = _live(run, "crowd", sizes.crowd)
+    return {"crowd rate": sizes.crowd / told["wall"]}
+
+
+WORKLOADS: Final[tuple[Callable[[Run, Sizes], Figures], ...]] = (drain, latency, crowd)
+
+
+def rounds(
+    contestants: Sequence[Contestant],
+    store: Callable[[], str],
+    *,
+    sizes: Sizes,
+    count: int,
+) -> dict[str, list[Figures]]:
+    """Return the figures of each contestant, a set a round. store: gives the URL of an empty store."""
+    figures: dict[str, list[Figures]] = {contestant.name: [] for contestant in contestants}
+    with TemporaryDirectory() as folder:
+        for number in range(count):
+            print(f"round {number + 1} of {count}", flush=True)
+            for contestant in contestants:
+                figures[contestant.name].append({})
+            for workload in WORKLOADS:
+                for contestant in contestants:
+                    measured = workload(Run(contestant, store(), Path(folder)), sizes)
+                    figures[contestant.name][-1].update(measured)
+    return figures
+
+
+def _live(run: Run, workload: str, count: int) -> Figures:
+    with marks(run.folder, WARM_UP + count) as seen, run.worker(seen):
+        with run.client(workload, count, seen) as client:
+            told = client.read()
+        _require_once_each(run, seen)
+        return told
+
+
+def _await_runs(seen: Marks, count: int, worker: Process) -> None:
+    """Wait until so many tasks have run. Memory that is shared rings no bell, so it is looked at."""
+    until = time.monotonic() + DEADLINE
+    while seen.runs < count:
+        if not worker.alive or time.monotonic() > until:
+            raise BenchmarkError(f"{seen.runs} of {count} tasks ran; worker alive: {worker.alive}")
+        time.sleep(_POLL)
+
+
+def _require_once_each(run: Run, seen: Marks) -> None:
+    if wrong := seen.wrong():
+        raise BenchmarkError(f"{run.contestant.name}: {len(wrong)} tasks did not run once, first {wrong[0]}")

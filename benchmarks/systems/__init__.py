@@ -1,0 +1,43 @@
+"""One module a system: its application, one task, and a client of it.
+
+A rival's module is imported in that rival's own virtual environment and nowhere else, so it takes
+its library by name, as ``Any``; what all of them share here is of the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+Sent = Callable[[], Awaitable[int]]
+"""A task that was sent; called, it waits for the task's result."""
+
+STORE: Final = os.environ.get("BENCH_STORE", "")
+"""URL of the store that is measured."""
+
+CONCURRENCY: Final = 100
+"""Tasks that a worker runs at once, and senders of the workload that has many."""
+
+RESULT_TTL: Final = 3600
+"""Seconds for which a result is kept."""
+
+
+class Client(Protocol):
+    """How a system sends its no-op, which returns the number it is given."""
+
+    async def open(self) -> None:
+        """Connect."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+    async def send(self, number: int) -> Sent:
+        """Send one call."""
+        ...
+
+    async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
+        """Send calls by the fastest way that the system's public API has; keep their order."""
+        ...

@@ -1,0 +1,40 @@
+"""Leaks: what a test has left in Redis that would stay for ever.
+
+Keys without a time to live are on a short list: what waits, and what every process shares. All
+others must lapse by themselves, whoever dies.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import redis
+
+LASTING: Final = re.compile(r"(q:.+|d:.+|dead|buried|queues|consumers|store|s:.+)")
+"""Keys that may stay, without the namespace's prefix."""
+
+
+def lasting_keys(url: str) -> list[str]:
+    """Return the keys of *url*'s namespace that have no time to live and are not on the list."""
+    prefix = f"aq:{{{parse_qs(urlsplit(url).query)['namespace'][0]}}}:"
+    with redis.Redis.from_url(url.partition("?")[0], protocol=2, decode_responses=True) as client:
+        names = [str(key) for key in client.scan_iter(f"{prefix}*", count=1_000)]
+        pipeline = client.pipeline(transaction=False)
+        for name in names:
+            pipeline.ttl(name)
+        ttls = cast("list[Any]", pipeline.execute())
+    return sorted(
+        name
+        for name, ttl in zip(names, ttls, strict=True)
+        if ttl == -1 and LASTING.fullmatch(name.removeprefix(prefix)) is None
+    )
+
+
+def check(url: str) -> None:
+    """Fail if a key of *url*'s namespace would stay for ever."""
+    left = lasting_keys(url)
+    if left:
+        pytest.fail(f"these keys would stay for ever: {left}")
