@@ -1,0 +1,82 @@
+"""Flow: a workflow as stores keep it: flat nodes, joins and scopes, written before any of it runs.
+
+Ids are ``<workflow>.<n>``, so what comes after is named by ranges of numbers, and neither width nor
+depth makes one of them large. A store moves a workflow on in the same step that commits a task; it
+looks at the shape only, never into calls or values.
+
+    node succeeds    its value is put into its join
+    join is full     what comes after it is released, its record reads SUCCESS, and it is put into its own join
+    node fails       its scope closes: the record it decides reads FAILURE, what is told of it is released;
+                     then the error is put into the scope's join, or the scope around it closes too
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aioqueue.protocols.messages import Message
+
+PAGE = 200
+"""Most nodes that are written, or released, in one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Nodes of one workflow, by their numbers: *count* of them from *first*."""
+
+    first: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value goes: which join, and as which of its members, from 0."""
+
+    join: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A task of a workflow; its message waits with its record until the node is released.
+
+    into: where its value goes. scope: what closes when it fails.
+    """
+
+    message: Message
+    into: Place | None = None
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Waits for the values of *size* members; who has joined is a set of their numbers.
+
+    single: its value is its one member's, and no list. then: nodes released when it is full. into: where
+    its value goes then. shown: it has a record, which can be awaited. frees: a join nobody reads any
+    more when this one is full. scope: in which it stands; once that is closed nobody joins.
+    """
+
+    id: str
+    size: int
+    single: bool = False
+    then: Range = field(default_factory=Range)
+    into: Place | None = None
+    shown: bool = False
+    frees: str | None = None
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a failure inside it decides, once.
+
+    fails: the record that then reads FAILURE. then: nodes released with the error. into: where the
+    error goes as a value; without it the scope *around* closes too.
+    """
+
+    id: str
+    fails: str | None = None
+    then: Range = field(default_factory=Range)
+    into: Place | None = None
+    around: str | None = None
