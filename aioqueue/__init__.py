@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aioqueue.models.settings import Settings
     from aioqueue.models.signature import Link, Signature
     from aioqueue.models.state import State, TaskState
+    from aioqueue.models.workflow import Chain, Chord, Group, chain, chord, group
     from aioqueue.results import AsyncResult
     from aioqueue.router import Router
     from aioqueue.server import Server
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsyncResult": "aioqueue.results",
+    "Chain": "aioqueue.models.workflow",
+    "Chord": "aioqueue.models.workflow",
     "Context": "aioqueue.context",
+    "Group": "aioqueue.models.workflow",
     "Link": "aioqueue.models.signature",
     "Reject": "aioqueue.errors",
     "Retry": "aioqueue.errors",
@@ -36,12 +40,18 @@ _HOMES = {
     "Task": "aioqueue.task",
     "TaskState": "aioqueue.models.state",
     "Worker": "aioqueue.worker",
+    "chain": "aioqueue.models.workflow",
+    "chord": "aioqueue.models.workflow",
     "current": "aioqueue.context",
+    "group": "aioqueue.models.workflow",
 }
 
 __all__ = [
     "AsyncResult",
+    "Chain",
+    "Chord",
     "Context",
+    "Group",
     "Link",
     "Reject",
     "Retry",
@@ -54,7 +64,10 @@ __all__ = [
     "Task",
     "TaskState",
     "Worker",
+    "chain",
+    "chord",
     "current",
+    "group",
 ]
 
 

@@ -7,6 +7,7 @@ means default. A reader takes this version and the one before; a newer one raise
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -14,9 +15,11 @@ import orjson
 from pydantic import ValidationError
 
 from aioqueue.errors import SignatureError
+from aioqueue.ids import is_name
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo
+from aioqueue.models.workflow import Chain, Chord, Group, Workflow
 from aioqueue.protocols.messages import Message
 
 VERSION: Final = 1
@@ -41,12 +44,17 @@ _KEYS: Final = {
     "ignore_result": "ig",
     "headers": "h",
 }
-_FIELDS: Final = {key: field for field, key in _KEYS.items()}
+_PARTS: Final = {"steps": "st", "members": "m", "group": "g", "callback": "cb", "errors": "er"}
+"""What workflows have besides."""
+_FIELDS: Final = {key: field for field, key in (_KEYS | _PARTS).items()}
+_KINDS: Final = (("st", Chain), ("m", Group), ("g", Chord))
 _OUTSIDE: Final = frozenset({"name", "id", "queue", "priority", "delay", "eta"})
-_CALLS: Final = frozenset({"on_success", "on_error"})
+_CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "steps", "members": "members"}
+_CALL: Final = frozenset({"group", "callback"})
+_TAKES_FROM: Final = "in"
 _EXPIRES_AT: Final = "xa"
 _DEEPEST: Final = 126
-"""Callbacks within callbacks: as many as orjson writes."""
+"""Calls within calls: as many as orjson writes."""
 _LATEST: Final = 253_402_300_799.0
 """The last whole second a datetime can hold: later ones, as datetime.max, could not be read back."""
 
@@ -59,19 +67,41 @@ class NewerVersionError(DecodeError):
     """A body is of a version this reader does not know yet."""
 
 
-def encode(signature: Signature) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a body holds. takes_from: where a node of a workflow reads what it takes, or None."""
+
+    call: Signature
+    takes_from: str | None = None
+
+
+def encode(signature: Signature, *, takes_from: str | None = None) -> bytes:
     """Return the body of a message for *signature*: what does not travel outside of it.
 
+    takes_from: of a node of a workflow, the id of the join whose value it takes, or ``error:`` and the
+    id of the record whose error it takes.
     Raises SignatureError for an argument that JSON cannot hold.
     """
     wire = _pack(signature)
     for field in _OUTSIDE:
         wire.pop(_KEYS[field], None)
+    if takes_from is not None:
+        wire[_TAKES_FROM] = takes_from
     return _dump({"v": VERSION, **wire}, signature.name)
 
 
 def decode(message: Message) -> Signature:
     """Return the call that *message* carries. Raises DecodeError, NewerVersionError."""
+    return _unpack(_opened(message)[0])
+
+
+def read(message: Message) -> Body:
+    """Return all that the body of *message* holds. Raises DecodeError, NewerVersionError."""
+    fields, takes_from = _opened(message)
+    return Body(_unpack(fields), takes_from)
+
+
+def _opened(message: Message) -> tuple[dict[str, Any], str | None]:
     try:
         wire = orjson.loads(message.body)
     except orjson.JSONDecodeError as exc:
@@ -85,7 +115,7 @@ def decode(message: Message) -> Signature:
     if version > VERSION:
         raise NewerVersionError(f"wire version {version} is newer than {VERSION}; update this worker")
     fields["n"] = message.name
-    return _unpack(fields)
+    return fields, _source(fields.pop(_TAKES_FROM)) if _TAKES_FROM in fields else None
 
 
 def encode_value(value: object) -> bytes:
@@ -135,16 +165,24 @@ def decode_messages(data: bytes) -> tuple[Message, ...]:
     return tuple(Message(i, n, q, body.encode(), *rest) for i, n, q, body, *rest in orjson.loads(data))
 
 
-def _pack(signature: Signature) -> dict[str, Any]:
+def _pack(signature: Signature, depth: int = 0) -> dict[str, Any]:
+    if depth > _DEEPEST:
+        raise SignatureError(f"{signature.name}: not JSON: calls are nested too deeply")
     wire: dict[str, Any] = {}
-    for field in Signature.model_fields:
+    for field, key in _WRITTEN:
         if field not in signature.model_fields_set:
             continue
         value = getattr(signature, field)
         if field == "expires" and isinstance(value, datetime):
             wire[_EXPIRES_AT] = _packed(value)
-        elif value != _DEFAULTS[field]:
-            wire[_KEYS[field]] = [_pack(call) for call in value] if field in _CALLS else _packed(value)
+        elif value != _DEFAULTS.get(field, ...):
+            if field in _CALLS:
+                wire[key] = [_pack(call, depth + 1) for call in value]
+            else:
+                wire[key] = _pack(value, depth + 1) if field in _CALL else _packed(value)
+    if isinstance(signature, Workflow):
+        # what it is its parts tell
+        wire.pop(_KEYS["name"], None)
     return wire
 
 
@@ -161,29 +199,53 @@ def _packed(value: Any) -> Any:
 def _unpack(wire: dict[str, Any], depth: int = 0) -> Signature:
     if depth > _DEEPEST:
         raise DecodeError("callbacks are nested too deeply")
+    kind = _kind(wire)
     fields: dict[str, Any] = {}
     for key, value in wire.items():
         if key == _EXPIRES_AT:
             fields["expires"] = _moment(key, value)
-        elif (field := _FIELDS.get(key)) is None:
+        elif (field := _FIELDS.get(key)) is None or (field in _PARTS and field not in kind.model_fields):
             raise DecodeError(f"the key {key!r} is not known")
         elif field in _CALLS:
-            fields[field] = tuple(_unpack(call, depth + 1) for call in _calls(value))
+            fields[field] = tuple([_unpack(call, depth + 1) for call in _calls(value, _CALLS[field])])
+        elif field in _CALL:
+            fields[field] = _unpack(_call(value, field), depth + 1)
         else:
             fields[field] = _moment(key, value) if field == "eta" else value
     try:
-        return Signature.model_validate(fields)
+        return kind.model_validate(fields)
+    except SignatureError as exc:
+        raise DecodeError(f"a workflow is wrong: {exc}") from None
     except ValidationError as exc:
         error = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
         raise DecodeError(f"the field {where!r} is wrong: {error['msg']}") from None
 
 
-def _calls(value: object) -> list[dict[str, Any]]:
+def _kind(wire: dict[str, Any]) -> type[Signature]:
+    for key, kind in _KINDS:
+        if key in wire:
+            return kind
+    return Signature
+
+
+def _calls(value: object, what: str) -> list[dict[str, Any]]:
     calls = cast("list[Any]", value)
     if not isinstance(value, list) or not all(isinstance(call, dict) for call in calls):
-        raise DecodeError("callbacks are no list of objects")
+        raise DecodeError(f"{what} are no list of objects")
     return calls
+
+
+def _call(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DecodeError(f"the {what} is no object")
+    return cast("dict[str, Any]", value)
+
+
+def _source(value: object) -> str:
+    if not isinstance(value, str) or not is_name(value.removeprefix("error:")):
+        raise DecodeError(f"the key {_TAKES_FROM!r} names nothing to read: {value!r}")
+    return value
 
 
 def _moment(key: str, value: object) -> datetime:
@@ -203,5 +265,9 @@ def _dump(value: object, owner: str) -> bytes:
 
 
 _DEFAULTS: Final = {
-    name: field.get_default(call_default_factory=True) for name, field in Signature.model_fields.items()
+    name: field.get_default(call_default_factory=True)
+    for name, field in Signature.model_fields.items()
+    if not field.is_required()
 }
+_DEFAULTS["errors"] = Chord.model_fields["errors"].default
+_WRITTEN: Final = tuple((_KEYS | _PARTS).items())

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
 from aioqueue.errors import ConfigurationError, DuplicateTaskError
 from aioqueue.ids import is_name
+from aioqueue.models.signature import Signature
 from aioqueue.task import (
     AsyncTask,
     Definition,
@@ -20,8 +21,10 @@ from aioqueue.task import (
     NamedTaskOptions,
     P,
     SyncTask,
+    SyncWorkflowTask,
     Task,
     TaskOptions,
+    WorkflowTask,
     call_defaults,
     checked_options,
 )
@@ -36,7 +39,11 @@ class TaskDecorator(Protocol):
 
     # fmt: off
     @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, Signature[R]]], /) -> WorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a coroutine function too
+    @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is a function too
+    @overload
+    def __call__(self, function: Callable[P, Signature[R]], /) -> SyncWorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
     @overload
     def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
     # fmt: on
@@ -85,7 +92,11 @@ class Router:
 
     # fmt: off
     @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, Signature[R]]], /) -> WorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a coroutine function too
+    @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is a function too
+    @overload
+    def task(self, function: Callable[P, Signature[R]], /) -> SyncWorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
     @overload
     def task(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
     @overload

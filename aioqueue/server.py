@@ -187,7 +187,7 @@ class Server(Router):
         return place
 
 
-def _complete(call: Signature[R_co]) -> Signature[R_co]:
+def _complete(call: Signature[R_co] | Link) -> Signature[R_co]:
     if isinstance(call, Link):
         raise ConfigurationError(
             f"{call.signature.name}.p(...) still wants a previous result; make the complete call with .s(...)"

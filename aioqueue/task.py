@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
 from typing import (
     Annotated,
@@ -32,6 +32,7 @@ from aioqueue.errors import ConfigurationError
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import CallOptions, Link, R_co, Signature
 from aioqueue.models.types import Name, Priority, Seconds
+from aioqueue.models.workflow import Group
 from aioqueue.results import AsyncResult, Reading
 from aioqueue.schema import CallSchema
 
@@ -200,6 +201,10 @@ class Task(Generic[P, R_co]):
         """
         return await self._home.opened(self.name).send(self.s(*args, **kwargs))
 
+    def starmap(self, items: Iterable[tuple[Any, ...]], /) -> Group[R_co]:
+        """Return the group that calls it with each of *items*, which are its positional arguments."""
+        return Group.checked({"members": [cast(Any, self).s(*item) for item in items]})
+
     def result(self, id: str) -> AsyncResult[R_co]:
         """Return the result of a call that was sent under *id*, perhaps by another process."""
         return self._home.opened(self.name).result(id, self.definition.reading)
@@ -242,6 +247,10 @@ class AsyncTask(Task[P, R_co]):
         """Return the call with its leading arguments; the previous result becomes its last one."""
         return self._partial(args)
 
+    def map(self: Callable[[A], Coroutine[Any, Any, R]], items: Iterable[A], /) -> Group[R]:  # pyright: ignore[reportGeneralTypeIssues]  # a task is such a callable
+        """Return the group that calls it with each of *items*. Raises SignatureError."""
+        return _mapped(self, items)
+
 
 class SyncTask(Task[P, R_co]):
     """A task made of a ``def``: it runs in a thread, or in a process."""
@@ -274,6 +283,88 @@ class SyncTask(Task[P, R_co]):
     def p(self, *args: Any) -> Link[Any, Any]:
         """Return the call with its leading arguments; the previous result becomes its last one."""
         return self._partial(args)
+
+    def map(self: Callable[[A], R], items: Iterable[A], /) -> Group[R]:  # pyright: ignore[reportGeneralTypeIssues]  # a task is such a callable
+        """Return the group that calls it with each of *items*. Raises SignatureError."""
+        return _mapped(self, items)
+
+
+class WorkflowTask(Task[P, R_co]):
+    """The type of an async task that returns a call or a workflow: its result is that one's."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Signature[R_co]]:
+        """Call the function here, as if it were no task."""
+        call: Coroutine[Any, Any, Signature[R_co]] = self.definition.function(*args, **kwargs)
+        return call
+
+    # fmt: off
+    @overload
+    def p(self: Callable[[A], Coroutine[Any, Any, Signature[R]]], /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, A], Coroutine[Any, Any, Signature[R]]], a1: T1, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, A], Coroutine[Any, Any, Signature[R]]], a1: T1, a2: T2, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, A], Coroutine[Any, Any, Signature[R]]], a1: T1, a2: T2, a3: T3, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, A], Coroutine[Any, Any, Signature[R]]], a1: T1, a2: T2, a3: T3, a4: T4, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, A], Coroutine[Any, Any, Signature[R]]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, A], Coroutine[Any, Any, Signature[R]]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, T7, A], Coroutine[Any, Any, Signature[R]]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, a7: T7, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, T7, T8, A], Coroutine[Any, Any, Signature[R]]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, a7: T7, a8: T8, /) -> Link[A, R]: ...
+    # fmt: on
+    def p(self, *args: Any) -> Link[Any, Any]:
+        """Return the call with its leading arguments; the previous result becomes its last one."""
+        return self._partial(args)
+
+    def map(self: Callable[[A], Coroutine[Any, Any, Signature[R]]], items: Iterable[A], /) -> Group[R]:  # pyright: ignore[reportGeneralTypeIssues]  # a task is such a callable
+        """Return the group that calls it with each of *items*. Raises SignatureError."""
+        return _mapped(self, items)
+
+
+class SyncWorkflowTask(Task[P, R_co]):
+    """The type of a sync task that returns a call or a workflow: its result is that one's."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R_co]:
+        """Call the function here, as if it were no task."""
+        call: Signature[R_co] = self.definition.function(*args, **kwargs)
+        return call
+
+    # fmt: off
+    @overload
+    def p(self: Callable[[A], Signature[R]], /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, A], Signature[R]], a1: T1, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, A], Signature[R]], a1: T1, a2: T2, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, A], Signature[R]], a1: T1, a2: T2, a3: T3, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, A], Signature[R]], a1: T1, a2: T2, a3: T3, a4: T4, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, A], Signature[R]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, A], Signature[R]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, T7, A], Signature[R]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, a7: T7, /) -> Link[A, R]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, T7, T8, A], Signature[R]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, a7: T7, a8: T8, /) -> Link[A, R]: ...
+    # fmt: on
+    def p(self, *args: Any) -> Link[Any, Any]:
+        """Return the call with its leading arguments; the previous result becomes its last one."""
+        return self._partial(args)
+
+    def map(self: Callable[[A], Signature[R]], items: Iterable[A], /) -> Group[R]:  # pyright: ignore[reportGeneralTypeIssues]  # a task is such a callable
+        """Return the group that calls it with each of *items*. Raises SignatureError."""
+        return _mapped(self, items)
+
+
+def _mapped(task: Any, items: Iterable[object]) -> Group[Any]:
+    return Group.checked({"members": [task.s(item) for item in items]})
 
 
 def call_defaults(options: TaskOptions) -> CallOptions:

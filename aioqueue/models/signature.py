@@ -1,16 +1,41 @@
 """Signature: one call of a task as data, and the options a call can carry.
 
 What a call takes from before it is data too (*takes*), so that a process without the task's
-code can send it. A Signature has no id until it is sent, unless its sender chose one.
+code can send it. A Signature has no id until it is sent, unless its sender chose one. Workflows are
+Signatures as well; ``models.workflow`` has them, and is looked up when it is first needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypedDict, Unpack, cast
+from importlib import import_module
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    Self,
+    TypeAlias,
+    TypedDict,
+    Unpack,
+    cast,
+    overload,
+)
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypeVar
 
 from aioqueue.errors import SignatureError
@@ -19,6 +44,8 @@ from aioqueue.models.types import Expiry, Name, Priority, Seconds
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
 In_contra = TypeVar("In_contra", contravariant=True, default=Any)
+A = TypeVar("A")
+B = TypeVar("B")
 
 Takes = Literal["none", "last", "first"]
 
@@ -48,22 +75,60 @@ class CallOptions(TypedDict, total=False):
     headers: dict[str, str]
 
 
+_JSON: Final = "json"
+"""In the context of a validation: what is read was JSON, whose moments are text."""
+
+
+def _is_json(info: ValidationInfo) -> bool:
+    return info.mode == "json" or bool(info.context and info.context.get(_JSON))
+
+
+def as_call(value: object, info: ValidationInfo) -> Signature:
+    """Return the call that *value* stands for: itself, a Link's, or that of a dict of fields."""
+    if isinstance(value, Signature):
+        return cast("Signature", value)
+    if isinstance(value, Link):
+        return cast("Link", value).signature
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        kind: type[Signature] = _workflows().shape(fields) or Signature
+        return kind.model_validate(fields, context={_JSON: _is_json(info)})
+    if callable(value):
+        raise PydanticCustomError("call", "is a task and no call of it; write it with .s(...) or .p(...)")
+    raise PydanticCustomError("call", "should be a call: a Signature, what .s or .p returns, or a workflow")
+
+
 def _as_calls(value: object) -> object:
-    if isinstance(value, Signature | Link | dict):
-        value = (cast(object, value),)
+    if isinstance(value, Signature | Link | Mapping) or callable(value):
+        return (cast(object, value),)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         return value
-    calls = cast("Iterable[object]", value)
-    return tuple(_signature_of(call) for call in calls)
+    return tuple(cast("Iterable[object]", value))
 
 
-def _signature_of(call: object) -> object:
-    if not isinstance(call, Link):
-        return call
-    return cast("Link", call).signature
+def _moment_of_json(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str) or not _is_json(info):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return value
 
 
-Calls = Annotated[tuple["Signature", ...], BeforeValidator(_as_calls)]
+def _workflows() -> Any:
+    return import_module("aioqueue.models.workflow")
+
+
+OfJson = BeforeValidator(_moment_of_json)
+
+
+if TYPE_CHECKING:
+    Call: TypeAlias = "Signature"
+    Calls: TypeAlias = "tuple[Signature, ...]"
+else:
+    # a generic model among its own fields would be made over for each type it is given
+    Call = Annotated[Any, PlainValidator(as_call)]
+    Calls = Annotated[tuple[Call, ...], BeforeValidator(_as_calls)]
 
 
 class Signature(BaseModel, Generic[R_co]):
@@ -91,8 +156,8 @@ class Signature(BaseModel, Generic[R_co]):
     queue: Name | None = None
     priority: Priority = 0
     delay: Seconds = 0.0
-    eta: Annotated[AwareDatetime, Field(strict=True)] | None = None
-    expires: Expiry | None = None
+    eta: Annotated[Annotated[AwareDatetime, Field(strict=True)] | None, OfJson] = None
+    expires: Annotated[Expiry | None, OfJson] = None
     timeout: Seconds | None = None
     retry: RetryPolicy | None = None
     on_success: Calls = ()
@@ -112,7 +177,17 @@ class Signature(BaseModel, Generic[R_co]):
         try:
             return cls.model_validate(fields)
         except ValidationError as exc:
-            raise SignatureError(_explained(fields, exc)) from None
+            raise SignatureError(_explained(cls, fields, exc)) from None
+
+    @overload
+    def __or__(self, after: Link[R_co, B]) -> Signature[B]: ...
+    @overload
+    def __or__(self: Signature[list[A]], after: Link[AsyncIterator[A], B]) -> Signature[B]: ...
+    @overload
+    def __or__(self, after: Signature[B]) -> Signature[B]: ...
+    def __or__(self, after: Any) -> Any:
+        """Return the workflow that makes this call and then *after*. Raises SignatureError."""
+        return _workflows().joined(self, after)
 
     def given(self, value: object, *, error: bool = False) -> Self:
         """Return the call with *value*, what came before it, put where *takes* says."""
@@ -124,21 +199,30 @@ class Signature(BaseModel, Generic[R_co]):
 
 
 class Link(BaseModel, Generic[In_contra, R_co]):
-    """A call that still wants the previous result, as made by ``task.p(...)``."""
+    """A call, or a workflow, that still wants the previous result, as made by ``task.p(...)``."""
 
     model_config = ConfigDict(frozen=True)
 
-    signature: Signature
+    signature: Call
+
+    @overload
+    def __or__(self, after: Link[R_co, B]) -> Link[In_contra, B]: ...
+    @overload
+    def __or__(self, after: Signature[B]) -> Link[In_contra, B]: ...
+    def __or__(self, after: Any) -> Any:
+        """Return the link that makes this call and then *after*. Raises SignatureError."""
+        return _workflows().joined(self, after)
 
     def options(self, **options: Unpack[CallOptions]) -> Self:
         """Return a copy with these options set. Raises SignatureError for a bad one."""
         return self.model_copy(update={"signature": self.signature.options(**options)})
 
 
-def _explained(fields: dict[str, Any], exc: ValidationError) -> str:
+def _explained(kind: type[Signature], fields: dict[str, Any], exc: ValidationError) -> str:
     error = exc.errors(include_url=False)[0]
     where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
-    name = fields.get("name", "a signature")
+    own = kind.model_fields["name"]
+    name = fields.get("name", "a signature" if own.is_required() else own.default)
     if error["type"] == "timezone_aware":
         return f"{name}: option {where!r} needs an aware datetime; add a tzinfo"
     if error["type"] == "extra_forbidden":

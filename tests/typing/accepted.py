@@ -5,9 +5,23 @@ Never run; ``make lint`` reads it, and ``test_types.py`` holds its counterpart t
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, assert_type
 
-from aioqueue import AsyncResult, Link, RetryPolicy, Server, Signature
+from aioqueue import (
+    AsyncResult,
+    Chain,
+    Chord,
+    Group,
+    Link,
+    RetryPolicy,
+    Server,
+    Signature,
+    chain,
+    chord,
+    group,
+)
+from aioqueue.errors import TaskError
 
 server = Server("memory://typing")
 
@@ -43,7 +57,57 @@ async def with_option(x: int, y: int, *, z: int = 3) -> int:
 
 
 @server.task
+async def with_default(x: int, y: int = 2) -> int:
+    return x + y
+
+
+@server.task
 async def alert(channel: str, message: str) -> None: ...
+
+
+@server.task
+async def total(xs: list[int]) -> int:
+    return sum(xs)
+
+
+@server.task
+async def longest(xs: Sequence[str]) -> str:
+    return max(xs, key=len)
+
+
+@server.task
+async def add_to(extra: int, xs: list[int]) -> int:
+    return sum(xs, extra)
+
+
+@server.task
+async def streamed(xs: AsyncIterator[int]) -> float:
+    return sum([x async for x in xs])
+
+
+@server.task
+async def sound(xs: list[int | TaskError]) -> int:
+    return sum(x for x in xs if isinstance(x, int))
+
+
+@server.task
+async def rows(n: int) -> list[int]:
+    return list(range(n))
+
+
+@server.task
+async def plan(n: int) -> Signature[str]:
+    return crunch.s(n)
+
+
+@server.task
+def planned(n: int) -> Signature[int]:
+    return add.s(n, n) | add.p(1)
+
+
+@server.task(queue="slow")
+async def spread(n: int) -> Group[int]:
+    return group(add.s(i, i) for i in range(n))
 
 
 async def sending() -> None:
@@ -74,3 +138,84 @@ assert_type(with_option.p(1), Link[int, int])
 assert_type(many.p(1, 2), Link[int, int])
 add.s(1, 2).options(on_success=crunch.p(), on_error=alert.p("ops"))
 add.options(on_error=[alert.p("ops"), Signature(name="page")], headers={"tenant": "7"})
+
+
+# One after another: the value of each is what the next one wants.
+assert_type(add.s(1, 2) | add.p(1) | scale.p(2.0), Signature[float])
+assert_type(add.s(1, 2) | add.p(1) | crunch.p(), Signature[str])
+assert_type(add.s(1, 2) | add.s(3, 4), Signature[int])
+assert_type(crunch.s(1) | add.s(3, 4) | scale.p(0.5), Signature[float])
+assert_type(add.p(1) | crunch.p(), Link[int, str])
+assert_type(add.p(1) | add.s(1, 2) | crunch.p(), Link[int, str])
+assert_type((add.s(1, 2) | add.p(1)).options(queue="q", on_error=alert.p("ops")), Signature[int])
+assert_type(Signature(name="sum") | add.p(1), Signature[int])
+
+assert_type(chain(add.s(1, 2)), Chain[int])
+assert_type(chain(add.s(1, 2), scale.p(2.0)), Chain[float])
+assert_type(chain(add.s(1, 2), add.p(10), scale.p(2.0)), Chain[float])
+assert_type(chain(add.s(1, 2), add.p(10), add.p(3), crunch.p()), Chain[str])
+assert_type(chain(add.s(1, 2), add.p(1), add.p(2), add.p(3), crunch.p()), Chain[str])
+assert_type(chain(add.s(1, 2), add.p(1), add.p(2), add.p(3), add.p(4), crunch.p()), Chain[Any])
+assert_type(chain(crunch.s(1), add.s(1, 2), crunch.p()), Chain[str])
+assert_type(chain(add.p(1)), Link[int, int])
+assert_type(chain(add.p(1), scale.p(2.0)), Link[int, float])
+assert_type(chain(add.p(1), add.p(2), crunch.p()), Link[int, str])
+assert_type(chain(add.p(1), add.p(2), add.p(3), crunch.p()), Link[int, str])
+assert_type(chain(crunch.p(), add.s(1, 2), add.p(3), add.p(4), crunch.p()), Link[int, str])
+assert_type(chain(chain(add.s(1, 2), add.p(1)), chain(add.p(1), crunch.p())), Chain[str])
+assert_type(chain(add.s(1, 2), crunch.p()) | heavy.s(3), Signature[bytes])
+
+# At the same time, in the middle, nested, and gathered.
+assert_type(group(add.s(i, i) for i in range(3)), Group[int])
+assert_type(group([add.p(1), add.p(2)]), Link[int, list[int]])
+assert_type(group(add.s(i, i) for i in range(3)) | total.p(), Signature[int])
+assert_type(group([crunch.s(1), crunch.s(2)]) | longest.p(), Signature[str])
+assert_type(add.s(1, 2) | group([add.p(1), add.p(2)]) | total.p(), Signature[int])
+assert_type(chain(add.s(1, 2), group([add.p(1), add.p(2)]), total.p()), Chain[int])
+assert_type(group([add.p(1), add.p(2)]) | total.p(), Link[int, int])
+assert_type(group([group([add.s(1, 2)]), group([add.s(3, 4)])]), Group[list[int]])
+assert_type(group([group([add.s(1, 2)]) | total.p(), add.s(1, 2) | add.p(3)]), Group[int])
+assert_type(group([add.p(1) | crunch.p(), crunch.p()]), Link[int, list[str]])
+assert_type(rows.s(3) | total.p(), Signature[int])
+assert_type(chord(group(add.s(i, i) for i in range(3)), total.p()), Chord[int])
+assert_type(chord(group([add.s(1, 2)]), add_to.p(1), errors="fail_fast"), Chord[int])
+assert_type(chord(group([add.s(1, 2)]), crunch.s(1)), Chord[str])
+assert_type(chord(group([add.s(1, 2)]), sound.p(), errors="collect"), Chord[int])
+assert_type(chord(group([add.p(1)]), sound.p(), errors="collect"), Link[int, int])
+assert_type(chord(group([add.s(1, 2)]), streamed.p()), Chord[float])
+assert_type(group([add.s(1, 2)]) | streamed.p(), Signature[float])
+assert_type(add.s(1, 2) | group([add.p(1), add.p(2)]) | streamed.p(), Signature[float])
+assert_type(chord(group([add.p(1)]), total.p()), Link[int, int])
+assert_type(chord(group([chord(group([add.s(1, 2)]), total.p())]), total.p()), Chord[int])
+assert_type(group([add.s(1, 2)]).options(priority=5), Group[int])
+assert_type(chain(add.s(1, 2)).options(id="once", delay=3), Chain[int])
+assert_type(with_default.map([1, 2]), Group[int])
+assert_type(crunch.map(range(3)), Group[str])
+assert_type(crunch.map(range(3)) | longest.p(), Signature[str])
+assert_type(add.starmap([(1, 2), (3, 4)]), Group[int])
+add.s(1, 2).options(on_success=chain(crunch.p(), longest.s(["a"])), on_error=[group([alert.p("ops")])])
+
+# A task that returns a call or a workflow is a task of what that returns.
+assert_type(plan.s(1), Signature[str])
+assert_type(plan.p(), Link[int, str])
+assert_type(planned.s(1), Signature[int])
+assert_type(planned.p() | crunch.p(), Link[int, str])
+assert_type(spread.s(3) | total.p(), Signature[int])
+assert_type(plan.s(1) | heavy.s(2), Signature[bytes])
+assert_type(planned(1), Signature[int])
+assert_type(plan.map([1, 2]), Group[str])
+
+
+async def planning() -> None:
+    assert_type(await plan(1), Signature[str])
+    assert_type(await (await plan.send(1)), str)
+    assert_type(await (await planned.send(1)), int)
+    assert_type(await (await spread.send(1)), list[int])
+    assert_type(await (await server.send(add.s(1, 2) | crunch.p())), str)
+    assert_type(await (await server.send(group([add.s(1, 2)]))), list[int])
+    assert_type(await (await server.send(chord(group([add.s(1, 2)]), total.p()))), int)
+
+
+# Written by hand, as a process without the task's code does.
+assert_type(Chain(steps=[Signature(name="a"), Group(members=[])]), Chain[Any])
+assert_type(Chord(group=Group(members=[]), callback=Signature(name="b")), Chord[Any])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aioqueue import Server
+from collections.abc import AsyncIterator
+
+from aioqueue import Chain, Link, Server, Signature, chain, chord, group
 
 server = Server("memory://typing")
 
@@ -20,6 +22,31 @@ async def scale(factor: float, n: int) -> float:
 @server.task
 def crunch(n: int) -> str:
     return str(n)
+
+
+@server.task
+async def total(xs: list[int]) -> int:
+    return sum(xs)
+
+
+@server.task
+async def streamed(xs: AsyncIterator[int]) -> float:
+    return sum([x async for x in xs])
+
+
+@server.task
+async def size(body: bytes) -> int:
+    return len(body)
+
+
+@server.task
+async def plan(n: int) -> Signature[str]:
+    return crunch.s(n)
+
+
+@server.task
+def planned(n: int) -> Signature[str]:
+    return crunch.s(n)
 
 
 async def wrong() -> None:
@@ -41,3 +68,42 @@ async def wrong() -> None:
 
 @server.task(executor="gpu")  # error: there is no such executor
 def somewhere() -> None: ...
+
+
+add.s(1, 2) | total.p()  # error: an int is no list
+add.s(1, 2) | size.p()  # error: an int is no bytes
+add.s(1, 2) | crunch.p() | add.p(1)  # error: a str is no int
+add.p(1) | size.p()  # error: an int is no bytes
+add.s(1, 2) | add  # error: a task is no call of it
+plan.s(1) | add.p(1)  # error: a str is no int
+planned.s(1) | add.p(1)  # error: a str is no int
+plan.p("x")  # error: nothing is left for the result
+group([add.p(1), size.p()])  # error: members want different inputs
+group(add.s(1, 2))  # error: one call is no group
+group([add.s(1, 2), 3])  # error: a number is no call
+group([add.s(1, 2)]) | add.p(1)  # error: a list is no int
+group([crunch.s(1)]) | total.p()  # error: strs are no ints
+add.s(1, 2) | group([add.p(1), add.p(2)]) | crunch.p()  # error: a list is no int
+add.s(1, 2) | streamed.p()  # error: an int is no stream
+group([crunch.s(1)]) | streamed.p()  # error: strs are no ints
+crunch.s(1) | group([add.p(1), add.p(2)])  # error: a str is no int
+chain()  # error: a chain has steps
+chain(add.s(1, 2), size.p())  # error: an int is no bytes
+chain(add.s(1, 2), crunch.p(), add.p(1))  # error: a str is no int
+chain(add.s(1, 2), add.p(1), add.p(2), size.p())  # error: an int is no bytes
+chain(add.s(1, 2), add.p(1), add.p(2), crunch.p(), add.p(2))  # error: a str is no int
+chain(add.p(1), crunch.p(), add.p(1))  # error: a str is no int
+chain(add.s(1, 2), add)  # error: a task is no call of it
+chain(add.s(1, 2), 3)  # error: a number is no call
+chord(group([add.s(1, 2)]), add.p(1))  # error: a list is no int
+chord(group([crunch.s(1)]), total.p())  # error: strs are no ints
+chord(group([add.s(1, 2)]), total.p(), errors="collect")  # error: errors are among the values
+chord(add.s(1, 2), total.p())  # error: one call is no group
+chord(group([add.s(1, 2)]), total.p(), errors="some")  # error: there is no such way
+crunch.map(["x"])  # error: a str is no int
+add.map([1, 2])  # error: it wants two arguments
+chain(add.s(1, 2)).options(dely=3)  # error: there is no such option
+text: Signature[str] = add.s(1, 2) | add.p(3)  # error: it is an int's
+link: Signature[int] = add.p(1)  # error: it still wants a result
+steps: Chain[str] = chain(add.s(1, 2), add.p(3))  # error: it is an int's
+wants: Link[str, int] = add.p(1) | add.p(2)  # error: it wants an int
