@@ -220,7 +220,11 @@ class Worker:
             try:
                 await duty()
             except Exception:  # noqa: BLE001 - a duty that ends would leave the worker half alive
-                _log.exception("a duty of the worker failed and is begun anew")
+                _log.exception(
+                    "a duty of the worker failed%s", "" if finished.is_set() else " and is begun anew"
+                )
+                if finished.is_set():
+                    return
                 await backoff.wait(finished)
             else:
                 return

@@ -48,7 +48,7 @@ class RedisConsumer:
         session = access.session
         self._lease = RedisLease(session.pulse, self.id, seconds=lease, unavailable=access.unavailable)
         self._bell = Doorbell(session.link, self.id, timeout=access.core.options.timeout)
-        self._held: dict[Receipt, Delivery] = {}
+        self._held: dict[Receipt, int] = {}
         self._cut = asyncio.Event()
         self._woken = self._look = self._audit = False
         self._turn = 0
@@ -133,7 +133,7 @@ class RedisConsumer:
         found: list[Any] = reply[3] if len(reply) > 3 else []
         deliveries = [delivery(row, at=at, begun=self._begins) for row in found]
         for each in deliveries:
-            self._held[receipt_of(each)] = each
+            self._held[receipt_of(each)] = each.losses
         return deliveries
 
     def _in_turn(self) -> tuple[str, ...]:
@@ -163,4 +163,4 @@ class RedisConsumer:
             return
 
     def _holds_suspect(self) -> bool:
-        return any(held.losses >= SUSPECT for held in self._held.values())
+        return any(losses >= SUSPECT for losses in self._held.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -124,15 +125,19 @@ class Access:
     async def script(self, name: str, *args: Value, again: int | None = None) -> Any:
         """Return what a script returns.
 
-        Scripts are safe to repeat, so one whose reply was lost is asked again, for about 2 s.
+        Scripts are safe to repeat, so one whose reply was lost is asked again, for about 2 s, and
+        not once the URL's timeout is over.
         again: index of the argument that is to say so, with 1.
         """
+        over = time.monotonic() + self.core.options.timeout
         with translated(self.unavailable, self.core.options.shown):
+            # one that is not open is not asked again
+            _ = self.core.session
             for pause in _PAUSES:
                 try:
                     return await self._once(name, args)
                 except (RedisError, OSError) as exc:
-                    if not is_short(exc):
+                    if not is_short(exc) or time.monotonic() > over:
                         raise
                 await asyncio.sleep(pause * (1 + random.random()))
                 if again is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError
 
 from aioqueue.adapters.redis.core import Access
 from aioqueue.errors import ConfigurationError
@@ -34,8 +34,10 @@ def _eviction(shown: str, memory: dict[str, str]) -> list[str]:
 async def _info(access: Access, section: str) -> dict[str, str]:
     try:
         text: bytes = await access.command("INFO", section)
-    except ResponseError:
-        # not ours to see, as with a user who may not ask
-        return {}
+    except access.unavailable as exc:
+        if isinstance(exc.__cause__, NoPermissionError):
+            # not ours to see
+            return {}
+        raise
     pairs = (line.partition(":") for line in text.decode().splitlines())
     return {name: value.strip() for name, colon, value in pairs if colon}

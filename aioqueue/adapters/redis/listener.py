@@ -132,7 +132,8 @@ class Listener:
                 reply = await connection.read_response(disconnect_on_error=False)
             kind, name, data = _parts(reply)
             if kind == b"subscribe":
-                self._confirmed.add(name.decode())
+                if name.decode() in self._channels:
+                    self._confirmed.add(name.decode())
             elif kind != b"message":
                 continue
             for told in tuple(self._channels.get(name.decode(), ())):

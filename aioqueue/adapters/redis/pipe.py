@@ -51,6 +51,7 @@ class Pipe:
 
     async def close(self) -> None:
         """Hang up; whoever still waits for a reply gets a ConnectionError."""
+        self._closed = True
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from redis.exceptions import ResponseError
-
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.faults import is_full
 from aioqueue.adapters.redis.rows import message_args
@@ -36,7 +34,7 @@ async def send(
     try:
         answers = await access.script("send", int(recorded), 0, most, *message_args(messages), again=_AGAIN)
     except access.unavailable as exc:
-        if isinstance(exc.__cause__, ResponseError) and is_full(exc.__cause__):
+        if is_full(exc.__cause__):
             raise QueueFullError(
                 f"{access.core.options.shown} is at its maxmemory, so nothing was sent;"
                 " let workers empty the queues, or give it more memory"

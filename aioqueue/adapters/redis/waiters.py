@@ -39,6 +39,7 @@ class Waiters:
         self._looking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._away_since: float | None = None
+        self._closed = False
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         """Return the record once it is final, or as it stands after *timeout* s; None if there is none.
@@ -51,12 +52,24 @@ class Waiters:
             async with asyncio.timeout(timeout):
                 return await answer
         except TimeoutError:
-            return (await self._get([id]))[0]
+            return await self._read(id)
         finally:
             self._leave(id, answer)
 
+    async def _read(self, id: str) -> Record | None:
+        """Return the record, asking until the server has been away for too long."""
+        over = self._loop.time() + _PATIENCE
+        while True:
+            try:
+                return (await self._get([id]))[0]
+            except UnavailableError:
+                if self._loop.time() >= over or self._closed:
+                    raise
+            await asyncio.sleep(_AGAIN)
+
     def close(self) -> None:
         """Look no more, and tell those who wait."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self._looking is not None:

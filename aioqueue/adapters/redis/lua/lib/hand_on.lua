@@ -65,5 +65,6 @@ local function queues_of(consumer)
   for line in string.gmatch(redis.call('HGET', P .. 'consumers', consumer) or '', '\n([^\n]+)') do
     queues[#queues + 1] = line
   end
-  return queues
+  -- one that is not known any more may have read from any
+  return queues[1] and queues or redis.call('SMEMBERS', P .. 'queues')
 end
