@@ -178,8 +178,10 @@ class Worker:
                     backoff.reset()
                 except UnavailableError as exc:
                     _log.error("the store is away, trying again: %s", exc)
-                except ExceptionGroup as exc:
-                    _log.exception("a duty of the worker failed and is begun anew", exc_info=exc)
+                except ConfigurationError:
+                    raise
+                except Exception:  # noqa: BLE001 - whatever a store answers, the next term is to be tried
+                    _log.exception("a duty of the worker failed and is begun anew")
                 await backoff.wait(self._stop)
         finally:
             finished.set()

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from redis.exceptions import RedisError, ResponseError
 
 from aioqueue.adapters.redis.backend import RedisBackend
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.doorbell import Doorbell
+from aioqueue.adapters.redis.faults import is_groupless, translated
 from aioqueue.adapters.redis.finisher import RedisFinisher, receipt_of
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
@@ -98,6 +99,10 @@ class RedisConsumer:
         self._begins = True
         return RedisFinisher(self._access, self)
 
+    def holds(self, receipt: Receipt) -> bool:
+        """Tell whether it was handed out, and not given back since."""
+        return receipt in self._held
+
     def forget(self, receipts: Sequence[Receipt]) -> None:
         """Hold these no more."""
         full = len(self._held) >= self._prefetch
@@ -148,12 +153,17 @@ class RedisConsumer:
         streams = [f"{prefix}q:{queue}:{lane}" for lane in lanes for queue in self.queues]
         try:
             self._look = await self._bell.wait(streams, seconds=seconds, cut=self._cut)
-        except ResponseError:
-            # a group is gone; the next fetch makes it again, if it does not meet the same answer
+        except ResponseError as exc:
+            if not is_groupless(exc):
+                self._raise(exc)
             await self._access.script("groups", *self.queues)
         except (RedisError, OSError) as exc:
             self._look = True
-            raise self._access.unavailable(f"{self._access.core.options.shown}: {exc}") from exc
+            self._raise(exc)
+
+    def _raise(self, exc: Exception) -> NoReturn:
+        with translated(self._access.unavailable, self._access.core.options.shown):
+            raise exc
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -47,6 +47,11 @@ def is_full(exc: BaseException | None) -> bool:
     return isinstance(exc, OutOfMemoryError) or _says(exc, ("OOM",))
 
 
+def is_groupless(exc: ResponseError) -> bool:
+    """Tell whether a stream or its group is gone."""
+    return _says(exc, ("NOGROUP", "UNBLOCKED"))
+
+
 @contextmanager
 def translated(unavailable: type[UnavailableError], shown: str) -> Generator[None, None, None]:
     """Raise *unavailable* for a fault of the server at *shown* or of the way to it."""

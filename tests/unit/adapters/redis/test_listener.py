@@ -232,3 +232,18 @@ async def test_close_tells_nobody_and_hangs_up(fake: Fake) -> None:
     assert not listener.confirmed("a")
     assert told.told["a"] == [None]
     await listener.close()
+
+
+async def test_listener_without_a_channel_keeps_its_connection(
+    fake: Fake, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no channel left it is an ordinary connection, on which a sign of life is answered as such."""
+    monkeypatch.setattr("aioqueue.adapters.redis.listener._PING", 0.02)
+    told = Told(listener)
+    told.subscribe("a")
+    await told.hears("a", None)
+    fake.answer = lambda command: b"+PONG\r\n" if command == [b"PING"] else subscription(command)
+    told.unsubscribe("a")
+    await eventually(lambda: fake.last.commands.count([b"PING"]) >= 10)
+
+    assert len(fake.connections) == 1

@@ -12,6 +12,10 @@ local function hand_on(lane, entry, queue, consumer, delay, lost)
     return 0
   end
   local m = unpack_entry(f, queue)
+  if not m then
+    bury_unreadable(stream, entry, queue, f)
+    return 0
+  end
   m.delay = delay
   if delay > 0 and m.seen == '0' then
     m.seen = text(NOW)
