@@ -43,7 +43,7 @@ def _seconds_or_moment(value: Any) -> float | datetime:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Duration = Annotated[float, BeforeValidator(_as_seconds), AfterValidator(_finite), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(_as_seconds), AfterValidator(_finite), Field(ge=0, le=LONGEST)]
 Seconds = Annotated[
     float, BeforeValidator(_as_seconds), AfterValidator(_finite), Field(ge=0, le=LONGEST, strict=True)
 ]

@@ -26,8 +26,11 @@ class Backend(Protocol):
         """Close its connections; idempotent, and ``open`` may follow."""
         ...
 
-    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
-        """Create PENDING records; False where one exists whose task has started or ended."""
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
+        """Create PENDING records; False where one exists whose task has started or ended.
+
+        follow: they belong to a task that has ended, so a store that is full takes them all the same.
+        """
         ...
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:

@@ -190,6 +190,11 @@ class Term:
             self._committer.give_back(run.delivery, finished.delay)
 
     def _written(self, delivery: Delivery, ending: Ending | None, ok: bool | None) -> None:
+        if ending is not None and not ok:
+            _log.warning("%s: its end is refused, as another attempt owns it", label(delivery))
+            # still held, it would be so for as long as this worker lives; given back, it frees its slot
+            self._committer.give_back(delivery)
+            return
         run = self._executor.leave(delivery)
         self._fetcher.freed(unrun=ending is None)
         if run is not None and run.delivery is not delivery:
@@ -199,11 +204,6 @@ class Term:
             # the next suspect may be handed out now
             self._consumer.wake()
         if ending is None:
-            return
-        if not ok:
-            _log.warning("%s: its end is refused, as another attempt owns it", label(delivery))
-            # still held, it would be so for as long as this worker lives
-            self._committer.give_back(delivery)
             return
         self._ended()
         seconds = self._stores.clock.time() - run.started if run is not None and run.started else 0.0

@@ -59,7 +59,9 @@ class TwoStepFinisher:
     async def _recorded(self, follow: Sequence[Message]) -> set[tuple[str, int]]:
         """Write the records of what follows; return what is still to be published."""
         new = [message for message in follow if message.tracked and message.attempt == 1]
-        answers: Sequence[bool] = await self._backend.put([record_of(m) for m in new]) if new else ()
+        answers: Sequence[bool] = (
+            await self._backend.put([record_of(m) for m in new], follow=True) if new else ()
+        )
         known = {message.id for message, ok in zip(new, answers, strict=True) if not ok}
         return {
             (message.id, message.attempt)

@@ -178,8 +178,10 @@ class Worker:
                     backoff.reset()
                 except UnavailableError as exc:
                     _log.error("the store is away, trying again: %s", exc)
-                except ExceptionGroup as exc:
-                    _log.exception("a duty of the worker failed and is begun anew", exc_info=exc)
+                except ConfigurationError:
+                    raise
+                except Exception:  # noqa: BLE001 - whatever a store answers, the next term is to be tried
+                    _log.exception("a duty of the worker failed and is begun anew")
                 await backoff.wait(self._stop)
         finally:
             finished.set()
@@ -220,7 +222,11 @@ class Worker:
             try:
                 await duty()
             except Exception:  # noqa: BLE001 - a duty that ends would leave the worker half alive
-                _log.exception("a duty of the worker failed and is begun anew")
+                _log.exception(
+                    "a duty of the worker failed%s", "" if finished.is_set() else " and is begun anew"
+                )
+                if finished.is_set():
+                    return
                 await backoff.wait(finished)
             else:
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 
 from aioqueue import Server, current
 
@@ -35,6 +36,20 @@ async def block(n: int, seconds: float) -> int:
 @server.task
 async def work(n: int, seconds: float) -> int:
     note("begin", n)
-    await asyncio.sleep(seconds)
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        note("cut", n)
+        raise
+    note("end", n)
+    return n
+
+
+@server.task
+async def gated(n: int, gates: Path) -> int:
+    """Run until a file in *gates* bears the number of this process."""
+    note("begin", n)
+    while not (gates / str(os.getpid())).exists():  # noqa: ASYNC110 - the test is another process
+        await asyncio.sleep(0.01)
     note("end", n)
     return n

@@ -184,8 +184,8 @@ class SplitBackend:
         await self._far.call("backend", "close")
         await self.near.close()
 
-    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
-        answers: Sequence[bool] = await self._far.call("backend", "put", records)
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
+        answers: Sequence[bool] = await self._far.call("backend", "put", records, follow=follow)
         return answers
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:

@@ -187,8 +187,10 @@ class FaultyBackend:
     async def close(self) -> None:
         await self.faults.around("close", BackendUnavailableError, self.real.close)
 
-    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
-        return await self.faults.around("put", BackendUnavailableError, lambda: self.real.put(records))
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
+        return await self.faults.around(
+            "put", BackendUnavailableError, lambda: self.real.put(records, follow=follow)
+        )
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         return await self.faults.around("get", BackendUnavailableError, lambda: self.real.get(ids))

@@ -42,7 +42,7 @@ class MemoryBackend:
     async def close(self) -> None:
         pass
 
-    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
         return [self.core.records.put(record) for record in records]
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:

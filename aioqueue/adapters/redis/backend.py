@@ -7,17 +7,22 @@ nothing and what its commit released can be published again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from aioqueue.adapters.redis import rows
 from aioqueue.adapters.redis.core import Access, Core
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
-from aioqueue.adapters.redis.rows import milliseconds
+from aioqueue.adapters.redis.rows import Found, milliseconds
 from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.errors import BackendUnavailableError
+from aioqueue.ids import is_name
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import COMMIT_TTL, Delivery, Ending, Record, Start, Verdict
+
+_BUDGET: Final = 1_048_576
+"""Bytes of values after which a read stops, to be gone on with by the next call."""
 
 
 class RedisBackend:
@@ -35,8 +40,8 @@ class RedisBackend:
     async def close(self) -> None:
         await self.core.close("backend")
 
-    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
-        args: list[Value] = []
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
+        args: list[Value] = [int(follow)]
         for record in records:
             sent = "" if record.sent is None else repr(record.sent)
             due = "" if record.due is None else milliseconds(record.due)
@@ -44,11 +49,18 @@ class RedisBackend:
         return _bools(await self._access.script("put", *args))
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
-        found = await self._access.script("get", *ids)
-        return [rows.record(id, row) for id, row in zip(ids, found, strict=True)]
+        records: list[Record | None] = []
+        for found in await self._read(ids):
+            if isinstance(found, Exception):
+                raise found
+            records.append(found)
+        return records
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:
-        return await self._access.session.waiters(self.get).wait(id, timeout=timeout)
+        if not is_name(id):
+            # it cannot exist, and must not be said
+            return None
+        return await self._access.session.waiters(self._read).wait(id, timeout=timeout)
 
     async def claim(self, deliveries: Sequence[Delivery], *, owner: str, worker: str) -> Sequence[Start]:
         args: list[Value] = [owner, worker]
@@ -75,7 +87,7 @@ class RedisBackend:
         return [not ending.delivery.message.tracked or next(found) == 1 for ending in endings]
 
     async def forget(self, ids: Sequence[str]) -> None:
-        await self._access.script("forget", *ids)
+        await self._access.script("forget", *filter(is_name, ids))
 
     async def bury(self, owner: str) -> None:
         await self._access.command("DEL", f"{self.core.options.prefix}l:{owner}")
@@ -87,6 +99,14 @@ class RedisBackend:
         )
         lease.begin()
         return lease
+
+    async def _read(self, ids: Sequence[str]) -> list[Found]:
+        """Return the records in order, or why one cannot be read; several calls where they are large."""
+        found: dict[str, Found] = {id: None for id in ids if not is_name(id)}
+        while left := [id for id in dict.fromkeys(ids) if id not in found]:
+            for id, row in zip(left, await self._access.script("get", _BUDGET, *left), strict=False):
+                found[id] = rows.found(id, row)
+        return [found[id] for id in ids]
 
 
 def _commit_args(ending: Ending) -> tuple[Value, ...]:

@@ -63,15 +63,17 @@ class RedisBroker:
         self, queues: tuple[str, ...], prefetch: int, lease: float, worker: str
     ) -> AsyncGenerator[RedisConsumer]:
         consumer = RedisConsumer(self._access, queues, prefetch=prefetch, lease=lease, worker=worker)
-        await self._access.script("enter", consumer.id, milliseconds(lease), *consumer.queues)
-        promoting = asyncio.create_task(
-            Promoter(self._access, consumer.queues).run(), name="aioqueue-redis-promote"
-        )
+        promoting: asyncio.Task[None] | None = None
         try:
+            await self._access.script("enter", consumer.id, milliseconds(lease), *consumer.queues)
+            promoting = asyncio.create_task(
+                Promoter(self._access, consumer.queues).run(), name="aioqueue-redis-promote"
+            )
             yield consumer
         finally:
-            promoting.cancel()
-            await asyncio.gather(promoting, return_exceptions=True)
+            if promoting is not None:
+                promoting.cancel()
+                await asyncio.gather(promoting, return_exceptions=True)
             await consumer.close()
             await self._upkeep.hand_on(consumer.id, "left")
 

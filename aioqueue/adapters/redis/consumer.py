@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from redis.exceptions import RedisError, ResponseError
 
 from aioqueue.adapters.redis.backend import RedisBackend
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.doorbell import Doorbell
+from aioqueue.adapters.redis.faults import is_groupless, translated
 from aioqueue.adapters.redis.finisher import RedisFinisher, receipt_of
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
@@ -48,7 +49,7 @@ class RedisConsumer:
         session = access.session
         self._lease = RedisLease(session.pulse, self.id, seconds=lease, unavailable=access.unavailable)
         self._bell = Doorbell(session.link, self.id, timeout=access.core.options.timeout)
-        self._held: dict[Receipt, Delivery] = {}
+        self._held: dict[Receipt, int] = {}
         self._cut = asyncio.Event()
         self._woken = self._look = self._audit = False
         self._turn = 0
@@ -98,6 +99,10 @@ class RedisConsumer:
         self._begins = True
         return RedisFinisher(self._access, self)
 
+    def holds(self, receipt: Receipt) -> bool:
+        """Tell whether it was handed out, and not given back since."""
+        return receipt in self._held
+
     def forget(self, receipts: Sequence[Receipt]) -> None:
         """Hold these no more."""
         full = len(self._held) >= self._prefetch
@@ -133,7 +138,7 @@ class RedisConsumer:
         found: list[Any] = reply[3] if len(reply) > 3 else []
         deliveries = [delivery(row, at=at, begun=self._begins) for row in found]
         for each in deliveries:
-            self._held[receipt_of(each)] = each
+            self._held[receipt_of(each)] = each.losses
         return deliveries
 
     def _in_turn(self) -> tuple[str, ...]:
@@ -148,12 +153,17 @@ class RedisConsumer:
         streams = [f"{prefix}q:{queue}:{lane}" for lane in lanes for queue in self.queues]
         try:
             self._look = await self._bell.wait(streams, seconds=seconds, cut=self._cut)
-        except ResponseError:
-            # a group is gone; the next fetch makes it again, if it does not meet the same answer
+        except ResponseError as exc:
+            if not is_groupless(exc):
+                self._raise(exc)
             await self._access.script("groups", *self.queues)
         except (RedisError, OSError) as exc:
             self._look = True
-            raise self._access.unavailable(f"{self._access.core.options.shown}: {exc}") from exc
+            self._raise(exc)
+
+    def _raise(self, exc: Exception) -> NoReturn:
+        with translated(self._access.unavailable, self._access.core.options.shown):
+            raise exc
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -163,4 +173,4 @@ class RedisConsumer:
             return
 
     def _holds_suspect(self) -> bool:
-        return any(held.losses >= SUSPECT for held in self._held.values())
+        return any(losses >= SUSPECT for losses in self._held.values())

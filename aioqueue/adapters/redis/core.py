@@ -1,7 +1,7 @@
 """Core: what broker, backend and store of one adapter share, open while one of them is.
 
-A session belongs to one event loop of one process: after a fork, or in another loop, ``open``
-makes a new one and leaves the old one to whom it belongs.
+A session belongs to one event loop of one process: after a fork, and when that loop has ended, ``open``
+makes a new one. Meanwhile no other loop can use it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from aioqueue.adapters.redis.options import Options
 from aioqueue.adapters.redis.pipe import Pipe
 from aioqueue.adapters.redis.pulse import Pulse
 from aioqueue.adapters.redis.scripts import script
-from aioqueue.adapters.redis.waiters import Get, Waiters
+from aioqueue.adapters.redis.waiters import Read, Waiters
 from aioqueue.errors import ConfigurationError, UnavailableError
 
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -42,16 +43,21 @@ class Session:
         self._prefix = options.prefix
         self._waiters: Waiters | None = None
 
-    def waiters(self, get: Get) -> Waiters:
-        """Return who waits for tasks, told of their records by *get*."""
+    def waiters(self, read: Read) -> Waiters:
+        """Return who waits for tasks, told of their records by *read*."""
         if self._waiters is None:
-            self._waiters = Waiters(self.listener, f"{self._prefix}done:", get)
+            self._waiters = Waiters(self.listener, f"{self._prefix}done:", read)
         return self._waiters
 
     @property
     def usable(self) -> bool:
         """False in a forked child, and once its loop is closed."""
         return self._pid == os.getpid() and not self._loop.is_closed()
+
+    @property
+    def elsewhere(self) -> bool:
+        """True where its loop is another one than this, and may still run."""
+        return self.usable and self._loop is not asyncio.get_running_loop()
 
     async def close(self) -> None:
         """Hang up; what belongs to a loop that has ended has ended with it."""
@@ -73,6 +79,10 @@ class Core:
 
     async def open(self, role: str, unavailable: type[UnavailableError]) -> None:
         """Open for *role*. Raises ConfigurationError, *unavailable*."""
+        if self._session is not None and self._session.elsewhere:
+            raise ConfigurationError(
+                f"{self.options.shown}: this adapter is open in another event loop; close it there first"
+            )
         if self._session is not None and not self._session.usable:
             await self._session.close()
             self._session = None
@@ -124,15 +134,19 @@ class Access:
     async def script(self, name: str, *args: Value, again: int | None = None) -> Any:
         """Return what a script returns.
 
-        Scripts are safe to repeat, so one whose reply was lost is asked again, for about 2 s.
+        Scripts are safe to repeat, so one whose reply was lost is asked again, for about 2 s, and
+        not once the URL's timeout is over.
         again: index of the argument that is to say so, with 1.
         """
+        over = time.monotonic() + self.core.options.timeout
         with translated(self.unavailable, self.core.options.shown):
+            # one that is not open is not asked again
+            _ = self.core.session
             for pause in _PAUSES:
                 try:
                     return await self._once(name, args)
                 except (RedisError, OSError) as exc:
-                    if not is_short(exc):
+                    if not is_short(exc) or time.monotonic() > over:
                         raise
                 await asyncio.sleep(pause * (1 + random.random()))
                 if again is not None:

@@ -38,11 +38,8 @@ class Doorbell:
         cutting = asyncio.create_task(cut.wait())
         try:
             await asyncio.wait([reading, cutting], return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                await self.close()
-                await asyncio.wait([reading], timeout=_MARGIN)
-                return True
-            return await reading
+            # cut off, it hangs up, and may have been handed something by then
+            return await reading if reading.done() else True
         finally:
             for task in (reading, cutting):
                 task.cancel()

@@ -21,6 +21,10 @@ class Holder(Protocol):
     @property
     def id(self) -> str: ...
 
+    def holds(self, receipt: Receipt) -> bool:
+        """Tell whether it was handed out, and not given back since."""
+        ...
+
     def forget(self, receipts: Sequence[Receipt]) -> None:
         """Hold these no more."""
         ...
@@ -41,7 +45,7 @@ class RedisFinisher:
     async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
         args: list[Value] = [self._holder.id]
         for ending in endings:
-            args += _args(ending)
+            args += _args(ending, held=self._holder.holds(receipt_of(ending.delivery)))
         found = await self._access.script("finish", *args)
         answers = [answer == 1 for answer in found]
         # what was refused may still be held; whoever gives it back is forgotten then
@@ -57,13 +61,13 @@ def receipt_of(delivery: Delivery) -> Receipt:
     return delivery.receipt if isinstance(delivery.receipt, Receipt) else Receipt("none/0-0/none", False)
 
 
-def _args(ending: Ending) -> list[Value]:
+def _args(ending: Ending, *, held: bool) -> list[Value]:
     delivery, m, receipt = ending.delivery, ending.delivery.message, receipt_of(ending.delivery)
     due = 0 if ending.next_at is None else milliseconds(ending.next_at)
     meta = (
-        f"{m.attempt} {m.hop} {ending.state.value} {m.tracked:d} {receipt.marked:d} {delivery.losses}"
-        f" {milliseconds(ending.ttl)} {due} {ending.value is not None:d} {ending.error is not None:d}"
-        f" {ending.dead is not None:d} {len(ending.follow)}"
+        f"{m.attempt} {m.hop} {ending.state.value} {m.tracked:d} {receipt.marked:d} {held:d}"
+        f" {delivery.losses} {milliseconds(ending.ttl)} {due} {ending.value is not None:d}"
+        f" {ending.error is not None:d} {ending.dead is not None:d} {len(ending.follow)}"
     )
     args: list[Value] = [
         receipt.place,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError
 
 from aioqueue.adapters.redis.core import Access
 from aioqueue.errors import ConfigurationError
@@ -11,7 +11,8 @@ from aioqueue.errors import ConfigurationError
 async def health(access: Access) -> list[str]:
     """Return a sentence for each thing to know. Raises ConfigurationError where tasks could be evicted."""
     memory, persistence = await _info(access, "memory"), await _info(access, "persistence")
-    said = _eviction(access.core.options.shown, memory)
+    _refuse_eviction(access.core.options.shown, memory)
+    said: list[str] = []
     if persistence and persistence.get("aof_enabled") != "1":
         said.append(
             "Redis writes no append-only file: what was sent since its last snapshot is lost if it dies;"
@@ -20,22 +21,23 @@ async def health(access: Access) -> list[str]:
     return said
 
 
-def _eviction(shown: str, memory: dict[str, str]) -> list[str]:
+def _refuse_eviction(shown: str, memory: dict[str, str]) -> None:
     policy, limit = memory.get("maxmemory_policy", "noeviction"), memory.get("maxmemory", "0")
     if policy == "noeviction" or limit == "0":
-        return []
-    if policy.startswith("allkeys"):
-        raise ConfigurationError(
-            f"{shown}: with maxmemory-policy {policy} Redis would drop tasks; set maxmemory-policy noeviction"
-        )
-    return [f"with maxmemory-policy {policy} Redis may drop results and records; set it to noeviction"]
+        return
+    raise ConfigurationError(
+        f"{shown}: with maxmemory-policy {policy} Redis would drop tasks and leases;"
+        " set maxmemory-policy noeviction"
+    )
 
 
 async def _info(access: Access, section: str) -> dict[str, str]:
     try:
         text: bytes = await access.command("INFO", section)
-    except ResponseError:
-        # not ours to see, as with a user who may not ask
-        return {}
+    except access.unavailable as exc:
+        if isinstance(exc.__cause__, NoPermissionError):
+            # not ours to see
+            return {}
+        raise
     pairs = (line.partition(":") for line in text.decode().splitlines())
     return {name: value.strip() for name, colon, value in pairs if colon}

@@ -39,6 +39,7 @@ class Listener:
         self._news: list[tuple[str, str]] = []
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._tries = 0
 
     def subscribe(self, channel: str, told: Told) -> None:
         """Call *told* for each message of *channel*."""
@@ -81,11 +82,10 @@ class Listener:
         self._changed.set()
 
     async def _run(self) -> None:
-        tries = 0
+        self._tries = 0
         while True:
             try:
                 connection = await connected(self._make, timeout=self._timeout)
-                tries = 0
                 try:
                     await self._serve(connection)
                 finally:
@@ -93,8 +93,8 @@ class Listener:
             except Exception as exc:  # noqa: BLE001 - whatever it is, the next connection is to be tried
                 _log.debug("the subscription was lost, trying again: %s", exc)
                 self._confirmed.clear()
-            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)] * (1 + random()))
-            tries += 1
+            await asyncio.sleep(_PAUSES[min(self._tries, len(_PAUSES) - 1)] * (1 + random()))
+            self._tries += 1
 
     async def _serve(self, connection: Link) -> None:
         """Listen until the connection is lost."""
@@ -130,9 +130,14 @@ class Listener:
         while True:
             async with asyncio.timeout(_PING + self._timeout):
                 reply = await connection.read_response(disconnect_on_error=False)
+            self._tries = 0
+            if reply == b"PONG":
+                # with no channel left it is an ordinary connection, and answers as one
+                continue
             kind, name, data = _parts(reply)
             if kind == b"subscribe":
-                self._confirmed.add(name.decode())
+                if name.decode() in self._channels:
+                    self._confirmed.add(name.decode())
             elif kind != b"message":
                 continue
             for told in tuple(self._channels.get(name.decode(), ())):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio.connection import parse_url
 
@@ -48,7 +48,7 @@ class Options:
 def parse(url: str) -> Options:
     """Return what *url* says. Raises ConfigurationError naming what is wrong and what is allowed."""
     parts = urlsplit(url)
-    shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    shown = _joined(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=_masked(parts.query)))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     namespace = query.pop("namespace", "default")
     timeout = _seconds(shown, query.pop("timeout", "5"))
@@ -57,9 +57,24 @@ def parse(url: str) -> Options:
     for name in query:
         if name not in _THEIRS:
             raise ConfigurationError(f"{shown}: there is no option {name!r}; there are {_KNOWN}")
-    plain = urlunsplit(parts._replace(query=urlencode(query)))
+    plain = _joined(parts._replace(query=urlencode(query)))
     _check(shown, plain)
     return Options(plain, shown, namespace, timeout)
+
+
+def _masked(query: str) -> str:
+    """Return *query* without the values of what is secret, and of what is not known."""
+    public = _THEIRS - {"ssl_keyfile_password"} | {"namespace", "timeout"}
+    pairs = [
+        (name, value if name in public else "***") for name, value in parse_qsl(query, keep_blank_values=True)
+    ]
+    return urlencode(pairs, safe="/:*")
+
+
+def _joined(parts: SplitResult) -> str:
+    url = urlunsplit(parts)
+    # a scheme it does not know loses the slashes of an empty host
+    return url if "://" in url else url.replace(":", "://", 1)
 
 
 def _check(shown: str, plain: str) -> None:

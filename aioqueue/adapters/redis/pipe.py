@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Any, Final
+from typing import Any
 
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from aioqueue.adapters.redis.link import Link, Make, Value, connected
-
-_SLOW: Final = 1.0
 
 
 class Pipe:
     """Connects when it is first asked, and anew after a fault. make: makes links.
 
     timeout: seconds to wait for a connection, and for an answer. troubled: the monotonic time of the
-    last fault or of the last answer that took more than a second.
+    last fault.
     """
 
     def __init__(self, make: Make, *, timeout: float) -> None:
@@ -38,6 +36,7 @@ class Pipe:
         self._writing = self._loop.create_task(self._write(), name="aioqueue-redis-write")
         self._breaking: asyncio.Task[None] | None = None
         self._closed = False
+        self._answered = time.monotonic()
         self.troubled = time.monotonic()
 
     async def call(self, *command: Value) -> Any:
@@ -51,6 +50,7 @@ class Pipe:
 
     async def close(self) -> None:
         """Hang up; whoever still waits for a reply gets a ConnectionError."""
+        self._closed = True
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
 
@@ -93,11 +93,17 @@ class Pipe:
             command, future = self._queue.popleft()
             if future.done():
                 continue
-            packed += connection.pack_command(*command)
+            try:
+                packed += connection.pack_command(*command)
+            except (RedisError, UnicodeEncodeError) as exc:
+                # it cannot be said, and is nobody else's fault
+                future.set_exception(exc)
+                continue
             self._flying.append((future, now))
         if packed:
             self._watched()
-            await connection.send_packed_command(packed, check_health=False)
+            async with asyncio.timeout(self._timeout):
+                await connection.send_packed_command(packed, check_health=False)
 
     async def _read(self, connection: Link) -> None:
         try:
@@ -113,10 +119,8 @@ class Pipe:
                 await self._break(exc)
 
     def _answer(self, reply: Any, fault: ResponseError | None) -> None:
-        future, sent = self._flying.popleft()
-        now = time.monotonic()
-        if now - sent > _SLOW:
-            self.troubled = now
+        future, _ = self._flying.popleft()
+        self._answered = time.monotonic()
         if future.done():
             return
         if fault is None:
@@ -128,12 +132,12 @@ class Pipe:
         """Give the connection up; its replies are lost."""
         connection, self._connection = self._connection, None
         reading, self._reading = self._reading, None
+        flying, self._flying = self._flying, deque()
         if reading is not None:
             reading.cancel()
         if connection is not None:
             self.troubled = time.monotonic()
             await connection.disconnect(nowait=True)
-        flying, self._flying = self._flying, deque()
         for future, _ in flying:
             _fail(future, exc)
 
@@ -148,11 +152,11 @@ class Pipe:
             self._watch = self._loop.call_later(self._timeout, self._look)
 
     def _look(self) -> None:
-        """Break the connection if the oldest command has waited too long."""
+        """Break the connection if the oldest command has waited too long, and nothing came meanwhile."""
         self._watch = None
         if not self._flying:
             return
-        left = self._flying[0][1] + self._timeout - time.monotonic()
+        left = max(self._flying[0][1], self._answered) + self._timeout - time.monotonic()
         if left > 0:
             self._watch = self._loop.call_later(left, self._look)
             return
@@ -164,4 +168,4 @@ def _fail(future: asyncio.Future[Any], exc: BaseException) -> None:
     if not future.done():
         # of its own, as tracebacks gather in an exception that is raised more than once
         kind = exc.__class__ if isinstance(exc, ConnectionError | TimeoutError) else ConnectionError
-        future.set_exception(kind(str(exc) or repr(exc)))
+        future.set_exception(kind(str(exc) or type(exc).__name__))

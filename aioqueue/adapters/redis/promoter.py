@@ -7,6 +7,8 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from redis.exceptions import RedisError
+
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.rows import moment
 from aioqueue.errors import UnavailableError
@@ -46,7 +48,7 @@ class Promoter:
         """Make ready what is due; return the seconds until the next one is."""
         try:
             now, due = await self._access.script("promote", *self._queues)
-        except UnavailableError as exc:
+        except (UnavailableError, RedisError) as exc:
             _log.debug("delayed tasks cannot be looked at, trying again: %s", exc)
             return _LOOK
         return min(_LOOK, max(_LEAST, moment(due) - moment(now))) if due else _LOOK

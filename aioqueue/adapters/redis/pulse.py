@@ -29,6 +29,7 @@ class Pulse:
         self.options = options
         patience = min(options.timeout, _PATIENCE)
         self._lock = threading.Lock()
+        self._closed = False
         redis: Any = Redis
         self._client = redis.from_url(
             options.url,
@@ -45,11 +46,22 @@ class Pulse:
                 return self._client.execute_command(*command)
             except (RedisError, OSError):
                 return self._client.execute_command(*command)
+            finally:
+                if self._closed:
+                    self._client.close()
+
+    def script(self, name: str, *args: str | int) -> Any:
+        """Return what a script returns."""
+        return self.ask("EVAL", script(name).text, 1, self.options.prefix, *args)
 
     def close(self) -> None:
-        """Hang up; a beat that comes late connects again."""
-        with self._lock:
-            self._client.close()
+        """Hang up, or have it done by the beat that is on its way; one that comes late connects again."""
+        self._closed = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._client.close()
+            finally:
+                self._lock.release()
 
 
 class RedisLease:
@@ -67,7 +79,7 @@ class RedisLease:
     def begin(self) -> None:
         """Write the key."""
         with translated(self._unavailable, self._pulse.options.shown):
-            self._pulse.ask("SET", self._key, "", "PX", self._milliseconds)
+            self._pulse.script("lease", self._owner, self._milliseconds)
 
     def beat(self) -> bool:
         with translated(self._unavailable, self._pulse.options.shown):
@@ -75,5 +87,4 @@ class RedisLease:
 
     def drop(self) -> None:
         with translated(self._unavailable, self._pulse.options.shown):
-            code, prefix = script("drop"), self._pulse.options.prefix
-            self._pulse.ask("EVAL", code.text, 1, prefix, self._owner)
+            self._pulse.script("drop", self._owner)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from aioqueue.adapters.redis.link import Value
+from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
 from aioqueue.protocols.messages import Delivery, Message, Record
 
@@ -19,13 +20,14 @@ class Receipt(NamedTuple):
     marked: bool
 
 
+_EVER: Final = 10**14
 _STATES: Final = {state.value.encode(): state for state in State}
 
 
 def milliseconds(seconds: float) -> int:
     """Return *seconds* in milliseconds, rounded up: nothing happens before its time."""
-    # less what a float may be off by
-    return math.ceil(seconds * 1000 - 0.01)
+    # less what a float may be off by; more than the server can reckon with is for ever
+    return min(_EVER, math.ceil(seconds * 1000 - 0.01))
 
 
 def message_args(messages: Sequence[Message]) -> list[Value]:
@@ -68,6 +70,8 @@ def record(id: str, row: Sequence[bytes | None]) -> Record | None:
     """Return what a row of ``get`` tells; None for an empty one."""
     if not row:
         return None
+    if row[0] == b"!":
+        raise ValueError((row[1] or b"").decode())
     state, attempt, name, queue, sent, due, begun, finished, worker, losses, value, error, *_ = row
     at = _STATES[state or b""]
     waits = not at.final and at is not State.STARTED
@@ -86,6 +90,18 @@ def record(id: str, row: Sequence[bytes | None]) -> Record | None:
         value=value,
         error=error,
     )
+
+
+Found = Record | None | Exception
+"""A record, none, or why it cannot be read."""
+
+
+def found(id: str, row: Sequence[bytes | None]) -> Found:
+    """Return what a row of ``get`` tells, or why it tells nothing."""
+    try:
+        return record(id, row)
+    except (KeyError, ValueError, UnicodeDecodeError) as exc:
+        return BackendUnavailableError(f"the record of {id} cannot be read; is it a newer version's? {exc!r}")
 
 
 def moment(value: Any) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from redis.exceptions import ResponseError
-
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.faults import is_full
 from aioqueue.adapters.redis.rows import message_args
-from aioqueue.errors import QueueFullError
+from aioqueue.errors import PayloadTooLargeError, QueueFullError
 from aioqueue.protocols.messages import Message
+
+MOST: Final = 50_000
+"""Messages of one call: for about a second the server does nothing else."""
 
 _AGAIN: Final = 1
 
@@ -32,11 +33,15 @@ async def send(
     """Write messages, *recorded* with their records. Raises QueueFullError, also at the maxmemory."""
     if not messages:
         return []
+    if len(messages) > MOST:
+        raise PayloadTooLargeError(
+            f"{len(messages)} calls are too many at once, so none was sent; send at most {MOST:,} at a time"
+        )
     most = -1 if limit is None else limit
     try:
         answers = await access.script("send", int(recorded), 0, most, *message_args(messages), again=_AGAIN)
     except access.unavailable as exc:
-        if isinstance(exc.__cause__, ResponseError) and is_full(exc.__cause__):
+        if is_full(exc.__cause__):
             raise QueueFullError(
                 f"{access.core.options.shown} is at its maxmemory, so nothing was sent;"
                 " let workers empty the queues, or give it more memory"

@@ -7,10 +7,13 @@ run of the server, its clock and the monotonic one in agreement, for as long as 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
 from aioqueue.adapters.redis.core import Access
+from aioqueue.adapters.redis.faults import translated
+from aioqueue.adapters.redis.pulse import Pulse
 
 _DRIFT: Final = 1.0
 _STEP: Final = 100
@@ -43,6 +46,13 @@ class Calm:
         self._since = max(self._since, at)
 
 
+def _clock(pulse: Pulse) -> tuple[str, float, float, float]:
+    """Return the run of the server, its time, and when it was asked and has answered."""
+    asked = time.monotonic()
+    run, at = pulse.script("clock")
+    return run.decode(), int(at) / 1000, asked, time.monotonic()
+
+
 class Upkeep:
     """One adapter's rounds."""
 
@@ -52,11 +62,12 @@ class Upkeep:
 
     async def look(self) -> float:
         """Ask the server who and when it is; return the seconds of calm."""
-        asked = time.monotonic()
-        run, at = await self._access.script("clock")
-        answered = time.monotonic()
-        self._calm.trouble(self._access.session.pipe.troubled)
-        return self._calm.seen(run.decode(), int(at) / 1000, asked, answered)
+        session = self._access.session
+        with translated(self._access.unavailable, self._access.core.options.shown):
+            # in a thread, as a blocked loop says nothing about the server
+            run, at, asked, answered = await asyncio.to_thread(_clock, session.pulse)
+        self._calm.trouble(session.pipe.troubled)
+        return self._calm.seen(run, at, asked, answered)
 
     async def maintain(self) -> int:
         """Do one round; return how many messages were handed on."""

@@ -8,34 +8,50 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from redis.exceptions import RedisError
 
-from aioqueue.adapters.redis.listener import Listener, Told
+from aioqueue.adapters.redis.listener import Listener
+from aioqueue.adapters.redis.rows import Found
 from aioqueue.errors import BackendUnavailableError, UnavailableError
 from aioqueue.protocols.messages import Record
 
 _BATCH: Final = 200
 _POLL: Final = 5.0
 _AGAIN: Final = 0.5
+_LINGER: Final = 1.0
 _PATIENCE: Final = 10.0
 
-Get = Callable[[Sequence[str]], Awaitable[list[Record | None]]]
+Read = Callable[[Sequence[str]], Awaitable[Sequence[Found]]]
 _Answer = asyncio.Future[Record | None]
+
+
+@dataclass(slots=True)
+class _Waited:
+    """A task that is waited for. ending: answered when it is final; looking: with the next read."""
+
+    told: Callable[[bytes | None], None]
+    ending: set[_Answer] = field(default_factory=set[_Answer])
+    looking: set[_Answer] = field(default_factory=set[_Answer])
+
+    @property
+    def idle(self) -> bool:
+        """True if nobody waits."""
+        return not self.ending and not self.looking
 
 
 class Waiters:
     """All waits of one session. prefix: of the channels, before a task's id."""
 
-    def __init__(self, listener: Listener, prefix: str, get: Get) -> None:
+    def __init__(self, listener: Listener, prefix: str, read: Read) -> None:
         self._listener = listener
         self._prefix = prefix
-        self._get = get
+        self._read = read
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[str, set[_Answer]] = {}
-        self._told: dict[str, Told] = {}
-        self._asked: set[str] = set()
+        self._waited: dict[str, _Waited] = {}
+        self._asked: dict[str, None] = {}
         self._looking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._away_since: float | None = None
@@ -45,15 +61,23 @@ class Waiters:
 
         Raises UnavailableError when the server has been away for 10 s.
         """
-        answer: _Answer = self._loop.create_future()
-        self._enter(id, answer)
+        waited = self._enter(id)
+        ending: _Answer = self._loop.create_future()
+        looking: _Answer = self._loop.create_future()
+        waited.ending.add(ending)
         try:
             async with asyncio.timeout(timeout):
-                return await answer
+                return await ending
         except TimeoutError:
-            return (await self._get([id]))[0]
+            waited.looking.add(looking)
+            self._look(id)
+            return await looking
         finally:
-            self._leave(id, answer)
+            waited.ending.discard(ending)
+            waited.looking.discard(looking)
+            if waited.idle:
+                # the same one often asks again in a moment
+                self._loop.call_later(_LINGER, self._leave, id)
 
     def close(self) -> None:
         """Look no more, and tell those who wait."""
@@ -61,50 +85,47 @@ class Waiters:
             self._timer.cancel()
         if self._looking is not None:
             self._looking.cancel()
-        for answers in self._waiting.values():
-            _fail(answers, BackendUnavailableError("the adapter was closed"))
+        self._fail(list(self._waited), BackendUnavailableError("the adapter was closed"))
 
-    def _enter(self, id: str, answer: _Answer) -> None:
-        answers = self._waiting.get(id)
-        if answers is not None:
-            answers.add(answer)
-            # until it is confirmed somebody looks anyway
-            if self._listener.confirmed(self._prefix + id):
-                self._look(id)
-            return
-        self._waiting[id] = {answer}
-        self._told[id] = lambda _: self._look(id)
-        self._listener.subscribe(self._prefix + id, self._told[id])
+    def _enter(self, id: str) -> _Waited:
+        waited = self._waited.get(id)
+        if waited is None:
+            waited = self._waited[id] = _Waited(lambda _: self._look(id))
+            self._listener.subscribe(self._prefix + id, waited.told)
+        elif self._listener.confirmed(self._prefix + id):
+            self._look(id)
+        # otherwise the confirmation has somebody look
         if self._timer is None:
             self._timer = self._loop.call_later(_POLL, self._poll)
+        return waited
 
-    def _leave(self, id: str, answer: _Answer) -> None:
-        answers = self._waiting.get(id)
-        if answers is None:
-            return
-        answers.discard(answer)
-        if not answers:
-            del self._waiting[id]
-            self._listener.unsubscribe(self._prefix + id, self._told.pop(id))
+    def _leave(self, id: str) -> None:
+        waited = self._waited.get(id)
+        if waited is not None and waited.idle:
+            del self._waited[id]
+            self._listener.unsubscribe(self._prefix + id, waited.told)
 
     def _poll(self) -> None:
         self._timer = None
-        if self._waiting:
+        if self._waited:
             self._timer = self._loop.call_later(_POLL, self._poll)
-            for id in self._waiting:
-                self._look(id)
+            for id, waited in self._waited.items():
+                if not waited.idle:
+                    self._look(id)
 
     def _look(self, id: str) -> None:
         """Have the record read with others that are asked for at this moment."""
-        self._asked.add(id)
+        self._asked[id] = None
         if self._looking is None:
             self._looking = self._loop.create_task(self._look_at_all(), name="aioqueue-redis-look")
 
     async def _look_at_all(self) -> None:
         try:
             while self._asked:
-                batch = [self._asked.pop() for _ in range(min(_BATCH, len(self._asked)))]
-                batch = [id for id in batch if id in self._waiting]
+                batch = list(self._asked)[:_BATCH]
+                for id in batch:
+                    del self._asked[id]
+                batch = [id for id in batch if (waited := self._waited.get(id)) and not waited.idle]
                 if batch:
                     await self._look_at(batch)
         finally:
@@ -112,36 +133,43 @@ class Waiters:
 
     async def _look_at(self, ids: Sequence[str]) -> None:
         try:
-            records = await self._get(ids)
+            records = await self._read(ids)
         except UnavailableError as exc:
             self._away(ids, exc)
             await asyncio.sleep(_AGAIN)
             return
         except RedisError as exc:
-            for id in ids:
-                _fail(self._waiting.get(id, ()), exc)
+            self._fail(ids, exc)
             return
         self._away_since = None
         for id, record in zip(ids, records, strict=True):
-            if record is None or record.state.final:
-                for answer in self._waiting.get(id, ()):
-                    if not answer.done():
-                        answer.set_result(record)
+            if isinstance(record, Exception):
+                self._fail([id], record)
+            else:
+                self._answer(id, record)
+
+    def _answer(self, id: str, record: Record | None) -> None:
+        waited = self._waited.get(id)
+        if waited is None:
+            return
+        over = record is None or record.state.final
+        for answer in (*waited.looking, *(waited.ending if over else ())):
+            if not answer.done():
+                answer.set_result(record)
 
     def _away(self, ids: Sequence[str], exc: UnavailableError) -> None:
         """Ask again, or tell those who wait that it has been too long."""
         now = self._loop.time()
         if self._away_since is None:
             self._away_since = now
-        self._asked.update(ids)
-        if now - self._away_since < _PATIENCE:
-            return
+        self._asked.update(dict.fromkeys(ids))
+        if now - self._away_since >= _PATIENCE:
+            self._fail(ids, exc)
+
+    def _fail(self, ids: Iterable[str], exc: Exception) -> None:
         for id in ids:
-            _fail(self._waiting.get(id, ()), exc)
-
-
-def _fail(answers: Iterable[_Answer], exc: Exception) -> None:
-    for answer in answers:
-        if not answer.done():
-            # of its own, as tracebacks gather in an exception that is raised more than once
-            answer.set_exception(type(exc)(*exc.args))
+            waited = self._waited.get(id)
+            for answer in (*waited.ending, *waited.looking) if waited is not None else ():
+                if not answer.done():
+                    # of its own, as tracebacks gather in an exception that is raised more than once
+                    answer.set_exception(type(exc)(*exc.args))

@@ -46,7 +46,7 @@ class SqliteBackend:
     async def close(self) -> None:
         await self.core.close("backend")
 
-    async def put(self, records: Sequence[Record]) -> Sequence[bool]:
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
         return await self._access.write(lambda tx: put(tx, records))
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:

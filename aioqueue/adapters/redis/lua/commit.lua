@@ -42,7 +42,7 @@ local function write(key, id, at, forgotten)
     redis.call('PEXPIRE', place, text(ttl))
   end
   redis.call('PEXPIRE', key, text(keep))
-  redis.call('PUBLISH', P .. 'done:' .. id, '')
+  tell(id)
 end
 
 local answers = {}

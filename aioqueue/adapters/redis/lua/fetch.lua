@@ -65,6 +65,10 @@ end
 
 local function take(lane, entry, queue, f)
   local m, receipt = unpack_entry(f, queue), receipt_of(lane, entry, queue)
+  if not m then
+    bury_unreadable(stream_key(queue, lane), entry, queue, f)
+    return
+  end
   local losses = m.losses
   if begins and m.tracked == '1' then
     losses = begin(m, receipt)
@@ -98,17 +102,18 @@ local function take_held(queue, lane, name, most)
   local stream = stream_key(queue, lane)
   local held = redis.pcall('XPENDING', stream, 'w', '-', '+', most, name)
   for _, item in ipairs(held.err and {} or held) do
-    local entry, receipt = item[1], receipt_of(lane, item[1], queue)
-    local f = entry_at(stream, entry)
-    local fits = #rows < limit and not known[receipt] and not (name == waiter and lane == 'suspect' and suspected)
-    if not f then
-      redis.call('XACK', stream, 'w', entry)
-    elseif fits then
-      redis.call('XCLAIM', stream, 'w', me, 0, entry, 'JUSTID')
-      suspected = suspected or lane == 'suspect'
-      take(lane, entry, queue, f)
-    elseif name == waiter then
-      hand_on(lane, entry, queue, name, 0, false)
+    local entry = item[1]
+    if not known[receipt_of(lane, entry, queue)] then
+      local f = entry_at(stream, entry)
+      if not f then
+        redis.call('XACK', stream, 'w', entry)
+      elseif #rows < limit and not (name == waiter and lane == 'suspect' and suspected) then
+        redis.call('XCLAIM', stream, 'w', me, 0, entry, 'JUSTID')
+        suspected = suspected or lane == 'suspect'
+        take(lane, entry, queue, f)
+      elseif name == waiter then
+        hand_on(lane, entry, queue, name, 0, false)
+      end
     end
   end
 end
@@ -118,8 +123,7 @@ local function take_new(queue, lane, count)
   local stream = stream_key(queue, lane)
   local reply = redis.pcall('XREADGROUP', 'GROUP', 'w', me, 'COUNT', count, 'STREAMS', stream, '>')
   if reply and reply.err then
-    -- the group went with the stream it belonged to; from 0, so that nothing is passed over
-    redis.call('XGROUP', 'CREATE', stream, 'w', '0', 'MKSTREAM')
+    make_group(stream)
     reply = redis.call('XREADGROUP', 'GROUP', 'w', me, 'COUNT', count, 'STREAMS', stream, '>')
   end
   local entries = reply and reply[1][2] or {}

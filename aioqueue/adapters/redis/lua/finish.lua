@@ -5,17 +5,18 @@ Uses base, messages
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] endings   each: receipt, id, meta, value, error, reason, then its followers, 5 values each.
-                  meta: attempt hop state tracked marked losses ttl due value? error? buried? followers,
+                  meta: attempt hop state tracked marked held? losses ttl due value? error? buried? followers,
                   with ttl in ms, due in ms or 0, and 1 or 0 for what is there
 Returns a list of 1, or 0 where another attempt owns the task. The same consumer's repeat is 1.
 ]]
+local REPEATED = 60000
 local me = ARGV[1]
 
 local function read_ending(at)
   local e = { receipt = ARGV[at], id = ARGV[at + 1], value = ARGV[at + 3], error = ARGV[at + 4], reason = ARGV[at + 5] }
   local ttl, due, has_value, has_error, followers
-  e.attempt, e.hop, e.state, e.tracked, e.marked, e.losses, ttl, due, has_value, has_error, e.buried, followers =
-    string.match(ARGV[at + 2], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  e.attempt, e.hop, e.state, e.tracked, e.marked, e.held, e.losses, ttl, due, has_value, has_error, e.buried, followers =
+    string.match(ARGV[at + 2], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   e.ttl, e.due, e.followers = tonumber(ttl), tonumber(due), tonumber(followers)
   e.value = has_value == '1' and e.value or nil
   e.error = has_error == '1' and e.error or nil
@@ -35,23 +36,26 @@ local function judge(e)
   if record[1] and own and record[1] ~= 'STARTED' then
     return 'done', record
   end
-  if not holds(e.stream, e.entry, me) then
-    return nil, record
+  local on_record = own and record[4] == e.receipt
+  if holds(e.stream, e.entry, me) then
+    return (on_record or not record[1]) and 'mine' or nil, record
   end
-  if record[1] and not (own and record[4] == e.receipt) then
-    return nil, record
-  end
-  return 'mine', record
+  -- what the consumer believes to hold was deleted by somebody: nobody else can hold it
+  local gone = e.held == '1' and on_record and #redis.call('XRANGE', e.stream, e.entry, e.entry) == 0
+  return gone and 'mine' or nil, record
 end
 
 -- Stands for an entry that somebody has deleted.
 local function gone(e)
-  return { i = e.id, n = '', b = '', m = table.concat({ e.attempt, e.hop, 0, e.tracked, e.losses, 0, 0, 0 }, ' ') }
+  return { i = e.id, n = '', b = '', m = table.concat({ e.attempt, e.hop, 0, e.tracked, e.losses, 0, 0, '0.0' }, ' ') }
 end
 
 local function write_record(e, record, f)
   if FINAL[e.state] and (record[5] or e.ttl <= 0) then
-    redis.call('DEL', e.key)
+    -- hidden, and kept a moment for a repeat of this call, or of the send
+    redis.call('HDEL', e.key, 'v', 'x')
+    redis.call('HSET', e.key, 's', e.state, 'a', e.attempt, 'o', me, 'g', '1')
+    redis.call('PEXPIRE', e.key, text(REPEATED))
     return
   end
   local values = { 's', e.state, 'a', e.attempt, 'o', me }
@@ -108,7 +112,8 @@ local function finish(e, at)
   end
   local f
   if e.buried == '1' or (e.tracked == '1' and not record[1]) then
-    f = entry_at(e.stream, e.entry) or gone(e)
+    f = entry_at(e.stream, e.entry)
+    f = f and unpack_entry(f, e.queue) and f or gone(e)
   end
   forget_entry(e.stream, e.entry)
   if e.tracked == '1' then

@@ -7,7 +7,6 @@ Returns nothing.
 ]]
 for i = 1, #ARGV do
   for _, lane in ipairs(LANES) do
-    -- an error says that the group is there; from 0, so that nothing is passed over
-    redis.pcall('XGROUP', 'CREATE', stream_key(ARGV[i], lane), 'w', '0', 'MKSTREAM')
+    make_group(stream_key(ARGV[i], lane))
   end
 end

@@ -1,10 +1,28 @@
 --[[
-judge: find consumers whose lease is gone.
+judge: find consumers whose lease is gone, and those nobody knows any more that hold something.
 Uses base
 KEYS[1] prefix  of the namespace
 ARGV[1] calm    milliseconds for which leases could be kept; who has a longer one is not judged
 Returns their names.
 ]]
+-- a read that outlived its consumer may have been handed a message since
+local function strays(lost)
+  local seen = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+    for _, lane in ipairs(LANES) do
+      local stream = stream_key(queue, lane)
+      local readers = redis.call('XLEN', stream) > 0 and redis.pcall('XINFO', 'CONSUMERS', stream, 'w') or {}
+      for _, reader in ipairs(readers.err and {} or readers) do
+        local name = string.gsub(fields(reader).name, '%.wait$', '')
+        if not seen[name] and redis.call('HEXISTS', P .. 'consumers', name) == 0 then
+          lost[#lost + 1] = name
+        end
+        seen[name] = true
+      end
+    end
+  end
+end
+
 local lost = {}
 local all = redis.call('HGETALL', P .. 'consumers')
 for i = 1, #all, 2 do
@@ -13,4 +31,5 @@ for i = 1, #all, 2 do
     lost[#lost + 1] = all[i]
   end
 end
+strays(lost)
 return lost

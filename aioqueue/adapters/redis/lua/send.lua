@@ -13,11 +13,12 @@ local limit = tonumber(ARGV[3])
 if limit >= 0 then
   local new, seen = {}, {}
   for at = 4, #ARGV, WIDTH do
-    local id, queue = ARGV[at], ARGV[at + 2]
-    if not seen[id] and redis.call('EXISTS', record_key(id)) == 0 then
-      new[queue] = (new[queue] or 0) + 1
+    local m = read_message(at)
+    local key = m.tracked == '1' and record_key(m.id) or message_key(m.id, m.attempt, m.hop)
+    if not seen[m.id] and redis.call('EXISTS', key) == 0 then
+      new[m.queue] = (new[m.queue] or 0) + 1
     end
-    seen[id] = true
+    seen[m.id] = true
   end
   for queue, more in pairs(new) do
     local ready, delayed, held = count(queue)

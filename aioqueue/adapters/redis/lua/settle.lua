@@ -13,18 +13,22 @@ while at <= #ARGV do
   local first = at + 4
   at = first + followers * WIDTH
   local stream = stream_key(queue, lane)
-  local f = holds(stream, entry, ARGV[1]) and entry_at(stream, entry)
-  if f then
-    local m = unpack_entry(f, queue)
+  local held = holds(stream, entry, ARGV[1])
+  if held then
+    -- nil where somebody has deleted it
+    local f = entry_at(stream, entry)
+    local m = f and unpack_entry(f, queue)
     forget_entry(stream, entry)
-    unmark(m)
+    if m then
+      unmark(m)
+    end
     if buried == '1' then
-      bury(m, reason)
+      bury(m or unreadable(f or {}, queue), reason)
     end
     for i = 0, followers - 1 do
       publish(read_message(first + i * WIDTH))
     end
   end
-  answers[#answers + 1] = f and 1 or 0
+  answers[#answers + 1] = held and 1 or 0
 end
 return answers

@@ -74,6 +74,21 @@ local function holds(stream, entry, consumer)
   return not held.err and held[1] ~= nil
 end
 
+-- Begins a lease; DEL first, as it needs no memory.
+local function begin_lease(owner, lease)
+  local key = P .. 'l:' .. owner
+  redis.call('DEL', key)
+  redis.call('SET', key, '', 'PX', lease)
+end
+
+-- Makes the group of a stream if it is missing; from 0, so that nothing is passed over.
+local function make_group(stream)
+  local made = redis.pcall('XGROUP', 'CREATE', stream, 'w', '0', 'MKSTREAM')
+  if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
+    error(made.err, 0)
+  end
+end
+
 -- Forgets an entry: XACK first, as a script whose first write needs no memory is let through at maxmemory.
 local function forget_entry(stream, entry)
   redis.call('XACK', stream, 'w', entry)
@@ -95,6 +110,11 @@ local function drop_letters(last, count)
   return #letters
 end
 
+-- Says something to those who listen. They look for themselves too, so that it may fail.
+local function say(channel, what)
+  redis.pcall('PUBLISH', P .. channel, what)
+end
+
 local function tell(id)
-  redis.call('PUBLISH', P .. 'done:' .. id, '')
+  say('done:' .. id, '')
 end

@@ -12,6 +12,10 @@ local function hand_on(lane, entry, queue, consumer, delay, lost)
     return 0
   end
   local m = unpack_entry(f, queue)
+  if not m then
+    bury_unreadable(stream, entry, queue, f)
+    return 0
+  end
   m.delay = delay
   if delay > 0 and m.seen == '0' then
     m.seen = text(NOW)
@@ -65,5 +69,6 @@ local function queues_of(consumer)
   for line in string.gmatch(redis.call('HGET', P .. 'consumers', consumer) or '', '\n([^\n]+)') do
     queues[#queues + 1] = line
   end
-  return queues
+  -- one that is not known any more may have read from any
+  return queues[1] and queues or redis.call('SMEMBERS', P .. 'queues')
 end

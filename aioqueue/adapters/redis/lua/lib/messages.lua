@@ -7,12 +7,20 @@ local function pack_meta(m)
   return table.concat({ m.attempt, m.hop, m.priority, m.tracked, m.losses, m.seen, m.marked, m.sent }, ' ')
 end
 
--- Returns the message that an entry's fields are.
+-- Returns the message that an entry's fields are, nil if they are none. A newer version may add to the meta.
 local function unpack_entry(f, queue)
   local m = { id = f.i, name = f.n, body = f.b, queue = queue, eta = 0, delay = 0 }
   m.attempt, m.hop, m.priority, m.tracked, m.losses, m.seen, m.marked, m.sent =
-    string.match(f.m, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-  return m
+    string.match(f.m or '', '^(%d+) (%d+) (%d) ([01]) (%d+) (%d+) ([01]) ([%d%.e+-]+)')
+  return m.sent and m.id and m.name and m.body and m or nil
+end
+
+-- Stands for an entry that cannot be read.
+local function unreadable(f, queue)
+  return {
+    id = f.i or '', name = f.n or '', body = f.b or '', queue = queue, attempt = '1', hop = '0', priority = '0',
+    tracked = '0', losses = '0', seen = '0', marked = '0', sent = '0.0', eta = 0, delay = 0,
+  }
 end
 
 -- Messages of arguments: id, name, queue, meta, body. Meta: attempt hop priority tracked eta delay sent.
@@ -52,7 +60,7 @@ local function place(m, lane)
     redis.call('PEXPIRE', key, text(due - NOW + OPEN_TTL))
     redis.call('ZADD', waiting, text(due), member)
     if redis.call('ZRANGE', waiting, 0, 0)[1] == member then
-      redis.call('PUBLISH', P .. 'due:' .. m.queue, text(due))
+      say('due:' .. m.queue, text(due))
     end
     return ''
   end
@@ -117,5 +125,17 @@ local function bury(m, reason)
   redis.call('HINCRBY', P .. 'buried', m.queue, 1)
   if redis.call('XLEN', P .. 'dead') > DEAD then
     drop_letters('+', 1)
+  end
+end
+
+-- Buries an entry that cannot be read, so that it stops nobody; its task, if there is one, has failed.
+local function bury_unreadable(stream, entry, queue, f)
+  local m = unreadable(f, queue)
+  forget_entry(stream, entry)
+  bury(m, 'unreadable: this is no message of a version that is known here')
+  local state = redis.call('HGET', record_key(m.id), 's')
+  if state and not FINAL[state] then
+    redis.call('HSET', record_key(m.id), 's', 'FAILURE', 'f', text(NOW))
+    tell(m.id)
   end
 end

@@ -16,7 +16,7 @@ local function promote(queues)
       local key = P .. 'm:' .. member
       local f = fields(redis.call('HGETALL', key))
       if f.b then
-        local m = unpack_entry(f, queue)
+        local m = unpack_entry(f, queue) or unreadable(f, queue)
         redis.call('HDEL', key, 'i', 'n', 'b', 'm')
         local receipt = place(m, m.seen ~= '0' and 'again' or nil)
         local record = redis.call('HMGET', record_key(m.id), 'e', 's')

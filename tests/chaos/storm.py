@@ -1,0 +1,153 @@
+"""A storm: tasks are sent while workers and Redis are killed, and workers stopped and woken."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+
+from aioqueue import AsyncResult, Server, Signature
+from aioqueue.errors import BrokerUnavailableError
+from aioqueue.ids import new_id
+from aioqueue.protocols.messages import Record
+from tests.chaos.fleet import Fleet
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually, pause
+
+LEASE = 2.0
+PROCESSES, CONCURRENCY = 4, 16
+TIMINGS = {"AIOQUEUE_LEASE": str(LEASE), "AIOQUEUE_BEAT": "0.5", "AIOQUEUE_SWEEP": "0.5"}
+REFUSED = "its end is refused"
+
+_BETWEEN = 0.2
+_BATCH = 200
+_ROUND = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many there are at least: tasks, kills and stops of a busy worker, kills of Redis."""
+
+    tasks: int
+    kills: int
+    restarts: int
+    stops: int
+
+
+@dataclass
+class Storm:
+    """What was done, and to how many runs.
+
+    results: by the number of the task. away: seconds for which Redis was, each time.
+    """
+
+    server: Server
+    redis: RedisServer
+    fleet: Fleet
+    plan: Plan
+    results: list[AsyncResult[int]] = field(default_factory=list)
+    hits: list[int] = field(default_factory=list)
+    held: list[int] = field(default_factory=list)
+    away: list[float] = field(default_factory=list)
+    sent_again: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether all of the plan was done."""
+        killed = len(self.hits) >= self.plan.kills and len(self.away) >= self.plan.restarts
+        return self._stopped and killed and len(self.results) >= self.plan.tasks
+
+    @property
+    def _stopped(self) -> bool:
+        """Whether enough were stopped, and one that was woken had an end refused, which is what it is for."""
+        count = len(self.held)
+        return count >= 3 * self.plan.stops or (count >= self.plan.stops and self.fleet.said(REFUSED) > 0)
+
+    async def rage(self) -> None:
+        """Do all of the plan, sending all the while."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stops())
+            group.create_task(self._kills(group))
+            while not self.over:
+                await self._send(_ROUND)
+                await pause(_BETWEEN / 2)
+
+    async def calm(self) -> list[Record]:
+        """Wait until every task has ended and nothing is left; return the records."""
+        records: list[Record] = []
+
+        async def ended() -> bool:
+            ids = [result.id for result in self.results[len(records) :][:_BATCH]]
+            for record in await self.server.stores.backend.get(ids):
+                if record is None or not record.state.final:
+                    await pause(0.1)
+                    return False
+                records.append(record)
+            return len(records) == len(self.results)
+
+        await eventually(ended, deadline=120)
+        await eventually(self._nothing_left, deadline=30)
+        return records
+
+    async def _nothing_left(self) -> bool:
+        (counts,) = await self.server.stores.broker.stats(["default"])
+        return (counts.ready, counts.delayed, counts.held, counts.dead) == (0, 0, 0, 0)
+
+    async def _send(self, count: int) -> None:
+        first = len(self.results)
+        calls = [
+            Signature[int](
+                name="work",
+                args=[first + n, random.uniform(0.02, 0.2)],
+                id=new_id(),
+                delay=0.3 if random.random() < 0.1 else 0.0,
+            )
+            for n in range(count)
+        ]
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self.results += await self.server.send_many(calls)
+            except BrokerUnavailableError:
+                if time.monotonic() > end:
+                    raise
+                self.sent_again += 1
+            else:
+                return
+
+    async def _kills(self, group: asyncio.TaskGroup) -> None:
+        every = self.plan.kills // (self.plan.restarts + 1)
+        while len(self.hits) < self.plan.kills:
+            last = time.monotonic()
+            # the eldest is spared, for somebody has to judge; now and then it is its turn
+            spared = len(self.hits) % 20 != 19
+            running = await self.fleet.kill_a_busy_one(but_the_eldest=spared)
+            if running:
+                self.hits.append(running)
+                if len(self.hits) % every == 0 and len(self.hits) // every <= self.plan.restarts:
+                    group.create_task(self._restart())
+            await pause(max(0.0, last + _BETWEEN - time.monotonic()))
+
+    async def _restart(self) -> None:
+        await eventually(self._written, deadline=60)
+        began = time.monotonic()
+        self.redis.kill()
+        await asyncio.to_thread(self.redis.start)
+        self.away.append(time.monotonic() - began)
+
+    def _written(self) -> bool:
+        """Tell whether Redis has written all that it has acknowledged.
+
+        While it syncs its file every second it answers before it writes, for 2 s at most, and a kill
+        loses that. It begins when a second does, so in the middle of one without a sync there is none.
+        """
+        found = self.redis.info("persistence")
+        quiet = found["aof_pending_bio_fsync"] == 0 and found["aof_buffer_length"] == 0
+        return quiet and 0.4 < time.time() % 1 < 0.9
+
+    async def _stops(self) -> None:
+        while not self._stopped:
+            running = await self.fleet.stop_a_busy_one(2 * LEASE)
+            if running:
+                self.held.append(running)
