@@ -6,27 +6,9 @@ move is made once: who joins is a set, what is full or closed stays so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
-from aioqueue.protocols.flow import Join, Place, Range, Scope
-
-
-class Kind(Enum):
-    """What a member of a join has come to: a value, an error, or the values of another join."""
-
-    VALUE = "v"
-    ERROR = "e"
-    JOIN = "j"
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One member's place in a join. data: encoded by the codec, or the id of the other join."""
-
-    kind: Kind
-    data: bytes
+from aioqueue.protocols.flow import Join, Kind, Member, Place, Range, Scope
 
 
 class Shelf(Protocol):

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.flow import Member, Opening, Page
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Delivery, Ending, Record, Start
+from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Record, Start
 
 
 class Backend(Protocol):
@@ -53,12 +54,40 @@ class Backend(Protocol):
         """Take back claims of *owner*, nothing counted."""
         ...
 
-    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
-        """End attempts that *owner* has claimed; False where it no longer owns the task.
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
+        """End attempts that *owner* has claimed; None where it no longer owns the task.
 
-        The same owner's repeat of a commit answers True. What an ending released is kept with
-        the commit record for 24 h, whatever the value's time.
+        The same owner's repeat of a commit is answered alike. What an ending released is kept with
+        the commit record for 24 h, whatever the value's time, with what its workflow released by it.
         """
+        ...
+
+    async def plan(self, page: Page) -> None:
+        """Keep some of a workflow: each node's record reads PENDING, and its message waits to be released.
+
+        Nothing of it runs before all of it is kept and it is opened. Safe to repeat. It is kept for 30 days
+        past the moment its nodes are due, like an open task.
+        """
+        ...
+
+    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
+        """Open a workflow whose messages are in another store; return what is to be published.
+
+        Safe to repeat: what has not started is answered again.
+        """
+        ...
+
+    async def members(self, join: str, first: int, count: int) -> Sequence[Member | None]:
+        """Return *count* members of a join from number *first*; None for each that has not joined.
+
+        A member that is another join is answered as a JOIN, to be asked for in turn. Empty where there is no
+        such join, or nothing at *first* any more.
+        """
+        ...
+
+    async def release_more(self, message: Message) -> Sequence[Message]:
+        """Return what an OPEN message stands for, where messages are in another store: its next page, and the
+        next OPEN message if there is more."""
         ...
 
     async def forget(self, ids: Sequence[str]) -> None:

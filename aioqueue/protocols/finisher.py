@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Delivery, Ending, Message, Start
 
 
@@ -22,6 +23,11 @@ class Submitter(Protocol):
         What is known already is no message more. Raises QueueFullError, before anything is
         written, when a queue of theirs would hold more.
         """
+        ...
+
+
+    async def open_workflow(self, opening: Opening) -> None:
+        """Start a workflow that is kept whole, in one step. Safe to repeat: it starts once."""
         ...
 
 

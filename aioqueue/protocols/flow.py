@@ -2,17 +2,18 @@
 
 Ids are ``<workflow>.<n>``, so what comes after is named by ranges of numbers, and neither width nor
 depth makes one of them large. A store moves a workflow on in the same step that commits a task; it
-looks at the shape only, never into calls or values.
+looks at the shape only, never into calls or values. ``aioqueue.advance`` says how it moves.
 
-    node succeeds    its value is put into its join
-    join is full     what comes after it is released, its record reads SUCCESS, and it is put into its own join
-    node fails       its scope closes: the record it decides reads FAILURE, what is told of it is released;
-                     then the error is put into the scope's join, or the scope around it closes too
+- A node succeeds: its value is put into its join.
+- A join is full: what comes after it is released, its record reads SUCCESS, and it is put into its own join.
+- A node fails: its scope closes: the record it decides reads FAILURE and what is told of it is released;
+  then its error is put into the scope's join, or the scope around it closes too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from aioqueue.protocols.messages import Message
 
@@ -80,3 +81,44 @@ class Scope:
     then: Range = field(default_factory=Range)
     into: Place | None = None
     around: str | None = None
+
+
+class Kind(Enum):
+    """What a member of a join has come to: a value, an error, or the values of another join."""
+
+    VALUE = "v"
+    ERROR = "e"
+    JOIN = "j"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a join. data: encoded by the codec; of a JOIN, the other join's id."""
+
+    kind: Kind
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a workflow: at most PAGE nodes, PAGE joins and PAGE scopes."""
+
+    nodes: tuple[Node, ...] = ()
+    joins: tuple[Join, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a workflow starts: the nodes that are released, and the joins that are full by then.
+
+    workflow: its id. start: its first nodes. full: joins of size 0.
+    """
+
+    workflow: str
+    start: Range
+    full: tuple[str, ...] = ()
+
+
+OPEN = "aioqueue.open"
+"""Name of the message that releases nodes of a range that is larger than a page; no task may have it."""

@@ -87,6 +87,13 @@ class Ending:
     next_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The answer to a commit that was taken. released: what its workflow released by it."""
+
+    released: tuple[Message, ...] = ()
+
+
 class Verdict(Enum):
     """What may be done with a delivery."""
 
