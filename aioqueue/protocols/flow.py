@@ -121,4 +121,8 @@ class Opening:
 
 
 OPEN = "aioqueue.open"
-"""Name of the message that releases nodes of a range that is larger than a page; no task may have it."""
+"""Name of the message that releases the rest of a range that is larger than a page; no task may have it.
+
+A store makes it, and no record: id ``<workflow>.open.<first>``, the queue of the first node it stands for, body
+``<first> <count>``. To end its delivery with SUCCESS releases the next page, and leaves another one if there is more.
+"""
