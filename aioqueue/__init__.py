@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aioqueue.models.signature import Link, Signature
     from aioqueue.models.state import State, TaskState
     from aioqueue.models.workflow import Chain, Chord, Group, chain, chord, group
-    from aioqueue.results import AsyncResult
+    from aioqueue.results import AsyncResult, GroupResult
     from aioqueue.router import Router
     from aioqueue.server import Server
     from aioqueue.task import Task
@@ -28,6 +28,7 @@ _HOMES = {
     "Chord": "aioqueue.models.workflow",
     "Context": "aioqueue.context",
     "Group": "aioqueue.models.workflow",
+    "GroupResult": "aioqueue.results",
     "Link": "aioqueue.models.signature",
     "Reject": "aioqueue.errors",
     "Retry": "aioqueue.errors",
@@ -52,6 +53,7 @@ __all__ = [
     "Chord",
     "Context",
     "Group",
+    "GroupResult",
     "Link",
     "Reject",
     "Retry",

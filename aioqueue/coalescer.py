@@ -16,6 +16,7 @@ from typing import Final
 
 from aioqueue.errors import UnavailableError
 from aioqueue.protocols.finisher import Submitter
+from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message
 
 MOST: Final = 200
@@ -50,6 +51,9 @@ class Coalescer:
     def __init__(self, submitter: Submitter) -> None:
         self._submitter = submitter
         self._lane: _Lane | None = None
+
+    async def open_workflow(self, opening: Opening) -> None:
+        await self._submitter.open_workflow(opening)
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         """Accept all or none. A caller that is cancelled does not hear what came of it.

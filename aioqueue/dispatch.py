@@ -7,11 +7,13 @@ the same ids runs nothing twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, cast
 
 from aioqueue import codec
+from aioqueue.canvas import Plan, compiled
 from aioqueue.clock import Clock
 from aioqueue.errors import (
     BrokerUnavailableError,
@@ -22,11 +24,13 @@ from aioqueue.errors import (
 )
 from aioqueue.ids import new_id
 from aioqueue.models.signature import R_co, Signature
+from aioqueue.models.workflow import Chain, Chord, Group, Workflow
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
+from aioqueue.protocols.flow import PAGE, Opening, Page
 from aioqueue.protocols.messages import Message, Record
-from aioqueue.results import AsyncResult, Reading, Results
+from aioqueue.results import AsyncResult, GroupResult, Reading, Results
 from aioqueue.schema import json_fault
 
 
@@ -37,15 +41,16 @@ class Packer:
     queue: str
     max_payload: int
 
-    def message(self, signature: Signature, *, id: str, now: float) -> Message:
+    def message(self, signature: Signature, *, id: str, now: float, takes_from: str | None = None) -> Message:
         """Return the first attempt of *signature* under *id*, sent at *now* (Unix seconds).
 
+        takes_from: of a node of a workflow, what it reads before it runs.
         Raises SignatureError, PayloadTooLargeError.
         """
         if isinstance(signature.expires, float | int):
             moment = datetime.fromtimestamp(now + signature.expires, UTC)
             signature = signature.model_copy(update={"expires": moment})
-        body = codec.encode(signature)
+        body = codec.encode(signature, takes_from=takes_from)
         if len(body) > self.max_payload:
             raise PayloadTooLargeError(
                 f"{signature.name}: the call has {len(body)} bytes, max_payload is {self.max_payload}; "
@@ -75,7 +80,8 @@ def checked(signature: Signature) -> Signature:
     for where, value in named:
         if fault := json_fault(value):
             raise SignatureError(f"{signature.name}() argument {where!r}: {fault}")
-    for call in (*signature.on_success, *signature.on_error):
+    inner = signature.calls if isinstance(signature, Workflow) else ()
+    for call in (*inner, *signature.on_success, *signature.on_error):
         checked(call)
     return signature
 
@@ -104,6 +110,9 @@ class TwoStepSubmitter:
         )
         return [want and next(published) for want in wanted]
 
+    async def open_workflow(self, opening: Opening) -> None:
+        await self._broker.publish(await self._backend.open_workflow(opening))
+
     async def _require_room(self, messages: Sequence[Message], limit: int) -> None:
         new = Counter(message.queue for message in messages)
         for stats in await self._broker.stats(list(new)) if new else ():
@@ -116,6 +125,40 @@ class TwoStepSubmitter:
 def record_of(message: Message) -> Record:
     """Return the PENDING record of a message that was not sent yet."""
     return Record(message.id, message.name, message.queue, sent=message.sent, due=message.due(message.sent))
+
+
+class Opener:
+    """Starts workflows: they are compiled, kept page by page, and opened once all of it is kept."""
+
+    def __init__(self, submitter: Submitter, backend: Backend, packer: Packer) -> None:
+        self._submitter = submitter
+        self._backend = backend
+        self._packer = packer
+
+    async def open(self, workflow: Workflow[Any], *, id: str, now: float) -> Plan:
+        """Start *workflow* under *id*; safe to repeat.
+
+        Raises SignatureError, PayloadTooLargeError before anything is kept; UnavailableError.
+        """
+
+        def pack(call: Signature, node: str, source: str | None) -> Message:
+            # what comes after it needs its value, whoever ignores it
+            kept = call.model_copy(update={"ignore_result": False})
+            return self._packer.message(kept, id=node, now=now, takes_from=source)
+
+        plan = compiled(workflow, id=id, pack=pack)
+        for page in pages(plan):
+            await self._backend.plan(page)
+        await self._submitter.open_workflow(Opening(plan.id, plan.start, plan.full))
+        return plan
+
+
+def pages(plan: Plan) -> Iterator[Page]:
+    """Return *plan* in pages."""
+    longest = max(len(plan.nodes), len(plan.joins), len(plan.scopes))
+    for first in range(0, longest, PAGE):
+        part = slice(first, first + PAGE)
+        yield Page(plan.nodes[part], plan.joins[part], plan.scopes[part])
 
 
 class Dispatcher:
@@ -138,12 +181,18 @@ class Dispatcher:
         self._results = results
         self._clock = clock
 
+    @property
+    def _opener(self) -> Opener:
+        return Opener(self._submitter, self._results.required(), self._packer)
+
     async def send_many(self, signatures: Sequence[Signature[R_co]]) -> list[AsyncResult[R_co]]:
         """Send calls in one step and return their results in order.
 
         Raises SignatureError, PayloadTooLargeError and QueueFullError before anything is written;
         BrokerUnavailableError carrying the results, when it is unknown whether they were sent.
         """
+        if any(isinstance(call, Workflow) for call in signatures):
+            return [await self._send_apart(call) for call in signatures]
         now = self._clock.time()
         messages = [self._packer.message(call, id=call.id or new_id(), now=now) for call in signatures]
         results: list[AsyncResult[R_co]] = [
@@ -160,3 +209,41 @@ class Dispatcher:
         for result, created in zip(results, answers, strict=True):
             result.created = created
         return results
+
+    async def _send_apart(self, call: Signature[R_co]) -> AsyncResult[R_co]:
+        """Send one call of several of which some are workflows."""
+        if not isinstance(call, Workflow):
+            return (await self.send_many([call]))[0]
+        id = call.id or new_id()
+        plan_id: AsyncResult[R_co] = AsyncResult(id, self._results)
+        try:
+            plan = await self._opener.open(call, id=id, now=self._clock.time())
+        except UnavailableError as exc:
+            raise BrokerUnavailableError(
+                f"it is unknown whether the workflow {id} was sent: {exc}; sending again with its id is safe",
+                results=[plan_id],
+            ) from exc
+        return self._outcome(call, plan)
+
+    def _outcome(self, call: Workflow[R_co], plan: Plan) -> AsyncResult[R_co]:
+        """Return what is awaited of a workflow: its last task's result, or those of its last group."""
+        last = last_of(call)
+        if isinstance(last, Group):
+            members = tuple(self._reading_of(member) for member in last.members)
+            result: Any = GroupResult(plan.result, self._results, members)
+            return cast("AsyncResult[R_co]", result)
+        return AsyncResult(plan.result, self._results, self._reading(last.name))
+
+    def _reading_of(self, call: Signature[Any]) -> Reading:
+        last = last_of(call)
+        if not isinstance(last, Group):
+            return self._reading(last.name)
+        members = [self._reading_of(member) for member in last.members]
+        return Reading(lambda values: [m.read(value) for m, value in zip(members, values, strict=True)])
+
+
+def last_of(call: Signature[Any]) -> Signature[Any]:
+    """Return the call or the group that ends *call*."""
+    while isinstance(call, Chain | Chord):
+        call = call.calls[-1]
+    return call

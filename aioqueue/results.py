@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -28,18 +28,23 @@ from aioqueue.errors import (
     UnavailableError,
 )
 from aioqueue.models.signature import R_co
-from aioqueue.models.state import State, TaskState
+from aioqueue.models.state import ErrorInfo, State, TaskState
 from aioqueue.models.stats import WorkerCard
 from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.flow import Kind, Member
 from aioqueue.protocols.messages import Record
 from aioqueue.protocols.store import Store
 
 _log = logging.getLogger("aioqueue.results")
 
+R = TypeVar("R")
+
 CARDS = "worker:"
 """Prefix under which live workers' cards stand in the store."""
 
 _ROUND = 10.0
+_LOOK = 1.0
+_PAGE = 200
 _BY_TYPE: dict[str, type[TaskError]] = {"TaskTimeoutError": TaskTimeoutError}
 _BY_STATE: dict[State, type[TaskError]] = {
     State.CANCELLED: TaskCancelledError,
@@ -58,6 +63,10 @@ class Reading:
 
     load: Callable[[Any], Any] | None = None
     raises: tuple[type[Exception], ...] = ()
+
+    def read(self, value: Any) -> Any:
+        """Return a JSON value as the waiter gets it."""
+        return value if self.load is None else self.load(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,105 @@ class AsyncResult(Generic[R_co]):
             return None
         value = codec.decode_value(data)
         return value if self._reading.load is None else self._reading.load(value)
+
+
+class GroupResult(AsyncResult[list[R]]):
+    """The outcomes of a group, in the order of its members. id: of the group's record.
+
+    readings: how each member's value is read; raw JSON where they are not known.
+    """
+
+    def __init__(self, id: str, results: Results, readings: Sequence[Reading] = ()) -> None:
+        super().__init__(id, results)
+        self._readings = readings
+
+    def __repr__(self) -> str:
+        return f"<GroupResult {self.id}>"
+
+    async def get(self, *, timeout: float | None = None) -> list[R]:
+        """Return the members' values as soon as all of them have ended.
+
+        timeout: seconds to wait; None waits as long as it takes. The first member that fails is raised
+        as soon as it is known, and the rest runs on. Raises as AsyncResult.get.
+        """
+        outcomes = await self._outcomes(timeout, first=True)
+        return [self._raised(outcome) for outcome in outcomes]
+
+    async def outcomes(self, *, timeout: float | None = None) -> list[R | TaskError]:
+        """Return the members' values and errors as soon as all of them have ended. Raises as ``get``."""
+        return await self._outcomes(timeout, first=False)
+
+    async def _outcomes(self, timeout: float | None, *, first: bool) -> list[Any]:
+        backend = self._results.required()
+        until = None if timeout is None else self._results.clock.time() + timeout
+        while True:
+            left = _LOOK if until is None else min(_LOOK, until - self._results.clock.time())
+            record = await backend.wait(self.id, timeout=max(0.0, left))
+            if record is None:
+                raise ResultNotFoundError(f"there is no group {self.id!r}: unknown, forgotten or expired")
+            if record.state.final and record.state is not State.SUCCESS:
+                raise task_error(record)
+            values = await self._members()
+            if record.state.final:
+                return values
+            if first and (error := next((v for v in values if isinstance(v, TaskError)), None)) is not None:
+                raise error
+            if until is not None and self._results.clock.time() >= until:
+                raise ResultTimeoutError(f"group {self.id} is {record.state} after {timeout} s")
+            await asyncio.sleep(0)
+
+    async def _members(self) -> list[Any]:
+        """Return what has joined so far, None for those that have not."""
+        read = self._readings
+        found = await joined(self._results.required(), self.id)
+        return [
+            read[number].read(value) if number < len(read) and not isinstance(value, TaskError) else value
+            for number, value in enumerate(found)
+        ]
+
+    @staticmethod
+    def _raised(outcome: Any) -> Any:
+        if isinstance(outcome, TaskError):
+            raise outcome
+        return outcome
+
+
+async def joined(backend: Backend, join: str) -> list[Any]:
+    """Return the members of a join, in order: values, TaskErrors, and None for each that has not joined.
+
+    They are read in pages, so that no reply grows with the width of a group. Raises ResultNotFoundError.
+    """
+    values: list[Any] = []
+    while True:
+        page = await backend.members(join, len(values), _PAGE)
+        if page is None:
+            raise ResultNotFoundError(f"the values of {join!r} are not kept any more")
+        for member in page.members:
+            values.append(None if member is None else await _value(backend, member))
+        if len(values) >= page.size or not page.members:
+            return values
+
+
+async def _value(backend: Backend, member: Member) -> Any:
+    match member.kind:
+        case Kind.VALUE:
+            return codec.decode_value(member.data)
+        case Kind.ERROR:
+            return member_error(codec.decode_error(member.data))
+        case Kind.JOIN:
+            return await joined(backend, member.data.decode())
+
+
+def member_error(info: ErrorInfo) -> TaskError:
+    """Return the error that a member of a group has come to."""
+    return _BY_TYPE.get(info.type, TaskFailedError)(
+        info.message,
+        type=info.type,
+        traceback=info.traceback,
+        task_id=info.task_id or "",
+        task_name=info.task_name or "",
+        attempts=info.attempt or 0,
+    )
 
 
 def _card(data: bytes) -> WorkerCard | None:

@@ -30,7 +30,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.retry import RetryPolicy
-from aioqueue.models.signature import CallOptions, Link, R_co, Signature
+from aioqueue.models.signature import CallOptions, Link, R_co, Signature, Way
 from aioqueue.models.types import Name, Priority, Seconds
 from aioqueue.models.workflow import Group
 from aioqueue.results import AsyncResult, Reading
@@ -190,9 +190,10 @@ class Task(Generic[P, R_co]):
     def s(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R_co]:
         """Return the complete call. Raises SignatureError naming the argument that does not fit."""
         positional, named = self.definition.schema.dump(args, kwargs)
-        return Signature.checked(
+        call: Signature[R_co] = Signature.checked(
             {"name": self.name, **self.defaults, "args": positional, "kwargs": named, "takes": "none"}
         )
+        return call.by(Way(self._home.opened))
 
     async def send(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
         """Send a call and return its result to await, as soon as the store has accepted it.
@@ -212,7 +213,7 @@ class Task(Generic[P, R_co]):
     def _partial(self, args: tuple[Any, ...]) -> Link[Any, Any]:
         fixed = self.definition.schema.dump_leading(args)
         signature = Signature.checked({"name": self.name, **self.defaults, "args": fixed, "takes": "last"})
-        return Link(signature=signature)
+        return Link(signature=signature.by(Way(self._home.opened)))
 
 
 class AsyncTask(Task[P, R_co]):

@@ -7,7 +7,7 @@ Signatures as well; ``models.workflow`` has them, and is looked up when it is fi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import (
@@ -32,13 +32,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
 )
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeVar
 
-from aioqueue.errors import SignatureError
+from aioqueue.errors import ConfigurationError, SignatureError
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.types import Expiry, Name, Priority, Seconds
 
@@ -50,6 +51,8 @@ B = TypeVar("B")
 Takes = Literal["none", "last", "first"]
 
 if TYPE_CHECKING:
+    from aioqueue.results import AsyncResult
+
     # any sequence may be written; a tuple is what is kept
     Arguments = Sequence[Any]
 else:
@@ -131,6 +134,19 @@ else:
     Calls = Annotated[tuple[Call, ...], BeforeValidator(_as_calls)]
 
 
+class Way:
+    """How a call is sent: what finds the server of a task by its name. No two calls differ by it."""
+
+    def __init__(self, outbox: Callable[[str], Any] | None = None) -> None:
+        self.outbox = outbox
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Way)
+
+    def __hash__(self) -> int:
+        return hash(Way)
+
+
 class Signature(BaseModel, Generic[R_co]):
     """One call of a task: a name, arguments, and how it is to run.
 
@@ -166,10 +182,39 @@ class Signature(BaseModel, Generic[R_co]):
     ignore_result: bool = False
     headers: dict[str, str] = Field(default_factory=dict)
 
+    _way: Way = PrivateAttr(default_factory=Way)
+
     def options(self, **options: Unpack[CallOptions]) -> Self:
         """Return a copy with these options set. Raises SignatureError for a bad one."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).checked({**fields, **options})
+        return type(self).checked({**fields, **options}).by(self._way)
+
+    def by(self, way: Way) -> Self:
+        """Return this call, which is sent by *way*."""
+        self._way = way
+        return self
+
+    @property
+    def way(self) -> Way:
+        """How it is sent."""
+        return self._way
+
+    async def send(self) -> AsyncResult[R_co]:
+        """Send it through the server of its task, or of the first task in it. Raises as ``server.send``."""
+        sent: AsyncResult[R_co] = await self._sent()
+        return sent
+
+    async def _sent(self) -> Any:
+        for call in self.walk():
+            if call.way.outbox is not None:
+                return await call.way.outbox(call.name).send(self)
+        raise ConfigurationError(
+            f"{self.name}: this call was written by hand and knows no server; send it by server.send(...)"
+        )
+
+    def walk(self) -> Iterator[Signature[Any]]:
+        """Yield this call and, of a workflow, all that are in it."""
+        yield self
 
     @classmethod
     def checked(cls, fields: dict[str, Any]) -> Self:

@@ -6,7 +6,7 @@ a chain is put into takes in its steps, unless options were given to it: those b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import (
@@ -46,6 +46,8 @@ _DEFAULTS: Final = ("queue", "priority", "timeout", "retry", "result_ttl")
 _PARTS: Final = frozenset({"name", "steps", "members", "group", "callback", "errors"})
 
 if TYPE_CHECKING:
+    from aioqueue.results import GroupResult
+
     # any sequence may be written; a tuple is what is kept
     Parts = Sequence[Signature[Any]]
     Part = Signature[Any]
@@ -61,6 +63,11 @@ class Workflow(Signature[R_co], Generic[R_co]):
     def calls(self) -> tuple[Signature[Any], ...]:
         """The calls and workflows it is made of, in order."""
         return ()
+
+    def walk(self) -> Iterator[Signature[Any]]:
+        yield self
+        for call in self.calls:
+            yield from call.walk()
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -103,6 +110,11 @@ class Group(Workflow[list[M]], Generic[M]):
 
     name: Name = "group"
     members: Parts
+
+    async def send(self) -> GroupResult[M]:
+        """Send it through the server of the first task in it. Raises as ``server.send``."""
+        sent: GroupResult[M] = await self._sent()
+        return sent
 
     @property
     def calls(self) -> tuple[Signature[Any], ...]:

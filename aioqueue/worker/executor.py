@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from random import random
-from typing import Final, Literal, assert_never, cast
+from typing import Any, Final, Literal, assert_never, cast
 
 from aioqueue import codec
+from aioqueue.canvas import ERROR
 from aioqueue.clock import Clock
+from aioqueue.codec import Body
 from aioqueue.context import Context, running
-from aioqueue.errors import SignatureError, TaskTimeoutError
+from aioqueue.errors import AioqueueError, SignatureError, TaskTimeoutError, UnavailableError
 from aioqueue.models.signature import Signature
+from aioqueue.models.state import State
+from aioqueue.models.workflow import Workflow
+from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import SUSPECT, Delivery, Ending, Start
 from aioqueue.router import AnyTask, Router
 from aioqueue.task import TaskOptions
@@ -42,12 +47,13 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A call that can be made."""
+    """A call that can be made. takes_from: what it reads first, where it is a node of a workflow."""
 
     task: AnyTask
     options: TaskOptions
     call: Signature
     timeout: float | None
+    takes_from: str | None = None
 
 
 Finished = Ending | GiveBack | None
@@ -55,7 +61,10 @@ Finished = Ending | GiveBack | None
 
 
 class Executor:
-    """Holds the runs. done: called with each run and what it came to, before it leaves its slot."""
+    """Holds the runs. done: called with each run and what it came to, before it leaves its slot.
+
+    take: reads what a node of a workflow takes. open_workflow: starts a workflow under an id.
+    """
 
     def __init__(
         self,
@@ -69,7 +78,11 @@ class Executor:
         unknown_grace: float,
         max_losses: int,
         timeout: float | None,
+        take: Callable[[str], Awaitable[Any]],
+        open_workflow: Callable[[Workflow[Any], str], Awaitable[None]],
     ) -> None:
+        self._take = take
+        self._open_workflow = open_workflow
         self._router = router
         self._rules = rules
         self._pools = pools
@@ -150,11 +163,21 @@ class Executor:
             self._done(run, None if run.reason is Reason.LOST else GiveBack())
 
     async def _attempt(self, run: Run) -> Finished:
-        prepared = self._prepare(run)
+        if run.delivery.message.name == OPEN:
+            # the store does what is to be done when it ends
+            return Ending(run.delivery, State.SUCCESS)
+        body = self._read(run.delivery)
+        if not isinstance(body, Body):
+            return body
+        if isinstance(body.call, Workflow):
+            return await self._opened(run, body.call)
+        prepared = self._prepare(run, body)
         if not isinstance(prepared, Prepared):
             return prepared
-        if run.losses < SUSPECT:
-            return await self._call(run, prepared)
+        return await (self._call if run.losses < SUSPECT else self._call_alone)(run, prepared)
+
+    async def _call_alone(self, run: Run, prepared: Prepared) -> Finished:
+        """Run a suspect, if no other one runs here."""
         if self._suspect is not None:
             # a broker that cannot tell suspects has handed out two; what has not run is not to be counted
             return GiveBack(delay=_AGAIN)
@@ -164,21 +187,40 @@ class Executor:
         finally:
             self._suspect = None
 
-    def _prepare(self, run: Run) -> Prepared | Finished:
-        delivery = run.delivery
+    async def _opened(self, run: Run, workflow: Workflow[Any]) -> Finished:
+        """Start a workflow that a task has released."""
+        message = run.delivery.message
         try:
-            call = codec.decode(delivery.message)
+            await self._open_workflow(workflow, message.id)
+        except UnavailableError as exc:
+            _log.warning("%s cannot be started, trying again: %s", label(run.delivery), exc)
+            return GiveBack(delay=_AGAIN)
+        except AioqueueError as exc:
+            return outcome.unreadable(run.delivery, type(exc).__name__, str(exc), self._rules)
+        return Ending(run.delivery, State.SUCCESS, value=b"null", ttl=self._rules.result_ttl)
+
+    def _read(self, delivery: Delivery) -> Body | Finished:
+        """Return what the message holds, or what it comes to where that cannot be read."""
+        try:
+            return codec.read(delivery.message)
         except codec.NewerVersionError as exc:
             put_off = self._put_off(delivery, str(exc))
             return put_off or outcome.unreadable(delivery, "NewerVersionError", str(exc), self._rules)
         except codec.DecodeError as exc:
             return outcome.unreadable(delivery, "DecodeError", f"undecodable: {exc}", self._rules)
+
+    def _prepare(self, run: Run, body: Body) -> Prepared | Finished:
+        delivery, call = run.delivery, body.call
         task = self._router.find(call.name)
         if task is None:
             return self._unknown_task(delivery, call)
         options = self._router.registered(call.name)
         prepared = Prepared(
-            task, options, call, _first(call.timeout, _float(options, "timeout"), self._timeout)
+            task,
+            options,
+            call,
+            _first(call.timeout, _float(options, "timeout"), self._timeout),
+            body.takes_from,
         )
         if run.losses > self._max_losses:
             return outcome.lost(self._job(run, prepared))
@@ -224,8 +266,12 @@ class Executor:
             run.limit(prepared.timeout, asyncio.get_running_loop())
 
         try:
-            args, kwargs = definition.schema.load(prepared.call.args, prepared.call.kwargs)
-        except SignatureError as exc:
+            call = await self._complete(prepared)
+            args, kwargs = definition.schema.load(call.args, call.kwargs)
+        except UnavailableError as exc:
+            _log.warning("%s cannot read what it takes, trying again: %s", label(run.delivery), exc)
+            return GiveBack(delay=_AGAIN)
+        except AioqueueError as exc:
             return outcome.refused(self._job(run, prepared), exc)
         try:
             value = await self._pools.call(definition, args, kwargs, began)
@@ -234,6 +280,13 @@ class Executor:
             run.close()
             return self._judged(run, prepared, exc)
         return None if run.reason is Reason.LOST else self._returned(run, prepared, value)
+
+    async def _complete(self, prepared: Prepared) -> Signature:
+        """Return the call with what it takes from before it."""
+        source = prepared.takes_from
+        if source is None:
+            return prepared.call
+        return prepared.call.given(await self._take(source), error=source.startswith(ERROR))
 
     def _returned(self, run: Run, prepared: Prepared, value: object) -> Ending:
         job = self._job(run, prepared)

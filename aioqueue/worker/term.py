@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from aioqueue import codec
-from aioqueue.dispatch import Packer
+from aioqueue.dispatch import Opener, Packer
 from aioqueue.errors import UnavailableError
 from aioqueue.models.state import State
+from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.finisher import Finisher
 from aioqueue.protocols.lease import Lease
@@ -27,6 +28,7 @@ from aioqueue.worker.executor import Executor, Finished, label
 from aioqueue.worker.fetcher import Fetcher
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
+from aioqueue.worker.inputs import taken
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Rules
 from aioqueue.worker.pools import Pools
@@ -63,8 +65,9 @@ class Term:
         one_step = consumer.finisher(stores.backend)
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
+        self._packer = Packer(options.queue, options.max_payload)
         rules = Rules(
-            Packer(options.queue, options.max_payload),
+            self._packer,
             options.name,
             options.result_ttl,
             options.failure_ttl,
@@ -80,6 +83,8 @@ class Term:
             unknown_grace=options.unknown_grace,
             max_losses=options.max_losses,
             timeout=options.timeout,
+            take=lambda source: taken(stores.backend, source),
+            open_workflow=self._open_workflow,
         )
         self._committer = Committer(
             self._finisher, self._written, lambda ending, exc: outcome.unwritable(ending, exc, rules)
@@ -87,6 +92,10 @@ class Term:
         self._fetcher = Fetcher(
             consumer, self._finisher, self._executor, self._committer.give_back, budget=budget
         )
+
+    async def _open_workflow(self, workflow: Workflow[Any], id: str) -> None:
+        opener = Opener(self._stores.submitter(), self._stores.backend, self._packer)
+        await opener.open(workflow, id=id, now=self._stores.clock.time())
 
     @property
     def running(self) -> int:

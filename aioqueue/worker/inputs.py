@@ -1,0 +1,37 @@
+"""Inputs: what a node of a workflow takes from before it, read when it is about to run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aioqueue import codec
+from aioqueue.canvas import ERROR
+from aioqueue.errors import AioqueueError, ResultNotFoundError
+from aioqueue.protocols.backend import Backend
+from aioqueue.results import joined
+
+
+class InputGoneError(AioqueueError):
+    """What a call takes is not kept any more."""
+
+
+async def taken(backend: Backend, source: str) -> Any:
+    """Return the value that *source* names: a join's, or the message of a record's error.
+
+    Raises InputGoneError, BackendUnavailableError.
+    """
+    if source.startswith(ERROR):
+        return await _message(backend, source.removeprefix(ERROR))
+    page = await backend.members(source, 0, 1)
+    try:
+        values = await joined(backend, source)
+    except ResultNotFoundError as exc:
+        raise InputGoneError(str(exc)) from None
+    return values[0] if page is not None and page.single else values
+
+
+async def _message(backend: Backend, id: str) -> str:
+    (record,) = await backend.get([id])
+    if record is None or record.error is None:
+        raise InputGoneError(f"the error of {id!r} is not kept any more")
+    return codec.decode_error(record.error).message
