@@ -17,8 +17,8 @@
 
 PYTHON ?= python3
 PYTEST = .venv/bin/pytest -q
-# tests that mostly wait for the clocks of services
-WAITING = $(PYTEST) --numprocesses 6
+# many tests wait for the clocks of services, and may wait together
+TOGETHER = $(PYTEST) --numprocesses 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -35,8 +35,7 @@ demo: .venv-core/.stamp ## send tasks to a worker in another process; BROKER=url
 	@$(if $(BROKER),BROKER='$(BROKER)') .venv-core/bin/python examples/quickstart/demo.py
 
 test: .venv/.stamp ## run the tests, without the slow ones
-	$(WAITING) tests/conformance -rfEs -m "not slow"
-	$(PYTEST) tests --ignore tests/conformance -rfEs -m "not slow"
+	$(TOGETHER) tests -rfEs -m "not slow"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
 	prove-memory prove-stop prove-arguments prove-results prove-imports prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
@@ -48,11 +47,11 @@ prove-fresh:
 	.ci/fresh
 
 prove-conformance: .venv/.stamp
-	$(WAITING) tests/conformance
+	$(TOGETHER) tests/conformance
 
 prove-kill: .venv/.stamp
 	$(PYTEST) tests/chaos/test_kill.py tests/chaos/test_kill_redis.py tests/chaos/test_supervised.py
-	$(WAITING) tests/chaos/test_crash_points.py
+	$(TOGETHER) tests/chaos/test_crash_points.py
 
 prove-network: .venv/.stamp
 	$(PYTEST) -s tests/integration/redis/test_cuts.py

@@ -35,12 +35,23 @@ def seated_on_one(contestants: Sequence[Contestant], wanted: str | None = None) 
     seats: list[Contestant] = []
     for contestant in contestants:
         if _is_new(python, contestant.oldest):
-            seats.append(seated(contestant, python))
+            seats += _seats(contestant, python)
         else:
             print(
                 f"{contestant.name} is left out: it needs Python {_dotted(contestant.oldest)}; --python PATH"
             )
     return seats
+
+
+def _seats(contestant: Contestant, python: str) -> list[Contestant]:
+    """Return *contestant*, seated, or nobody where a rival cannot be installed."""
+    try:
+        return [seated(contestant, python)]
+    except subprocess.CalledProcessError:
+        if contestant is AIOQUEUE:
+            raise
+        print(f"{contestant.name} cannot be installed here, so it is not run")
+        return []
 
 
 def seated(contestant: Contestant, python: str) -> Contestant:
