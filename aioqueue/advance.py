@@ -6,9 +6,23 @@ move is made once: who joins is a set, what is full or closed stays so.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
-from aioqueue.protocols.flow import Join, Kind, Member, Place, Range, Scope
+from aioqueue.codec import encode_error
+from aioqueue.models.state import ErrorInfo, State
+from aioqueue.protocols.flow import OPEN, PAGE, Join, Kind, Member, Opening, Place, Range, Scope
+from aioqueue.protocols.messages import Ending, Message
+
+SHOWN_TTL: Final = 3_600.0
+"""Seconds that what a workflow came to is shown at least, whatever the time of the node that ended it."""
+
+_NULL: Final = b"null"
+_DIGITS: Final = 9
+_ERRORS: Final = {
+    State.FAILURE: "TaskFailedError",
+    State.CANCELLED: "TaskCancelledError",
+    State.EXPIRED: "TaskExpiredError",
+}
 
 
 class Shelf(Protocol):
@@ -51,6 +65,26 @@ class Shelf(Protocol):
         ...
 
 
+def ended(shelf: Shelf, ending: Ending, *, into: Place | None, scope: str | None) -> None:
+    """Move on from a node that has come to *ending*; a RETRY is no end."""
+    if ending.state is State.SUCCESS:
+        # without a value it is the value null
+        succeeded(shelf, into, Member(Kind.VALUE, _NULL if ending.value is None else ending.value))
+    elif ending.state.final:
+        failed(shelf, scope, ending.error or _nothing_said(ending))
+
+
+def opened(shelf: Shelf, opening: Opening) -> None:
+    """Start a workflow: what waits for nothing is full, and its first nodes are released."""
+    for id in opening.full:
+        join = shelf.join(id)
+        if join is not None and not shelf.is_closed(join.scope):
+            filled(shelf, join)
+            succeeded(shelf, join.into, Member(Kind.JOIN, join.id.encode()))
+    if opening.start.count:
+        shelf.release(f"{opening.workflow}.0", opening.start)
+
+
 def succeeded(shelf: Shelf, into: Place | None, member: Member) -> None:
     """Put *member* where it belongs, and move on as far as that goes."""
     while into is not None:
@@ -85,3 +119,50 @@ def failed(shelf: Shelf, scope: str | None, error: bytes) -> None:
             succeeded(shelf, found.into, Member(Kind.ERROR, error))
             return
         scope = found.around
+
+
+def paged(nodes: Range) -> tuple[Range, Range]:
+    """Return the first page of a range, and the rest of it."""
+    first = Range(nodes.first, min(nodes.count, PAGE))
+    return first, Range(nodes.first + first.count, nodes.count - first.count)
+
+
+def opener(workflow: str, rest: Range, first: Message) -> Message:
+    """Return the OPEN message of the *rest* of a range, which begins with the node of *first*."""
+    return Message(
+        f"{workflow}.open.{rest.first}",
+        OPEN,
+        first.queue,
+        f"{rest.first} {rest.count}".encode(),
+        priority=first.priority,
+        tracked=False,
+    )
+
+
+def rest_of(message: Message) -> tuple[str, Range]:
+    """Return the workflow and the nodes that an OPEN message stands for; none if it says nothing of sense."""
+    workflow = message.id.rpartition(".open.")[0]
+    first, _, count = message.body.decode(errors="replace").partition(" ")
+    if not (first.isascii() and first.isdigit() and count.isascii() and count.isdigit()):
+        return workflow, Range()
+    return workflow, Range(int(first), int(count))
+
+
+def numbered(id: str) -> tuple[str, int] | None:
+    """Return workflow and number of an id that a node, join or scope may have; else None."""
+    workflow, _, digits = id.rpartition(".")
+    if not workflow or not digits.isascii() or not digits.isdigit() or len(digits) > _DIGITS:
+        return None
+    return None if digits != str(int(digits)) else (workflow, int(digits))
+
+
+def _nothing_said(ending: Ending) -> bytes:
+    message = ending.delivery.message
+    info = ErrorInfo(
+        type=_ERRORS[ending.state],
+        message=f"{message.name} ended {ending.state}",
+        task_id=message.id,
+        task_name=message.name,
+        attempt=message.attempt,
+    )
+    return encode_error(info)

@@ -230,8 +230,8 @@ class Dispatcher:
         last = last_of(call)
         if isinstance(last, Group):
             members = tuple(self._reading_of(member) for member in last.members)
-            result: Any = GroupResult(plan.result, self._results, members)
-            return cast("AsyncResult[R_co]", result)
+            results: GroupResult[Any] = GroupResult(plan.result, self._results, members)
+            return cast("AsyncResult[R_co]", results)
         return AsyncResult(plan.result, self._results, self._reading(last.name))
 
     def _reading_of(self, call: Signature[Any]) -> Reading:

@@ -84,6 +84,13 @@ class TaskError(AioqueueError):
         self.attempts = attempts
         self.cause = cause
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let a task take errors among the values of a group: they are handed to it, and never read from data."""
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
+
     def __repr__(self) -> str:
         return f"<{self.__class__.__name__} {self.task_name}[{self.task_id}] {self.type}: {self.message}>"
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from pydantic import ValidationError
 
@@ -199,18 +199,23 @@ class GroupResult(AsyncResult[list[R]]):
     def __repr__(self) -> str:
         return f"<GroupResult {self.id}>"
 
-    async def get(self, *, timeout: float | None = None) -> list[R]:
-        """Return the members' values as soon as all of them have ended.
+    @overload
+    async def get(self, *, timeout: float | None = None, errors: Literal["raise"] = "raise") -> list[R]: ...
+    @overload
+    async def get(
+        self, *, timeout: float | None = None, errors: Literal["return"]
+    ) -> list[R | TaskError]: ...
+    async def get(
+        self, *, timeout: float | None = None, errors: Literal["raise", "return"] = "raise"
+    ) -> list[Any]:
+        """Return the members' values, in order, as soon as all of them have ended.
 
-        timeout: seconds to wait; None waits as long as it takes. The first member that fails is raised
-        as soon as it is known, and the rest runs on. Raises as AsyncResult.get.
+        timeout: seconds to wait; None waits as long as it takes. errors: ``raise`` the first failure as soon
+        as one is known, while the rest runs on, or ``return`` errors among the values. Raises as
+        AsyncResult.get.
         """
-        outcomes = await self._outcomes(timeout, first=True)
-        return [self._raised(outcome) for outcome in outcomes]
-
-    async def outcomes(self, *, timeout: float | None = None) -> list[R | TaskError]:
-        """Return the members' values and errors as soon as all of them have ended. Raises as ``get``."""
-        return await self._outcomes(timeout, first=False)
+        outcomes = await self._outcomes(timeout, first=errors == "raise")
+        return outcomes if errors == "return" else [self._raised(outcome) for outcome in outcomes]
 
     async def _outcomes(self, timeout: float | None, *, first: bool) -> list[Any]:
         backend = self._results.required()

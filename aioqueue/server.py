@@ -21,7 +21,7 @@ from aioqueue.errors import ConfigurationError
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
 from aioqueue.models.stats import DeadLetter
-from aioqueue.results import AsyncResult, Reading
+from aioqueue.results import AsyncResult, GroupResult, Reading
 from aioqueue.router import Router
 from aioqueue.schema import ValueSchema
 from aioqueue.stores import Stores, stores_of
@@ -143,6 +143,10 @@ class Server(Router):
         if returns is not None:
             reading = Reading(ValueSchema(returns, f"result {id}").load)
         return AsyncResult(id, self.stores.results(), reading or Reading())
+
+    def group_result(self, id: str) -> GroupResult[Any]:
+        """Return the results of a group by the id of its result, from any process: raw JSON, in order."""
+        return GroupResult(id, self.stores.results())
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters, newest first. Raises BrokerUnavailableError, ConfigurationError."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from aioqueue.protocols.capabilities import Capabilities
-from aioqueue.protocols.flow import Member, Opening, Page
+from aioqueue.protocols.flow import Members, Opening, Page
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Record, Start
 
@@ -77,11 +77,10 @@ class Backend(Protocol):
         """
         ...
 
-    async def members(self, join: str, first: int, count: int) -> Sequence[Member | None]:
-        """Return *count* members of a join from number *first*; None for each that has not joined.
+    async def members(self, join: str, first: int, count: int) -> Members | None:
+        """Return at most *count* members of a join from number *first*; None where there is no such join.
 
-        A member that is another join is answered as a JOIN, to be asked for in turn. Empty where there is no
-        such join, or nothing at *first* any more.
+        A member that is another join is answered as a JOIN, to be asked for in turn.
         """
         ...
 

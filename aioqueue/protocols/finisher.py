@@ -25,7 +25,6 @@ class Submitter(Protocol):
         """
         ...
 
-
     async def open_workflow(self, opening: Opening) -> None:
         """Start a workflow that is kept whole, in one step. Safe to repeat: it starts once."""
         ...

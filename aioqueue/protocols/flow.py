@@ -100,6 +100,15 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Members:
+    """Some members of a join of *size*, in order; None for each that has not joined."""
+
+    size: int
+    single: bool
+    members: tuple[Member | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Some of a workflow: at most PAGE nodes, PAGE joins and PAGE scopes."""
 
@@ -123,6 +132,7 @@ class Opening:
 OPEN = "aioqueue.open"
 """Name of the message that releases the rest of a range that is larger than a page; no task may have it.
 
-A store makes it, and no record: id ``<workflow>.open.<first>``, the queue of the first node it stands for, body
-``<first> <count>``. To end its delivery with SUCCESS releases the next page, and leaves another one if there is more.
+A store makes it, and no record: id ``<workflow>.open.<first>``, the queue of the first node it stands
+for, body ``<first> <count>``. To end its delivery with SUCCESS releases the next page, and leaves another
+one if there is more.
 """

@@ -290,6 +290,14 @@ class Executor:
 
     def _returned(self, run: Run, prepared: Prepared, value: object) -> Ending:
         job = self._job(run, prepared)
+        if isinstance(value, Signature):
+            return outcome.refused(
+                job,
+                SignatureError(
+                    f"{job.call.name} returned a call, which cannot go on in its place yet; send it, or release it"
+                    " by on_success"
+                ),
+            )
         try:
             return outcome.succeeded(job, prepared.task.definition.schema.result.dump(value))
         except SignatureError as exc:

@@ -1,7 +1,7 @@
 """TwoStepFinisher: ends tasks where broker and backend are separate stores.
 
-Commit, then publish what follows, then settle: a crash between two steps repeats the step and
-loses nothing, as the redelivery of a committed attempt publishes again what it released.
+Commit, then publish what follows and what its workflow has released, then settle: a crash between two
+steps repeats the step and loses nothing, as the redelivery of a committed attempt publishes it again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from aioqueue.dispatch import record_of
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Consumer
-from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict
+from aioqueue.protocols.flow import OPEN
+from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Settlement, Start, Verdict
 
 
 class TwoStepFinisher:
@@ -33,17 +34,27 @@ class TwoStepFinisher:
 
     async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
         committed = await self._backend.commit(endings, owner=self._consumer.id)
-        mine = [ending for ending, ok in zip(endings, committed, strict=True) if ok]
-        await self._settle([Settlement(e.delivery, follow=e.follow, dead=e.dead) for e in mine])
+        settlements = [
+            Settlement(ending.delivery, (*ending.follow, *await self._released(ending, answer)), ending.dead)
+            for ending, answer in zip(endings, committed, strict=True)
+            if answer is not None
+        ]
+        await self._settle(settlements)
         # a refused one is given back: its redelivery finds the commit it lost against and settles
-        refused = [ending.delivery for ending, ok in zip(endings, committed, strict=True) if not ok]
+        refused = [e.delivery for e, answer in zip(endings, committed, strict=True) if answer is None]
         if refused:
             await self._consumer.release(refused)
-        return committed
+        return [answer is not None for answer in committed]
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
         await self._backend.unclaim(deliveries, owner=self._consumer.id)
         await self._consumer.release(deliveries, delay=delay)
+
+    async def _released(self, ending: Ending, committed: Committed) -> Sequence[Message]:
+        """Return what a workflow releases by an ending."""
+        if ending.delivery.message.name == OPEN and ending.state.final:
+            return await self._backend.release_more(ending.delivery.message)
+        return committed.released
 
     async def _settle(self, settlements: Sequence[Settlement]) -> None:
         if not settlements:

@@ -53,3 +53,11 @@ async def gated(n: int, gates: Path) -> int:
         await asyncio.sleep(0.01)
     note("end", n)
     return n
+
+
+@server.task
+async def gather(n: int, values: list[int]) -> int:
+    """Add up what a group has come to."""
+    note("begin", n)
+    note("end", n)
+    return sum(values)

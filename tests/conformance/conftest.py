@@ -19,6 +19,7 @@ from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.messages import Delivery
 from aioqueue.protocols.store import Store
 from tests.support.clocks import MovableClock
+from tests.support.flows import Works, works_of_one, works_of_two
 from tests.support.onestep import Hand, OneStep, one_step
 from tests.support.stores import (
     IMPLEMENTATIONS,
@@ -140,3 +141,23 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         one, *others = [await stack.enter_async_context(each.opened()) for each in places]
         other = others[0] if others else one
         yield Pair(broker_of(one), backend_of(other), clock, one_store=first is second)
+
+
+def _known(how: Implementation | tuple[Implementation, Implementation]) -> str:
+    return how.name if isinstance(how, Implementation) else f"{how[0].name}+{how[1].name}"
+
+
+@pytest.fixture(params=[*IMPLEMENTATIONS, *PAIRS], ids=_known)
+async def works(request: pytest.FixtureRequest, tmp_path: Path, queue: str) -> AsyncIterator[Works]:
+    """Where workflows run: every store in one step, and every pair of stores in two."""
+    stores = (request.param,) if isinstance(request.param, Implementation) else request.param
+    clock = clock_for(*stores)
+    async with AsyncExitStack() as stack:
+        places = [place(store, tmp_path, clock) for store in dict.fromkeys(stores)]
+        for each in places:
+            stack.callback(each.check)
+        one, *others = [await stack.enter_async_context(each.opened()) for each in places]
+        other = others[0] if others else one
+        build = works_of_one if len(stores) == 1 else works_of_two
+        works = build(broker_of(one), backend_of(other), clock, queue)
+        yield replace(works, brokers=(works.broker, *map(broker_of, others)))

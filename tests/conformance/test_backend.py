@@ -11,7 +11,7 @@ import pytest
 from aioqueue.ids import new_id
 from aioqueue.models.state import State
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.messages import OPEN_TTL, Delivery, Ending, Record, Verdict
+from aioqueue.protocols.messages import OPEN_TTL, Committed, Delivery, Ending, Record, Verdict
 from aioqueue.testing import VirtualClock
 from tests.support.clocks import MovableClock
 from tests.support.stores import Place, backend_of
@@ -44,7 +44,9 @@ async def end(
 ) -> None:
     """Claim and commit."""
     await backend.claim([delivery], owner="owner", worker="w")
-    assert list(await backend.commit([Ending(delivery, state, value=b"3", ttl=ttl)], owner="owner")) == [True]
+    assert list(await backend.commit([Ending(delivery, state, value=b"3", ttl=ttl)], owner="owner")) == [
+        Committed()
+    ]
 
 
 async def test_record_is_shown_as_it_was_put(backend: Backend, queue: str, clock: MovableClock) -> None:
@@ -255,7 +257,7 @@ async def test_record_forgotten_while_open_is_not_shown_when_it_ends(
 
     committed = await backend.commit([Ending(delivery, State.SUCCESS, value=b"3")], owner="owner")
 
-    assert list(committed) == [True]
+    assert list(committed) == [Committed()]
     assert await backend.get([delivery.message.id]) == [None]
 
 

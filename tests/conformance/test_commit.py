@@ -57,7 +57,7 @@ async def test_commit_needs_a_claim(backend: Backend, first: Delivery, queue: st
         [Ending(delivery, State.SUCCESS) for delivery in (unknown, waiting, unclaimed)], owner=owner
     )
 
-    assert list(committed) == [False, False, False]
+    assert list(committed) == [None, None, None]
     assert (await record_of(backend, waiting)).state is State.PENDING
 
 

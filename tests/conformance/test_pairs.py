@@ -40,7 +40,7 @@ class Hands:
 
     async def commit(self, ending: Ending) -> bool:
         (committed,) = await self.pair.backend.commit([ending], owner=self.consumer.id)
-        return committed
+        return committed is not None
 
     async def settle(self, delivery: Delivery, *follow: Message, dead: str | None = None) -> bool:
         (settled,) = await self.consumer.settle([Settlement(delivery, follow=follow, dead=dead)])

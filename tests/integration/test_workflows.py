@@ -104,7 +104,7 @@ async def test_m05_chord(bench: Bench) -> None:
 async def test_empty_group_and_empty_chord(bench: Bench) -> None:
     nothing: list[Signature[int]] = []
 
-    assert await within((await group(nothing).send()).get()) == []
+    assert await within((await bench.server.send(group(nothing))).get()) == []
     assert await within((await chord(group(nothing), bench.total.p()).send()).get()) == 0
     after = bench.add.s(1, 1) | chord(group(nothing), bench.total.p()) | bench.add.p(5)
     assert await within((await after.send()).get()) == 5
@@ -171,7 +171,7 @@ async def test_plain_group_raises_its_first_failure_and_runs_on(bench: Bench) ->
 
     with pytest.raises(TaskFailedError, match="no"):
         await within(result.get())
-    one, error, two = await within(result.outcomes())
+    one, error, two = await within(result.get(errors="return"))
 
     assert (one, two) == (2, 4)
     assert isinstance(error, TaskFailedError)

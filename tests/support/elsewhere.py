@@ -27,8 +27,9 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
+from aioqueue.protocols.flow import Members, Opening, Page
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Delivery, Ending, Message, Record, Settlement, Start
+from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Record, Settlement, Start
 from aioqueue.protocols.store import ANYTHING, Anything, Store
 from aioqueue.testing import VirtualClock
 from aioqueue.urls import connect
@@ -80,6 +81,9 @@ class FarSubmitter:
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         answers: Sequence[bool] = await self._far.call("submitter", "submit", messages, limit=limit)
         return answers
+
+    async def open_workflow(self, opening: Opening) -> None:
+        await self._far.call("submitter", "open_workflow", opening)
 
 
 class NearConsumer:
@@ -202,8 +206,22 @@ class SplitBackend:
     async def unclaim(self, deliveries: Sequence[Delivery], *, owner: str) -> None:
         await self.near.unclaim(deliveries, owner=owner)
 
-    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return await self.near.commit(endings, owner=owner)
+
+    async def plan(self, page: Page) -> None:
+        await self._far.call("backend", "plan", page)
+
+    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
+        opened: Sequence[Message] = await self._far.call("backend", "open_workflow", opening)
+        return opened
+
+    async def members(self, join: str, first: int, count: int) -> Members | None:
+        found: Members | None = await self._far.call("backend", "members", join, first, count)
+        return found
+
+    async def release_more(self, message: Message) -> Sequence[Message]:
+        return await self.near.release_more(message)
 
     async def forget(self, ids: Sequence[str]) -> None:
         await self._far.call("backend", "forget", ids)

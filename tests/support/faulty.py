@@ -16,8 +16,9 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
+from aioqueue.protocols.flow import Members, Opening, Page
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Delivery, Ending, Message, Record, Settlement, Start
+from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Record, Settlement, Start
 from tests.support.faults import Call, Crash, Faults, Moment, Point
 
 __all__ = ["Call", "Crash", "Faults", "FaultyBackend", "FaultyBroker", "Moment", "Point"]
@@ -45,6 +46,11 @@ class FaultySubmitter:
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         return await self.faults.around(
             "submit", BrokerUnavailableError, lambda: self.real.submit(messages, limit=limit)
+        )
+
+    async def open_workflow(self, opening: Opening) -> None:
+        await self.faults.around(
+            "open_workflow", BrokerUnavailableError, lambda: self.real.open_workflow(opening)
         )
 
 
@@ -210,9 +216,27 @@ class FaultyBackend:
             "unclaim", BackendUnavailableError, lambda: self.real.unclaim(deliveries, owner=owner)
         )
 
-    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return await self.faults.around(
             "commit", BackendUnavailableError, lambda: self.real.commit(endings, owner=owner)
+        )
+
+    async def plan(self, page: Page) -> None:
+        await self.faults.around("plan", BackendUnavailableError, lambda: self.real.plan(page))
+
+    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
+        return await self.faults.around(
+            "open_workflow", BackendUnavailableError, lambda: self.real.open_workflow(opening)
+        )
+
+    async def members(self, join: str, first: int, count: int) -> Members | None:
+        return await self.faults.around(
+            "members", BackendUnavailableError, lambda: self.real.members(join, first, count)
+        )
+
+    async def release_more(self, message: Message) -> Sequence[Message]:
+        return await self.faults.around(
+            "release_more", BackendUnavailableError, lambda: self.real.release_more(message)
         )
 
     async def forget(self, ids: Sequence[str]) -> None:

@@ -29,9 +29,9 @@ async def claim(backend: Backend, delivery: Delivery, owner: str) -> Start:
 
 
 async def commit(backend: Backend, ending: Ending, owner: str) -> bool:
-    """Commit one ending."""
+    """Commit one ending; True if it was this one's to end."""
     (committed,) = await backend.commit([ending], owner=owner)
-    return committed
+    return committed is not None
 
 
 async def record_of(backend: Backend, delivery: Delivery) -> Record:

@@ -9,6 +9,7 @@ import pytest
 
 from aioqueue.coalescer import MOST, MOST_BYTES, Coalescer
 from aioqueue.errors import BrokerUnavailableError, QueueFullError
+from aioqueue.protocols.flow import Opening, Range
 from aioqueue.protocols.messages import Message
 from tests.support.waiting import eventually, message, messages, within
 
@@ -23,6 +24,7 @@ class FakeSubmitter:
     def __init__(self, *, full: Sequence[str] = (), away: Sequence[str] = ()) -> None:
         self.batches: list[list[Message]] = []
         self.limits: list[int | None] = []
+        self.opened: list[Opening] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.ended = 0
@@ -43,6 +45,9 @@ class FakeSubmitter:
             if sent.name in self._away:
                 raise BrokerUnavailableError(sent.id)
         return [sent.name != "known" for sent in messages]
+
+    async def open_workflow(self, opening: Opening) -> None:
+        self.opened.append(opening)
 
 
 async def on_its_way(fake: FakeSubmitter, coalescer: Coalescer) -> asyncio.Task[Sequence[bool]]:
@@ -276,3 +281,11 @@ def test_it_is_used_in_one_loop_after_the_other() -> None:
     assert asyncio.run(use()) == [True]
     assert asyncio.run(use()) == [True]
     assert fake.sizes == [1, 1, 1]
+
+
+async def test_workflow_is_opened_at_once() -> None:
+    fake = FakeSubmitter()
+
+    await Coalescer(fake).open_workflow(Opening("w", Range(0, 1)))
+
+    assert fake.opened == [Opening("w", Range(0, 1))]

@@ -8,10 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aioqueue.adapters.memory.core import MemoryCore
+from aioqueue.adapters.memory.records import Row
 from aioqueue.models.state import State
 from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.flow import Members, Opening, Page
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import COMMIT_TTL, Delivery, Ending, Record, Start, Verdict
+from aioqueue.protocols.messages import (
+    COMMIT_TTL,
+    Committed,
+    Delivery,
+    Ending,
+    Message,
+    Record,
+    Start,
+    Verdict,
+)
 
 
 class MemoryLease:
@@ -58,8 +69,20 @@ class MemoryBackend:
         for delivery in deliveries:
             self.core.records.stop(delivery.message.id, owner)
 
-    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return [self._commit(ending, owner) for ending in endings]
+
+    async def plan(self, page: Page) -> None:
+        self.core.flows.plan(page)
+
+    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
+        return self.core.flows.open(opening, again=True)
+
+    async def members(self, join: str, first: int, count: int) -> Members | None:
+        return self.core.flows.members(join, first, count)
+
+    async def release_more(self, message: Message) -> Sequence[Message]:
+        return self.core.flows.more(message, again=True)
 
     async def forget(self, ids: Sequence[str]) -> None:
         for id in ids:
@@ -74,12 +97,16 @@ class MemoryBackend:
 
     def _claim(self, delivery: Delivery, owner: str, worker: str) -> Start:
         message = delivery.message
-        row = self.core.records.row(message.id) if message.tracked else None
-        if row is None:
-            if message.tracked:
-                self.core.records.start(message, owner=owner, worker=worker, losses=delivery.losses)
-            # The record that counted is gone, or there is none: only the broker knows.
+        if not message.tracked:
             return Start(Verdict.RUN, losses=delivery.losses)
+        row = self.core.records.row(message.id)
+        if row is None:
+            # The record that counted is gone: only the broker knows.
+            return self._start(message, owner, worker, losses=delivery.losses)
+        return self._refusal(row, message, owner) or self._start(message, owner, worker, row=row)
+
+    def _refusal(self, row: Row, message: Message, owner: str) -> Start | None:
+        """Return why *message* must not run, or None."""
         record = row.record
         if record.attempt > message.attempt:
             return Start(Verdict.COMMITTED)
@@ -87,24 +114,40 @@ class MemoryBackend:
         # one that was given back reads RETRY too, but nobody owns it
         if record.state.final or (record.state is State.RETRY and same and row.owner is not None):
             return Start(
-                Verdict.COMMITTED, follow=row.follow if same else (), dead=row.dead if same else None
+                Verdict.COMMITTED,
+                follow=(*row.follow, *row.moved) if same else (),
+                dead=row.dead if same else None,
             )
-        losses = record.losses
-        if record.state is State.STARTED and record.attempt == message.attempt and row.owner != owner:
+        if record.state is State.STARTED and same and row.owner != owner:
             left = self.core.alive(row.owner)
             if left > 0:
                 return Start(Verdict.BUSY, delay=min(max(left, 0.1), 5.0))
-            losses += 1
+        return None
+
+    def _start(
+        self, message: Message, owner: str, worker: str, *, row: Row | None = None, losses: int = 0
+    ) -> Start:
+        """Let *owner* start; one that died holding the task is a loss."""
+        if row is not None:
+            running = row.record.state is State.STARTED and row.record.attempt == message.attempt
+            if running and row.owner == owner:
+                return Start(Verdict.RUN, losses=row.record.losses)
+            losses = row.record.losses + running
+        if self.core.flows.barred_at(message.id) is not None:
+            self.core.flows.cancel(message.id)
+            return Start(Verdict.COMMITTED)
         self.core.records.start(message, owner=owner, worker=worker, losses=losses)
+        self.core.flows.renew(message.id)
         return Start(Verdict.RUN, losses=losses)
 
-    def _commit(self, ending: Ending, owner: str) -> bool:
+    def _commit(self, ending: Ending, owner: str) -> Committed | None:
         message = ending.delivery.message
         if not message.tracked:
-            return True
+            return Committed()
         row = self.core.records.row(message.id)
         if row is None or row.owner != owner or row.record.attempt != message.attempt:
-            return False
+            return None
         if row.record.state is State.STARTED:
             self.core.records.end(ending, owner, keep=COMMIT_TTL)
-        return True
+            row.moved = tuple(self.core.flows.end(ending))
+        return Committed(row.moved)

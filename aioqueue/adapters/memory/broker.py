@@ -18,6 +18,7 @@ from aioqueue.models.state import State
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.flow import OPEN, Opening
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict
 
@@ -34,6 +35,9 @@ class MemorySubmitter:
         if limit is not None:
             self._core.require_room(messages, limit)
         return self._core.submit(messages)
+
+    async def open_workflow(self, opening: Opening) -> None:
+        self._core.add(self._core.flows.open(opening))
 
 
 class MemoryBroker:
@@ -82,6 +86,7 @@ class MemoryBroker:
                 break
             # Others get their turn between two steps.
             await asyncio.sleep(0)
+        self._core.flows.sweep()
         self._core.sweep_dead()
         self._core.sweep_values()
         return self._core.take_over()
@@ -196,8 +201,13 @@ class MemoryConsumer:
         if row is not None and (row.record.state.final or row.record.attempt > message.attempt):
             self._core.drop(entry)
             return False
+        if self._core.flows.barred_at(message.id) is not None:
+            self._core.flows.cancel(message.id)
+            self._core.drop(entry)
+            return False
         losses = entry.losses if row is None else None
         self._core.records.start(message, owner=self.id, worker=self._worker, losses=losses)
+        self._core.flows.renew(message.id)
         return True
 
     def _settle(self, settlement: Settlement) -> bool:
@@ -245,6 +255,10 @@ class MemoryFinisher:
         if ending.dead is not None:
             self._core.bury(message, ending.dead)
         self._core.submit(ending.follow, losses=losses)
+        if message.name == OPEN and ending.state.final:
+            self._core.add(self._core.flows.more(message))
+        elif message.tracked:
+            self._core.add(self._core.flows.end(ending))
         return True
 
 

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from aioqueue.adapters.memory.flows import Flows
 from aioqueue.adapters.memory.records import Records
 from aioqueue.clock import Clock, passing
 from aioqueue.errors import QueueFullError
@@ -86,6 +87,8 @@ class MemoryCore:
         self.dead: deque[DeadLetter] = deque()
         self.values: dict[str, tuple[bytes, float | None]] = {}
         self.records = Records(clock)
+        self.flows = Flows(clock, self.records)
+        self.records.barred_at = self.flows.barred_at
         self.listeners: set[asyncio.Event] = set()
         self._counter = itertools.count(1)
         self._leases: dict[str, tuple[float, float]] = {}

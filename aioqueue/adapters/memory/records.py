@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from aioqueue.clock import Clock
 from aioqueue.models.state import State
-from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
+from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
 
 _SPARE: Final = 64
 
@@ -23,7 +24,7 @@ _SPARE: Final = 64
 class Row:
     """A record, who owns it, and until when it is shown and kept, its value or not (Unix seconds).
 
-    look: when upkeep comes to see to it; None until that is fixed.
+    look: when upkeep comes to see to it; None until that is fixed. moved: what the workflow released by it.
     """
 
     record: Record
@@ -34,13 +35,15 @@ class Row:
     look: float | None = None
     forgotten: bool = False
     follow: tuple[Message, ...] = ()
+    moved: tuple[Message, ...] = ()
     dead: str | None = None
 
 
 class Records:
-    """All rows of one store."""
+    """All rows of one store. barred_at: from when on a task that has not started may not start any more."""
 
     def __init__(self, clock: Clock) -> None:
+        self.barred_at: Callable[[str], float | None] = lambda id: None
         self._clock = clock
         self._rows: dict[str, Row] = {}
         self._times: list[tuple[float, str]] = []
@@ -54,9 +57,11 @@ class Records:
     def shown(self, id: str) -> Record | None:
         """Return the record that may be shown."""
         row = self.row(id)
-        return (
-            row.record if row is not None and not row.forgotten and row.shown > self._clock.time() else None
-        )
+        if row is None or row.forgotten or row.shown <= self._clock.time():
+            return None
+        if row.record.state not in {State.PENDING, State.RETRY} or (barred := self.barred_at(id)) is None:
+            return row.record
+        return replace(row.record, state=State.CANCELLED, finished=barred, due=None)
 
     def create(self, message: Message, now: float) -> bool:
         """Write PENDING for a new task; False if its id is known."""
@@ -74,14 +79,53 @@ class Records:
         self.write(Row(record), until=max(due, now) + OPEN_TTL)
         return True
 
-    def put(self, record: Record) -> bool:
+    def put(self, record: Record, *, until: float = 0.0) -> bool:
         """Write a PENDING record; False if there is one that has started or ended."""
         row = self.row(record.id)
         if row is not None:
             return row.record.state is State.PENDING
         now = self._clock.time()
-        self.write(Row(record), until=max(record.due or now, now) + OPEN_TTL)
+        self.write(Row(record), until=max(record.due or now, now, until - OPEN_TTL) + OPEN_TTL)
         return True
+
+    def plan(self, message: Message, now: float) -> bool:
+        """Write PENDING for a task whose moment is not known yet; False if it has started or ended."""
+        record = Record(message.id, message.name, message.queue, sent=message.sent or now)
+        return self.put(record, until=message.due(now) + OPEN_TTL)
+
+    def release(self, message: Message, now: float) -> None:
+        """Write when a planned task is due, making the record again if it is gone."""
+        due = message.due(now)
+        row = self.row(message.id) or Row(
+            Record(message.id, message.name, message.queue, sent=message.sent or now)
+        )
+        if not row.record.state.final:
+            row.record = replace(row.record, due=due)
+            self.write(row, until=max(due, now) + OPEN_TTL)
+
+    def renew(self, id: str, now: float) -> None:
+        """Keep an open record longer, if there is one."""
+        row = self.row(id)
+        if row is not None and not row.record.state.final:
+            self.write(row, until=max(row.kept, now + OPEN_TTL))
+
+    def decide(self, record: Record, *, ttl: float) -> bool:
+        """Write a final *record* that no attempt has brought about; False if there is a final one."""
+        now = self._clock.time()
+        row = self.row(record.id) or Row(record)
+        if row.record.finished is not None:
+            return False
+        row.record = replace(row.record, state=record.state, error=record.error, finished=now, due=None)
+        row.owner, row.follow, row.moved, row.dead = None, (), (), None
+        row.commit_kept = now + COMMIT_TTL
+        self.write(row, until=now + max(0.0 if row.forgotten else ttl, COMMIT_TTL), shown=now + ttl)
+        self.tell(record.id)
+        return True
+
+    def drop(self, id: str) -> None:
+        """Drop a record."""
+        self._rows.pop(id, None)
+        self.tell(id)
 
     def start(self, message: Message, *, owner: str, worker: str, losses: int | None = None) -> None:
         """Write STARTED for *owner*, making the record again if it is gone."""
@@ -98,7 +142,7 @@ class Records:
             worker=worker,
             losses=row.record.losses if losses is None else losses,
         )
-        row.owner, row.follow, row.dead = owner, (), None
+        row.owner, row.follow, row.moved, row.dead = owner, (), (), None
         self.write(row, until=now + OPEN_TTL)
 
     def stop(self, id: str, owner: str) -> Row | None:
@@ -131,7 +175,7 @@ class Records:
             finished=now if ending.state.final else None,
             due=ending.next_at,
         )
-        row.owner, row.follow, row.dead = owner, ending.follow, ending.dead
+        row.owner, row.follow, row.moved, row.dead = owner, ending.follow, (), ending.dead
         if not ending.state.final:
             self.write(row, until=max(ending.next_at or now, now) + OPEN_TTL)
             return
@@ -195,6 +239,12 @@ class Records:
         """Wake who waits for *id*."""
         for event in self._waiters.get(id, ()):
             event.set()
+
+    def tell_those(self, whom: Callable[[str], bool]) -> None:
+        """Wake who waits for any of some tasks."""
+        for id in list(self._waiters):
+            if whom(id):
+                self.tell(id)
 
     async def wait(self, id: str, until: float) -> Record | None:
         """Return the record once it is final, or as it stands at *until*."""

@@ -7,19 +7,30 @@ nothing and what its commit released can be published again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from aioqueue.adapters.redis import rows
+from aioqueue.adapters.redis import flow, rows
 from aioqueue.adapters.redis.core import Access, Core
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
 from aioqueue.adapters.redis.rows import Found, milliseconds
+from aioqueue.advance import rest_of
 from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.ids import is_name
 from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.flow import Members, Opening, Page
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import COMMIT_TTL, Delivery, Ending, Record, Start, Verdict
+from aioqueue.protocols.messages import (
+    COMMIT_TTL,
+    Committed,
+    Delivery,
+    Ending,
+    Message,
+    Record,
+    Start,
+    Verdict,
+)
 
 _BUDGET: Final = 1_048_576
 """Bytes of values after which a read stops, to be gone on with by the next call."""
@@ -78,13 +89,29 @@ class RedisBackend:
         ids = [delivery.message.id for delivery in deliveries if delivery.message.tracked]
         await self._access.script("unclaim", owner, *ids)
 
-    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         args: list[Value] = [owner]
         for ending in endings:
             if ending.delivery.message.tracked:
                 args += _commit_args(ending)
         found = iter(await self._access.script("commit", *args))
-        return [not ending.delivery.message.tracked or next(found) == 1 for ending in endings]
+        return [
+            _committed(next(found)) if ending.delivery.message.tracked else Committed() for ending in endings
+        ]
+
+    async def plan(self, page: Page) -> None:
+        await flow.plan(self._access, page)
+
+    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
+        return await flow.opened(self._access, opening)
+
+    async def release_more(self, message: Message) -> Sequence[Message]:
+        workflow, nodes = rest_of(message)
+        rows = await self._access.script("open", workflow, nodes.first, nodes.count, message.id)
+        return flow.messages(rows)
+
+    async def members(self, join: str, first: int, count: int) -> Members | None:
+        return flow.members(await self._access.script("members", join, first, count, _BUDGET))
 
     async def forget(self, ids: Sequence[str]) -> None:
         await self._access.script("forget", *filter(is_name, ids))
@@ -120,26 +147,32 @@ def _commit_args(ending: Ending) -> tuple[Value, ...]:
         ending.delivery.message.id,
         meta,
         ending.value or b"",
-        ending.error or b"",
+        flow.fault(ending),
         encode_messages(ending.follow),
         ending.dead or "",
         milliseconds(COMMIT_TTL),
     )
 
 
-def _start(row: Sequence[bytes]) -> Start:
+def _start(row: Sequence[Any]) -> Start:
     match row:
         case [b"RUN", losses]:
             return Start(Verdict.RUN, losses=int(losses))
         case [b"BUSY", left]:
             return Start(Verdict.BUSY, delay=min(max(int(left) / 1000, 0.1), 5.0))
         case _:
-            _, released, buried = row
+            _, released, buried, moved = row
             return Start(
                 Verdict.COMMITTED,
-                follow=decode_messages(released[1:]) if released else (),
+                follow=(*(decode_messages(released[1:]) if released else ()), *flow.messages(moved)),
                 dead=buried[1:].decode() if buried else None,
             )
+
+
+def _committed(answer: int | Sequence[flow.Row]) -> Committed | None:
+    if isinstance(answer, int):
+        return Committed() if answer == 1 else None
+    return Committed(tuple(flow.messages(answer)))
 
 
 def _bools(answers: Sequence[int]) -> list[bool]:

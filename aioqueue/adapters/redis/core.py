@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from redis.exceptions import AuthenticationError, ConnectionError, NoScriptError, RedisError
 
-from aioqueue.adapters.redis.faults import is_short, translated
+from aioqueue.adapters.redis.faults import is_full, is_short, translated
 from aioqueue.adapters.redis.link import Value, maker
 from aioqueue.adapters.redis.listener import Listener
 from aioqueue.adapters.redis.options import Options
@@ -23,7 +23,7 @@ from aioqueue.adapters.redis.pipe import Pipe
 from aioqueue.adapters.redis.pulse import Pulse
 from aioqueue.adapters.redis.scripts import script
 from aioqueue.adapters.redis.waiters import Read, Waiters
-from aioqueue.errors import ConfigurationError, UnavailableError
+from aioqueue.errors import ConfigurationError, QueueFullError, UnavailableError
 
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between two tries of one call, each stretched by chance up to twice."""
@@ -152,6 +152,18 @@ class Access:
                 if again is not None:
                     args = (*args[:again], 1, *args[again + 1 :])
             return await self._once(name, args)
+
+    async def sending(self, name: str, *args: Value, again: int | None = None) -> Any:
+        """Return what a sender's script returns. Raises QueueFullError, with nothing written."""
+        try:
+            return await self.script(name, *args, again=again)
+        except self.unavailable as exc:
+            if is_full(exc.__cause__):
+                raise QueueFullError(
+                    f"{self.core.options.shown} is at its maxmemory, so nothing was sent;"
+                    " let workers empty the queues, or give it more memory"
+                ) from exc
+            raise
 
     async def once(self, name: str, *args: Value) -> Any:
         """Return what a script returns, asked once: its reply would be of no use a second time."""

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from aioqueue.adapters.redis.core import Access
+from aioqueue.adapters.redis.flow import fault
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.rows import Receipt, message_args, milliseconds
+from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import Delivery, Ending, Start, Verdict
 
 
@@ -63,18 +65,19 @@ def receipt_of(delivery: Delivery) -> Receipt:
 
 def _args(ending: Ending, *, held: bool) -> list[Value]:
     delivery, m, receipt = ending.delivery, ending.delivery.message, receipt_of(ending.delivery)
+    opens = m.name == OPEN
     due = 0 if ending.next_at is None else milliseconds(ending.next_at)
     meta = (
         f"{m.attempt} {m.hop} {ending.state.value} {m.tracked:d} {receipt.marked:d} {held:d}"
         f" {delivery.losses} {milliseconds(ending.ttl)} {due} {ending.value is not None:d}"
-        f" {ending.error is not None:d} {ending.dead is not None:d} {len(ending.follow)}"
+        f" {ending.error is not None:d} {ending.dead is not None:d} {opens:d} {len(ending.follow)}"
     )
     args: list[Value] = [
         receipt.place,
         m.id,
         meta,
-        ending.value or b"",
-        ending.error or b"",
+        m.body if opens else ending.value or b"",
+        fault(ending),
         ending.dead or "",
     ]
     return args + message_args(ending.follow) if ending.follow else args

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from aioqueue.adapters.redis import flow
 from aioqueue.adapters.redis.core import Access
-from aioqueue.adapters.redis.faults import is_full
 from aioqueue.adapters.redis.rows import message_args
 from aioqueue.errors import PayloadTooLargeError, QueueFullError
+from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message
 
 MOST: Final = 50_000
@@ -26,6 +27,9 @@ class RedisSubmitter:
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         return await send(self._access, messages, recorded=True, limit=limit)
 
+    async def open_workflow(self, opening: Opening) -> None:
+        await flow.start(self._access, opening)
+
 
 async def send(
     access: Access, messages: Sequence[Message], *, recorded: bool, limit: int | None = None
@@ -38,15 +42,7 @@ async def send(
             f"{len(messages)} calls are too many at once, so none was sent; send at most {MOST:,} at a time"
         )
     most = -1 if limit is None else limit
-    try:
-        answers = await access.script("send", int(recorded), 0, most, *message_args(messages), again=_AGAIN)
-    except access.unavailable as exc:
-        if is_full(exc.__cause__):
-            raise QueueFullError(
-                f"{access.core.options.shown} is at its maxmemory, so nothing was sent;"
-                " let workers empty the queues, or give it more memory"
-            ) from exc
-        raise
+    answers = await access.sending("send", int(recorded), 0, most, *message_args(messages), again=_AGAIN)
     if answers and isinstance(answers[0], bytes):
         queue, held, more = answers
         raise QueueFullError.of(queue.decode(), limit=most, held=held, new=more)

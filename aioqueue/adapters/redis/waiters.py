@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from aioqueue.adapters.redis.listener import Listener
 from aioqueue.adapters.redis.rows import Found
+from aioqueue.advance import numbered
 from aioqueue.errors import BackendUnavailableError, UnavailableError
 from aioqueue.protocols.messages import Record
 
@@ -23,6 +24,15 @@ _POLL: Final = 5.0
 _AGAIN: Final = 0.5
 _LINGER: Final = 1.0
 _PATIENCE: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Workflow:
+    """The nodes of a workflow that are waited for; its id tells of those that can start no more."""
+
+    told: Callable[[bytes | None], None]
+    ids: set[str] = field(default_factory=set[str])
+
 
 Read = Callable[[Sequence[str]], Awaitable[Sequence[Found]]]
 _Answer = asyncio.Future[Record | None]
@@ -51,6 +61,7 @@ class Waiters:
         self._read = read
         self._loop = asyncio.get_running_loop()
         self._waited: dict[str, _Waited] = {}
+        self._workflows: dict[str, _Workflow] = {}
         self._asked: dict[str, None] = {}
         self._looking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -91,6 +102,8 @@ class Waiters:
         waited = self._waited.get(id)
         if waited is None:
             waited = self._waited[id] = _Waited(lambda _: self._look(id))
+            # first, as the confirmation of the other one has somebody look
+            self._join(id)
             self._listener.subscribe(self._prefix + id, waited.told)
         elif self._listener.confirmed(self._prefix + id):
             self._look(id)
@@ -104,6 +117,34 @@ class Waiters:
         if waited is not None and waited.idle:
             del self._waited[id]
             self._listener.unsubscribe(self._prefix + id, waited.told)
+            self._part(id)
+
+    def _join(self, id: str) -> None:
+        """Be told with the workflow that *id* may be a node of."""
+        parts = numbered(id)
+        if parts is None:
+            return
+        workflow = self._workflows.get(parts[0])
+        if workflow is None:
+            ids: set[str] = set()
+            workflow = self._workflows[parts[0]] = _Workflow(lambda said: self._look_all(said, ids), ids)
+            self._listener.subscribe(self._prefix + parts[0], workflow.told)
+        workflow.ids.add(id)
+
+    def _part(self, id: str) -> None:
+        parts = numbered(id)
+        workflow = None if parts is None else self._workflows.get(parts[0])
+        if parts is None or workflow is None:
+            return
+        workflow.ids.discard(id)
+        if not workflow.ids:
+            del self._workflows[parts[0]]
+            self._listener.unsubscribe(self._prefix + parts[0], workflow.told)
+
+    def _look_all(self, said: bytes | None, ids: Iterable[str]) -> None:
+        if said is not None:
+            for id in ids:
+                self._look(id)
 
     def _poll(self) -> None:
         self._timer = None

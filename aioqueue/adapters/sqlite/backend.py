@@ -6,22 +6,28 @@ nothing and what its commit released can be published again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
+from aioqueue.adapters.sqlite import flows
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import records as table
 from aioqueue.adapters.sqlite.core import Access, Core
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.lease import SqliteLease
+from aioqueue.adapters.sqlite.move import Move, plan
 from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
 from aioqueue.protocols.capabilities import Capabilities
+from aioqueue.protocols.flow import Members, Opening, Page
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
     OPEN_TTL,
+    Committed,
     Delivery,
     Ending,
     Message,
@@ -29,6 +35,8 @@ from aioqueue.protocols.messages import (
     Start,
     Verdict,
 )
+
+_NOT_RUNNING: Final = frozenset({State.PENDING, State.RETRY})
 
 
 class SqliteBackend:
@@ -70,8 +78,20 @@ class SqliteBackend:
         ids = [delivery.message.id for delivery in deliveries if delivery.message.tracked]
         await self._access.write(lambda tx: table.stop(tx, ids, owner=owner))
 
-    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[bool]:
+    async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return await self._access.write(lambda tx: commit(tx, endings, owner))
+
+    async def plan(self, page: Page) -> None:
+        await self._access.write(lambda tx: plan(tx, page))
+
+    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
+        return await self._access.write(lambda tx: released_by(tx, lambda move: move.open(opening)))
+
+    async def members(self, join: str, first: int, count: int) -> Members | None:
+        return await self._access.read(lambda tx: flows.members(tx, join, first, count))
+
+    async def release_more(self, message: Message) -> Sequence[Message]:
+        return await self._access.write(lambda tx: released_by(tx, lambda move: move.more(message)))
 
     async def forget(self, ids: Sequence[str]) -> None:
         await self._access.write(lambda tx: forget(tx, ids))
@@ -100,11 +120,12 @@ def put(tx: Transaction, new: Sequence[Record]) -> list[bool]:
 
 def get(tx: Transaction, ids: Sequence[str]) -> list[Record | None]:
     """Return what may be shown."""
-    entries = table.load(tx, ids)
-    return [
-        entry.record() if (entry := entries.get(id)) is not None and entry.visible(tx.now) else None
-        for id in ids
-    ]
+    entries = {id: entry for id, entry in table.load(tx, ids).items() if entry.visible(tx.now)}
+    found = {id: entry.record() for id, entry in entries.items()}
+    waiting = [id for id, entry in entries.items() if entry.state in _NOT_RUNNING]
+    for id, moment in flows.barred(tx, waiting).items():
+        found[id] = replace(found[id], state=State.CANCELLED, finished=moment, due=None)
+    return [found.get(id) for id in ids]
 
 
 def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: str) -> list[Start]:
@@ -113,6 +134,8 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
     entries = table.load(tx, (message.id for message in tracked))
     running = {entry.owner for entry in entries.values() if entry.state is State.STARTED}
     alive = leases.left(tx, {name for name in running if name is not None and name != owner})
+    barred = flows.barred(tx, {message.id for message in tracked})
+    move = Move(tx, entries)
     started: dict[str, Entry] = {}
 
     def start(delivery: Delivery) -> Start:
@@ -127,15 +150,26 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
             # The record that counted is gone: only the broker knows.
             entry = entries[message.id] = table.pending(message, tx.now)
             entry.losses = delivery.losses
-        elif entry.state is State.STARTED and entry.attempt == message.attempt and entry.owner != owner:
+        if message.id in barred and not _is_running(entry, message, owner):
+            move.cancel(entry)
+            return Start(Verdict.COMMITTED)
+        if entry.state is State.STARTED and entry.attempt == message.attempt and entry.owner != owner:
             entry.losses += 1
         table.start(entry, message.attempt, owner=owner, worker=worker, now=tx.now)
         started[message.id] = entry
         return Start(Verdict.RUN, losses=entry.losses)
 
     starts = [start(delivery) for delivery in deliveries]
-    table.save(tx, started.values())
+    flows.renew(tx, started, tx.now + OPEN_TTL)
+    if move.changed:
+        move.write()
+    table.save(tx, (started | move.changed).values())
     return starts
+
+
+def _is_running(entry: Entry, message: Message, owner: str) -> bool:
+    """Tell whether *owner* runs this attempt already."""
+    return entry.state is State.STARTED and entry.attempt == message.attempt and entry.owner == owner
 
 
 def _refusal(entry: Entry, message: Message, owner: str, alive: dict[str, float]) -> Start | None:
@@ -148,7 +182,7 @@ def _refusal(entry: Entry, message: Message, owner: str, alive: dict[str, float]
     if ended and same:
         return Start(
             Verdict.COMMITTED,
-            follow=decode_messages(entry.released) if entry.released is not None else (),
+            follow=(*_messages(entry.released), *_messages(entry.moved)),
             dead=entry.dead,
         )
     if ended:
@@ -158,28 +192,48 @@ def _refusal(entry: Entry, message: Message, owner: str, alive: dict[str, float]
     return None
 
 
-def commit(tx: Transaction, endings: Sequence[Ending], owner: str) -> list[bool]:
-    """End the attempts that *owner* has started, keeping what they released."""
+def _messages(data: bytes | None) -> tuple[Message, ...]:
+    return () if data is None else decode_messages(data)
+
+
+def commit(tx: Transaction, endings: Sequence[Ending], owner: str) -> list[Committed | None]:
+    """End the attempts that *owner* has started, keeping what they and their workflows released."""
     entries = table.load(tx, (e.delivery.message.id for e in endings if e.delivery.message.tracked))
     saved: dict[str, Entry] = {}
+    move = Move(tx, entries)
+    move.read(entries)
 
-    def end(ending: Ending) -> bool:
+    def end(ending: Ending) -> Committed | None:
         message = ending.delivery.message
         if not message.tracked:
-            return True
+            return Committed()
         entry = entries.get(message.id)
         if entry is None or entry.owner != owner or entry.attempt != message.attempt:
-            return False
+            return None
         if entry.state is State.STARTED:
             table.end(entry, ending, owner=owner, now=tx.now, keep=COMMIT_TTL)
             entry.released, entry.dead = encode_messages(ending.follow), ending.dead
             saved[entry.id] = entry
-        return True
+            before = len(move.messages)
+            move.end(ending)
+            moved = move.messages[before:]
+            entry.moved = encode_messages(moved) if moved else None
+        return Committed(_messages(entry.moved))
 
     answers = [end(ending) for ending in endings]
-    table.save(tx, saved.values())
+    move.write()
+    table.save(tx, (saved | move.changed).values())
     tx.news.ended.update(id for id, entry in saved.items() if entry.state.final)
     return answers
+
+
+def released_by(tx: Transaction, step: Callable[[Move], None]) -> list[Message]:
+    """Return what a step of a workflow releases, with all of it that was released and has not started."""
+    move = Move(tx, {}, again=True)
+    step(move)
+    move.write()
+    table.save(tx, move.changed.values())
+    return move.messages
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> None:

@@ -11,18 +11,19 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aioqueue.adapters.sqlite import flows, messages, records
 from aioqueue.adapters.sqlite import lease as leases
-from aioqueue.adapters.sqlite import messages, records
 from aioqueue.adapters.sqlite.backend import SqliteBackend
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.finisher import SqliteFinisher
 from aioqueue.adapters.sqlite.lease import SqliteLease
+from aioqueue.adapters.sqlite.move import Move
 from aioqueue.clock import passing
 from aioqueue.ids import new_id
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Delivery, Message, Settlement
+from aioqueue.protocols.messages import OPEN_TTL, Delivery, Message, Settlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,9 @@ def begin(tx: Transaction, holder: Holder, taken: Sequence[Delivery]) -> list[De
     """Write STARTED; forget messages whose task has ended, or is at a later attempt."""
     tracked = (delivery.message.id for delivery in taken if delivery.message.tracked)
     entries = records.load(tx, tracked)
+    open = [id for id, entry in entries.items() if not entry.state.final]
+    barred = flows.barred(tx, open)
+    move = Move(tx, entries)
     begun: list[Delivery] = []
     stale: list[int] = []
     for delivery in taken:
@@ -82,12 +86,18 @@ def begin(tx: Transaction, holder: Holder, taken: Sequence[Delivery]) -> list[De
             if entry is None:
                 entry = entries[message.id] = records.pending(message, tx.now)
                 entry.losses = delivery.losses
-            elif entry.state.final or entry.attempt > message.attempt:
+            elif entry.state.final or entry.attempt > message.attempt or message.id in barred:
+                if not entry.state.final and entry.attempt <= message.attempt:
+                    move.cancel(entry)
                 stale += [receipt[0] for receipt in [messages.receipt_of(delivery)] if receipt is not None]
                 continue
             records.start(entry, message.attempt, owner=holder.id, worker=holder.worker, now=tx.now)
         begun.append(replace(delivery, begun=True))
-    records.save(tx, [entry for entry in entries.values() if entry.owner == holder.id])
+    started = [entry for entry in entries.values() if entry.owner == holder.id]
+    flows.renew(tx, (entry.id for entry in started), tx.now + OPEN_TTL)
+    if move.changed:
+        move.write()
+    records.save(tx, [*started, *move.changed.values()])
     messages.delete(tx, stale)
     return begun
 

@@ -13,9 +13,11 @@ from aioqueue.adapters.sqlite import messages, records
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.messages import Receipt
+from aioqueue.adapters.sqlite.move import Move
 from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.adapters.sqlite.submitter import submit
 from aioqueue.protocols.broker import Consumer
+from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import Delivery, Ending, Message, Start, Verdict
 
 
@@ -33,6 +35,7 @@ class _Batch:
     letters: list[tuple[Message, str]] = field(default_factory=list[tuple[Message, str]])
     again: list[tuple[Message, int]] = field(default_factory=list[tuple[Message, int]])
     follow: list[Message] = field(default_factory=list[Message])
+    taken: list[Ending] = field(default_factory=list[Ending])
 
     def judge(self, ending: Ending) -> bool:
         """Take *ending* in; False if another attempt owns the task."""
@@ -49,6 +52,7 @@ class _Batch:
         ):
             return False
         losses = self._settle(ending.delivery)
+        self.taken.append(ending)
         if message.tracked:
             self._record(ending, entry or records.pending(message, self.now))
         if ending.dead is not None:
@@ -84,7 +88,8 @@ def finish(tx: Transaction, owner: str, endings: Sequence[Ending]) -> list[bool]
         entries=records.load(tx, (d.message.id for d in deliveries if d.message.tracked)),
     )
     answers = [batch.judge(ending) for ending in endings]
-    records.save(tx, batch.saved.values())
+    move = _moved(tx, batch)
+    records.save(tx, (batch.saved | move.changed).values())
     records.remove(tx, batch.removed)
     messages.delete(tx, batch.settled)
     messages.bury(tx, batch.letters)
@@ -93,8 +98,24 @@ def finish(tx: Transaction, owner: str, endings: Sequence[Ending]) -> list[bool]
         messages.add(tx, [(m, losses) for m, losses in batch.again if messages.key_of(m) not in there])
     if batch.follow:
         submit(tx, batch.follow)
+    if move.messages:
+        messages.publish(tx, move.messages)
     tx.news.ended |= batch.removed | {id for id, entry in batch.saved.items() if entry.state.final}
     return answers
+
+
+def _moved(tx: Transaction, batch: _Batch) -> Move:
+    """Let workflows move on from the endings that were taken."""
+    move = Move(tx, batch.entries)
+    taken = [(ending, ending.delivery.message) for ending in batch.taken]
+    move.read(message.id for _, message in taken if message.tracked)
+    for ending, message in taken:
+        if message.tracked:
+            move.end(ending)
+        elif message.name == OPEN and ending.state.final:
+            move.more(message)
+    move.write()
+    return move
 
 
 class SqliteFinisher:

@@ -65,6 +65,8 @@ class Listeners:
             if news.everything or not queues.isdisjoint(news.queues):
                 event.set()
         self._end(news.ended)
+        if news.flows:
+            self._end([id for id in self._waiters if id.rpartition(".")[0] in news.flows])
         if news.everything and self._waiters:
             # A look that is on its way may have been there before.
             self._look_again = self._looking

@@ -11,10 +11,12 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Final
 
+from aioqueue.adapters.sqlite import flows
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.rows import LISTED, Value, insert, listed
+from aioqueue.codec import encode_messages
 from aioqueue.models.state import FINAL, State
-from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
+from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
 
 
 @dataclass(slots=True)
@@ -22,7 +24,8 @@ class Entry:
     """A row of ``tasks``. owner: whose attempt runs, or ended; nobody's once it was given back.
 
     shown, kept: Unix seconds until which it is shown, and kept. released: what the commit of one
-    of two stores released, encoded; None where broker and backend are one.
+    of two stores released, encoded; None where broker and backend are one. moved: what the workflow
+    of the task released by it.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Entry:
     error: bytes | None
     value: bytes | None
     released: bytes | None
+    moved: bytes | None = None
 
     def record(self) -> Record:
         return Record(
@@ -130,6 +134,7 @@ def over(tx: Transaction, ids: Sequence[str]) -> list[str]:
         (listed(ids), tx.now),
     )
     open = {id for (id,) in found}
+    open -= flows.barred(tx, open).keys()
     return [id for id in ids if id not in open]
 
 
@@ -172,7 +177,7 @@ def start(entry: Entry, attempt: int, *, owner: str, worker: str, now: float) ->
     entry.state, entry.attempt = State.STARTED, attempt
     entry.owner, entry.worker = owner, worker
     entry.started, entry.due = now, None
-    entry.released = entry.dead = None
+    entry.released = entry.moved = entry.dead = None
     entry.shown = entry.kept = now + OPEN_TTL
 
 
@@ -191,6 +196,25 @@ def end(entry: Entry, ending: Ending, *, owner: str, now: float, keep: float = 0
     entry.kept = now + max(ending.ttl, keep)
     if entry.forgotten or ending.ttl <= 0:
         hide(entry, now)
+
+
+def decide(entry: Entry, state: State, *, error: bytes | None = None, ttl: float, now: float) -> None:
+    """Write a final state that no attempt has brought about. ttl: seconds it is shown."""
+    entry.state, entry.error = state, error
+    entry.owner = entry.due = entry.dead = entry.moved = None
+    # a copy of its message may still be on its way
+    entry.released = encode_messages(())
+    entry.finished = now
+    entry.shown, entry.kept = now + ttl, now + max(ttl, COMMIT_TTL)
+    if entry.forgotten:
+        hide(entry, now)
+
+
+def release(entry: Entry, message: Message, now: float) -> None:
+    """Write when a planned task is due."""
+    if not entry.state.final:
+        entry.due = message.due(now)
+        entry.shown = entry.kept = max(entry.due, now) + OPEN_TTL
 
 
 def hide(entry: Entry, now: float) -> None:

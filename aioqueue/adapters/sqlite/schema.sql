@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS tasks (
   error BLOB,
   value BLOB,
   released BLOB,
+  moved BLOB, -- what the workflow released by it
   look REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tasks_look ON tasks (look);
@@ -81,3 +82,67 @@ CREATE TABLE IF NOT EXISTS store (
   until REAL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS store_until ON store (until) WHERE until IS NOT NULL;
+
+-- Workflows. Shown at least until one moment, kept until another.
+CREATE TABLE IF NOT EXISTS flows (
+  id TEXT PRIMARY KEY,
+  kept REAL NOT NULL,
+  shown REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS flows_kept ON flows (kept);
+
+-- Their nodes; number 0 and above. An OPEN message stands here too, with a negative number, while it
+-- is on its way.
+CREATE TABLE IF NOT EXISTS nodes (
+  id TEXT PRIMARY KEY,
+  flow TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  stage INTEGER NOT NULL, -- 0 waits, 1 released, 2 ended
+  into_join TEXT,
+  into_number INTEGER,
+  scope TEXT,
+  message BLOB -- until it has ended
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS nodes_flow ON nodes (flow, number);
+CREATE INDEX IF NOT EXISTS nodes_released ON nodes (flow) WHERE stage = 1;
+
+-- joined counts the members there are, so that none of them costs a look at the others; both change
+-- in one transaction.
+CREATE TABLE IF NOT EXISTS joins (
+  id TEXT PRIMARY KEY,
+  flow TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  single INTEGER NOT NULL,
+  then_first INTEGER NOT NULL,
+  then_count INTEGER NOT NULL,
+  into_join TEXT,
+  into_number INTEGER,
+  shown INTEGER NOT NULL,
+  frees TEXT,
+  scope TEXT,
+  joined INTEGER NOT NULL,
+  freed INTEGER NOT NULL -- 0 is read, 1 to be emptied, 2 emptied
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS joins_flow ON joins (flow);
+CREATE INDEX IF NOT EXISTS joins_freed ON joins (freed) WHERE freed = 1;
+
+CREATE TABLE IF NOT EXISTS members (
+  join_id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  data BLOB NOT NULL,
+  PRIMARY KEY (join_id, number)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS scopes (
+  id TEXT PRIMARY KEY,
+  flow TEXT NOT NULL,
+  fails TEXT,
+  then_first INTEGER NOT NULL,
+  then_count INTEGER NOT NULL,
+  into_join TEXT,
+  into_number INTEGER,
+  around TEXT,
+  closed REAL -- when
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS scopes_flow ON scopes (flow);

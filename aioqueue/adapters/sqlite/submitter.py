@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from aioqueue.adapters.sqlite import messages, records
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.adapters.sqlite.move import Move
 from aioqueue.errors import QueueFullError
+from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message
 
 
@@ -39,6 +41,15 @@ def submit(tx: Transaction, sent: Sequence[Message], limit: int | None = None) -
     return added
 
 
+def open_workflow(tx: Transaction, opening: Opening) -> None:
+    """Start a workflow, and publish its first messages."""
+    move = Move(tx, {})
+    move.open(opening)
+    move.write()
+    records.save(tx, move.changed.values())
+    messages.publish(tx, move.messages)
+
+
 def _require_room(tx: Transaction, accepted: Sequence[Message], limit: int) -> None:
     for queue, new in Counter(message.queue for message in accepted).items():
         held = messages.size(tx, queue)
@@ -58,3 +69,6 @@ class SqliteSubmitter:
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         return await self._access.write(lambda tx: submit(tx, messages, limit))
+
+    async def open_workflow(self, opening: Opening) -> None:
+        await self._access.write(lambda tx: open_workflow(tx, opening))

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+from aioqueue.adapters.sqlite import flows, messages, records
 from aioqueue.adapters.sqlite import lease as leases
-from aioqueue.adapters.sqlite import messages, records
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.lease import ALIVE
@@ -20,6 +20,7 @@ from aioqueue.clock import ClockDoubt
 
 _HANDED_ON: Final = 200
 _DROPPED: Final = 1_000
+_FLOWS: Final = 100
 _STEPS: Final = 50
 _DEAD_KEPT: Final = 10_000
 _DEAD_SECONDS: Final = 180 * 86_400.0
@@ -48,7 +49,7 @@ class Upkeep:
         if not self._doubt.lasts(lease, stuck=failed or self._doubt.passed() - asked > lease / 2):
             moved = await self._hand_on()
             await self._access.write(drop_leases)
-        for drop in (drop_records, drop_dead_letters, drop_values):
+        for drop in (drop_records, drop_dead_letters, drop_values, drop_freed, drop_flows):
             for _ in range(_STEPS):
                 if await self._access.write(drop) < _DROPPED:
                     break
@@ -140,3 +141,21 @@ def drop_values(tx: Transaction) -> int:
         "DELETE FROM store WHERE key IN (SELECT key FROM store WHERE until <= ? LIMIT ?)", (tx.now, _DROPPED)
     )
     return dropped.rowcount
+
+
+def drop_freed(tx: Transaction) -> int:
+    """Drop values of joins that nobody reads any more; return how many, or as many as there may be."""
+    joins = flows.freed(tx, _FLOWS)
+    dropped = flows.empty(tx, joins, _DROPPED) if joins else 0
+    return _DROPPED if joins else dropped
+
+
+def drop_flows(tx: Transaction) -> int:
+    """Drop workflows past their time, with the records of what they never released; return how many rows."""
+    past = flows.over(tx, _FLOWS)
+    if not past:
+        return 0
+    dropped, never = flows.drop(tx, past, _DROPPED)
+    records.remove(tx, never)
+    tx.news.ended.update(never)
+    return _DROPPED if len(past) == _FLOWS else dropped

@@ -1,21 +1,28 @@
 --[[
-claim: write STARTED for an owner whose messages are in another store.
-Uses base
+claim: write STARTED for an owner whose messages are in another store; CANCELLED where a node of a workflow
+can start no more.
+Uses base, scope, kept, answers, flow
 KEYS[1] prefix      of the namespace
 ARGV[1] owner       its name
 ARGV[2] worker      the name written into records
 ARGV[3] deliveries  6 values each: id, attempt, name, queue, sent, losses
-Returns a row each: RUN and the losses; COMMITTED with what it released and the reason it was buried for,
-each '' if there is none and else after a +; BUSY and the milliseconds its owner's lease has left.
+Returns a row each: RUN and the losses; COMMITTED with what it released, the reason it was buried for, each ''
+if there is none and else after a +, and what its workflow released, a row each: id, name, queue, meta, body;
+BUSY and the milliseconds its owner's lease has left.
 ]]
 local owner, worker = ARGV[1], ARGV[2]
 
-local function start(key, at, known, losses)
+local function start(key, at, known, losses, place)
   -- HDEL first: it needs no memory
-  redis.call('HDEL', key, 'r', 'y', 'u')
+  redis.call('HDEL', key, 'r', 'y', 'z', 'u')
   redis.call('HSET', key, 's', 'STARTED', 'a', ARGV[at + 1], 'o', owner, 'w', worker, 'b', text(NOW), 'l', losses)
   if not known then
     redis.call('HSET', key, 'n', ARGV[at + 2], 'q', ARGV[at + 3], 'c', ARGV[at + 4])
+  end
+  if place then
+    local flow, n = part(ARGV[at])
+    redis.call('HDEL', flow, 'b' .. n)
+    renew(ARGV[at], place, NOW)
   end
   redis.call('PEXPIRE', key, text(OPEN_TTL))
   return { 'RUN', losses }
@@ -23,25 +30,35 @@ end
 
 local function claim(at)
   local key, attempt = record_key(ARGV[at]), tonumber(ARGV[at + 1])
-  local record = redis.call('HMGET', key, 's', 'a', 'o', 'l', 'r', 'y')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'l', 'r', 'y', 'z')
   local state, current, losses = record[1], tonumber(record[2] or '0'), record[4] or '0'
-  if not state then
-    return start(key, at, false, ARGV[at + 5])
+  local place = place_of(ARGV[at])
+  if not state and not stopped(place) then
+    return start(key, at, false, ARGV[at + 5], place)
   end
   local same = current == attempt
   -- one that was given back reads RETRY too, but nobody owns it
   if current > attempt or FINAL[state] or (state == 'RETRY' and same and record[3]) then
     local released, buried = same and record[5], same and record[6]
-    return { 'COMMITTED', released and '+' .. released or '', buried and '+' .. buried or '' }
+    answered = {}
+    if same and record[7] then
+      answer_again(record[7])
+    end
+    return { 'COMMITTED', released and '+' .. released or '', buried and '+' .. buried or '', answered }
   end
-  if state == 'STARTED' and same and record[3] ~= owner then
+  local own = state == 'STARTED' and same and record[3] == owner
+  if state == 'STARTED' and same and not own then
     local left = redis.call('PTTL', P .. 'l:' .. record[3])
     if left > 0 then
       return { 'BUSY', text(left) }
     end
     losses = text(tonumber(losses) + 1)
   end
-  return start(key, at, true, losses)
+  if not own and stopped(place) then
+    cancel(ARGV[at])
+    return { 'COMMITTED', '', '', {} }
+  end
+  return start(key, at, true, losses, place)
 end
 
 local rows = {}

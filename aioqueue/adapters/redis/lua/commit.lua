@@ -1,21 +1,23 @@
 --[[
-commit: end attempts that an owner has claimed; their messages are in another store.
-Uses base
+commit: end attempts that an owner has claimed; their messages are in another store. A workflow moves on by it.
+Uses base, scope, kept, answers, flow
 KEYS[1] prefix   of the namespace
 ARGV[1] owner    its name
 ARGV[2] endings  7 values each: id, meta, value, error, released, reason, least ms a final record is kept.
                  meta: attempt state ttl due value? error? buried?, with ttl in ms, due in ms or 0, and 1
-                 or 0 for what is there
-Returns a list of 1, or 0 where the owner no longer owns the task. Its own repeat is 1.
+                 or 0 for what is there; error without error? is for a workflow alone
+Returns a list of 0 where the owner no longer owns the task, 1 where it does, or the messages that its workflow
+released, a row each: id, name, queue, meta, body. Its own repeat is answered alike.
 ]]
 local owner = ARGV[1]
 
 local function write(key, id, at, forgotten)
   local attempt, state, ttl, due, has_value, has_error, buried =
     string.match(ARGV[at + 1], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  local place = place_of(id)
   ttl = tonumber(ttl)
   -- HDEL first: it needs no memory
-  redis.call('HDEL', key, 'v', 'x', 'y', 'u')
+  redis.call('HDEL', key, 'v', 'x', 'y', 'z', 'u')
   redis.call('HSET', key, 's', state, 'r', ARGV[at + 4])
   if buried == '1' then
     redis.call('HSET', key, 'y', ARGV[at + 5])
@@ -26,22 +28,32 @@ local function write(key, id, at, forgotten)
       redis.call('HSET', key, 'x', ARGV[at + 3])
     end
     redis.call('PEXPIRE', key, text(math.max(0, tonumber(due) - NOW) + OPEN_TTL))
+    if place then
+      renew(id, place, tonumber(due))
+    end
     return
   end
   local keep = math.max(ttl, tonumber(ARGV[at + 6]))
   redis.call('HSET', key, 'f', text(NOW), 'u', text(NOW + ttl))
   if not forgotten and ttl > 0 then
     -- a value that does not last as long as the record has a key of its own
-    local place = ttl < keep and P .. 'v:' .. id or key
+    local holder = ttl < keep and P .. 'v:' .. id or key
     if has_value == '1' then
-      redis.call('HSET', place, 'v', ARGV[at + 2])
+      redis.call('HSET', holder, 'v', ARGV[at + 2])
     end
     if has_error == '1' then
-      redis.call('HSET', place, 'x', ARGV[at + 3])
+      redis.call('HSET', holder, 'x', ARGV[at + 3])
     end
-    redis.call('PEXPIRE', place, text(ttl))
+    redis.call('PEXPIRE', holder, text(ttl))
   end
   redis.call('PEXPIRE', key, text(keep))
+  if place then
+    local value = has_value == '1' and ARGV[at + 2] or 'null'
+    move_on(id, place, state, state == 'SUCCESS' and value or ARGV[at + 3], ttl)
+    if ranges[1] then
+      redis.call('HSET', key, 'z', table.concat(ranges, '\n'))
+    end
+  end
   tell(id)
 end
 
@@ -49,11 +61,14 @@ local answers = {}
 for at = 2, #ARGV, 7 do
   local key = record_key(ARGV[at])
   local attempt = string.match(ARGV[at + 1], '^%S+')
-  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z')
   local mine = record[1] and record[2] == attempt and record[3] == owner
+  answered, ranges = {}, {}
   if mine and record[1] == 'STARTED' then
     write(key, ARGV[at], at, record[4])
+  elseif mine and record[5] then
+    answer_again(record[5])
   end
-  answers[#answers + 1] = mine and 1 or 0
+  answers[#answers + 1] = answered[1] and answered or mine and 1 or 0
 end
 return answers

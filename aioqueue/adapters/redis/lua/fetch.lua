@@ -1,6 +1,6 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, messages, hand_on, promote
+Uses base, messages, scope, kept, nodes, flow, unreadable, hand_on, promote
 KEYS[1] prefix    of the namespace
 ARGV[1] begins    1: records are here, write STARTED in them; 0: they are not
 ARGV[2] consumer  its name
@@ -50,6 +50,13 @@ local function begin(m, receipt)
   local record = redis.call('HMGET', key, 's', 'a', 'e', 'l')
   if superseded(record, m, receipt) then
     return nil
+  end
+  local place = place_of(m.id)
+  if place and stopped(place) then
+    cancel(m.id)
+    return nil
+  elseif place then
+    renew(m.id, place, NOW)
   end
   if record[1] then
     redis.call('HSET', key, 's', 'STARTED', 'a', m.attempt, 'o', me, 'w', worker, 'b', text(NOW), 'e', receipt)

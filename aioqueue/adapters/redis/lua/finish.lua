@@ -1,12 +1,13 @@
 --[[
 finish: end attempts where broker and backend are this store: record, dead letter, what follows, and the
-end of the message, each ending whole or not at all.
-Uses base, messages
+end of the message, each ending whole or not at all. A workflow moves on by it.
+Uses base, messages, scope, kept, nodes, flow
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] endings   each: receipt, id, meta, value, error, reason, then its followers, 5 values each.
-                  meta: attempt hop state tracked marked held? losses ttl due value? error? buried? followers,
-                  with ttl in ms, due in ms or 0, and 1 or 0 for what is there
+                  meta: attempt hop state tracked marked held? losses ttl due value? error? buried? opens?
+                  followers, with ttl in ms, due in ms or 0, and 1 or 0 for what is there; error without
+                  error? is for a workflow alone; one that opens has the body of its message as value
 Returns a list of 1, or 0 where another attempt owns the task. The same consumer's repeat is 1.
 ]]
 local REPEATED = 60000
@@ -14,11 +15,14 @@ local me = ARGV[1]
 
 local function read_ending(at)
   local e = { receipt = ARGV[at], id = ARGV[at + 1], value = ARGV[at + 3], error = ARGV[at + 4], reason = ARGV[at + 5] }
-  local ttl, due, has_value, has_error, followers
-  e.attempt, e.hop, e.state, e.tracked, e.marked, e.held, e.losses, ttl, due, has_value, has_error, e.buried, followers =
-    string.match(ARGV[at + 2], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  local ttl, due, has_value, has_error, opens, followers
+  e.attempt, e.hop, e.state, e.tracked, e.marked, e.held, e.losses, ttl, due, has_value, has_error, e.buried,
+    opens, followers =
+    string.match(ARGV[at + 2], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   e.ttl, e.due, e.followers = tonumber(ttl), tonumber(due), tonumber(followers)
+  e.opens = opens == '1' and e.value or nil
   e.value = has_value == '1' and e.value or nil
+  e.fault = e.error
   e.error = has_error == '1' and e.error or nil
   e.lane, e.entry, e.queue = where(e.receipt)
   e.stream = stream_key(e.queue, e.lane)
@@ -100,6 +104,19 @@ local function follow(e, m)
   end
 end
 
+-- Moves on the workflow that the task, or the message that opens more, belongs to.
+local function move(e)
+  local place = e.tracked == '1' and place_of(e.id)
+  if place and FINAL[e.state] then
+    move_on(e.id, place, e.state, e.state == 'SUCCESS' and (e.value or 'null') or e.fault, e.ttl)
+  elseif place then
+    renew(e.id, place, e.due)
+  elseif e.opens and e.state == 'SUCCESS' then
+    local first, count = string.match(e.opens, '^(%d+) (%d+)$')
+    open_more(e.id, tonumber(first or '0'), tonumber(count or '0'))
+  end
+end
+
 local function finish(e, at)
   local verdict, record = judge(e)
   if verdict == 'done' then
@@ -128,6 +145,7 @@ local function finish(e, at)
   for i = 0, e.followers - 1 do
     follow(e, read_message(at + 6 + i * WIDTH))
   end
+  move(e)
   if FINAL[e.state] then
     tell(e.id)
   end

@@ -1,6 +1,6 @@
 --[[
 forget: drop the records of ended tasks, of open ones as soon as they end; a commit record keeps no value.
-Uses base
+Uses base, scope
 KEYS[1] prefix  of the namespace
 ARGV[1] ids     of the tasks
 Returns how many records there were.
@@ -20,6 +20,11 @@ for i = 1, #ARGV do
       end
       redis.call('HSET', key, 'g', '1')
     end
+    tell(ARGV[i])
+  elseif place_of(ARGV[i]) then
+    local flow, n = part(ARGV[i])
+    found = found + 1
+    redis.call('HSET', flow, 'g' .. n, '1')
     tell(ARGV[i])
   end
 end

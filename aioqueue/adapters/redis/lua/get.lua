@@ -1,6 +1,6 @@
 --[[
-get: read records that may be shown, as many as fit.
-Uses base
+get: read records that may be shown, as many as fit; a node of a workflow that can start no more is CANCELLED.
+Uses base, scope
 KEYS[1] prefix  of the namespace
 ARGV[1] budget  bytes of values after which no more are read; the first one is read in any case
 ARGV[2] ids     of the tasks
@@ -9,6 +9,21 @@ losses, value, error; empty for one that is unknown, hidden or past its time; ! 
 ]]
 local budget = tonumber(ARGV[1])
 
+-- Reads a node or a join that is kept and has no record yet.
+local function read_kept(id)
+  local key, n = part(id)
+  local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
+  if not f[1] or f[1] == '' or f[3] then
+    return {}
+  end
+  local attempt, sent, queue, name = string.match(
+    f[2] or '1 0 0 1 0 0 0.0 - 0.0  group', '^(%S+) %S+ %S+ %S+ %S+ %S+ (%S+) %S+ %S+ (%S*) (%S+)$'
+  )
+  local moment = stopped(f[1])
+  local state = moment and 'CANCELLED' or 'PENDING'
+  return { state, attempt, name, queue, sent, false, false, moment or false, false, false, false, false }
+end
+
 local function read(id)
   local row = redis.pcall(
     'HMGET', record_key(id), 's', 'a', 'n', 'q', 'c', 'd', 'b', 'f', 'w', 'l', 'v', 'x', 'g', 'u'
@@ -16,12 +31,21 @@ local function read(id)
   if row.err then
     return { '!', row.err }
   end
-  if not row[1] or row[13] or (row[14] and tonumber(row[14]) <= NOW) then
+  if not row[1] then
+    return read_kept(id)
+  end
+  if row[13] or (row[14] and tonumber(row[14]) <= NOW) then
     return {}
   end
   if row[14] and not row[11] and not row[12] then
     local kept = redis.call('HMGET', P .. 'v:' .. id, 'v', 'x')
     row[11], row[12] = kept[1], kept[2]
+  end
+  if row[1] == 'PENDING' or row[1] == 'RETRY' then
+    local moment = stopped(place_of(id))
+    if moment then
+      row[1], row[8] = 'CANCELLED', moment
+    end
   end
   return row
 end

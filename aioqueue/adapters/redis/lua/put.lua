@@ -10,8 +10,8 @@ local answers = {}
 for at = 2, #ARGV, 6 do
   local key = record_key(ARGV[at])
   if ARGV[1] == '1' then
-    -- HDEL first: it needs no memory
-    redis.call('HDEL', key, 'g')
+    -- HDEL first, though of nothing: it needs no memory
+    redis.call('HDEL', key, '-')
   end
   local state = redis.call('HGET', key, 's')
   if not state then

@@ -105,7 +105,7 @@ def _is_prefixed(key: str, text: str) -> bool:
     if re.match(r"P \.\. |(record_key|stream_key|message_key)\(", key):
         return True
     # what a function is handed its callers have made so
-    makes = r"(?:[^\n,]+ and )?(?:P \.\. |record_key|stream_key|message_key)"
+    makes = r"(?:[^\n,]+ and )?(?:P \.\. |record_key|stream_key|message_key|part\()"
     assigned = re.search(rf"\b{re.escape(key)}\b(?:, \w+)* = {makes}", text) or re.search(
         rf"\w+, {re.escape(key)} = [^\n]*, {makes}", text
     )

@@ -4,9 +4,19 @@ tag; every other key is made from it, so that all lie in one slot.
 
 t:<id>                    hash, a task's record: s state, a attempt, n name, q queue, c sent, d due, b begun,
                           f finished, w worker, o owner, e receipt of its message, l losses, v value, x error,
-                          g forgotten; a commit record of two stores also r released, y reason it was buried
-                          for, u shown until
+                          g forgotten; a commit record of two stores also r released, z ranges its workflow
+                          released, y reason it was buried for, u shown until
 v:<id>                    hash, v and x of a commit record that outlives them
+f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and name, b<n> body of its message until it
+                          is released, of two stores until it starts, p<n> place: join, number in it, scope and whose
+                          value it alone takes, '' once it has ended. Of join <n>: j<n> size, single, shown, first
+                          and count of what comes then, and, a line each, into, frees, scope; '' once it is freed;
+                          f<n> full, k<n> other joins are among its members. Of scope <n>: x<n> the record that
+                          fails and, a line each, first and count of what comes then, into, around; c<n> closed at.
+                          Of node or join: g<n> forgotten. e latest eta, d sum of delays, u shown until
+o:<workflow>              set, numbers of its nodes, and ids of messages that stand for more, that are released and
+                          have not ended; with none it moves no more
+g:<join>                  hash, the members of a join by number: kind (v, e, j) and data
 m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its entry), or that was published
                           without a record (k)
 q:<queue>:<lane>          stream of messages, group w: i id, n name, m meta, b body. Lanes: again (given back, read
@@ -15,7 +25,8 @@ d:<queue>                 zset, delayed messages by the moment they are due
 dead, buried              stream of dead letters, of all queues; hash, how many each has there
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
-done:<id>, due:<queue>    channels: a task has ended; a delayed message is due before all others
+done:<id>, due:<queue>    channels: a task has ended, or some of a workflow can start no more; a delayed message is
+                          due before all others
 
 Moments are milliseconds by the server's clock. A receipt, lane/entry/queue, says where a message stands.
 ]]
@@ -38,6 +49,15 @@ local NOW = now_ms()
 
 local function record_key(id)
   return P .. 't:' .. id
+end
+
+-- Returns key of the workflow and number of a node, join or scope; nil for an id that can be none.
+local function part(id)
+  if not string.find(id, '.', 1, true) then
+    return nil
+  end
+  local workflow, number = string.match(id, '^(.*)%.(%d+)$')
+  return workflow and P .. 'f:' .. workflow, number, workflow
 end
 
 local function stream_key(queue, lane)

@@ -127,15 +127,3 @@ local function bury(m, reason)
     drop_letters('+', 1)
   end
 end
-
--- Buries an entry that cannot be read, so that it stops nobody; its task, if there is one, has failed.
-local function bury_unreadable(stream, entry, queue, f)
-  local m = unreadable(f, queue)
-  forget_entry(stream, entry)
-  bury(m, 'unreadable: this is no message of a version that is known here')
-  local state = redis.call('HGET', record_key(m.id), 's')
-  if state and not FINAL[state] then
-    redis.call('HSET', record_key(m.id), 's', 'FAILURE', 'f', text(NOW))
-    tell(m.id)
-  end
-end

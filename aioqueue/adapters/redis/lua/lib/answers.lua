@@ -1,0 +1,53 @@
+--[[
+answers: releases nodes of workflows whose messages are in another store: they are answered, to be published
+there, and stay here until they start; uses base, scope, kept.
+]]
+local answered, ranges = {}, {}
+
+local function answer_node(node)
+  answered[#answered + 1] = { node.id, node.name, node.queue, node.meta, node.body }
+end
+
+-- Answers the message that stands for the rest of a range, if that waits.
+local function answer_open(workflow, first, rest)
+  local queue, priority = first_of(workflow, first)
+  if queue then
+    local id = workflow .. '.open.' .. first
+    answered[#answered + 1] = { id, OPEN, queue, '1 0 ' .. priority .. ' 0 0 0 0.0 - 0.0', first .. ' ' .. text(rest) }
+    redis.call('SADD', P .. 'o:' .. workflow, id)
+    extend(P .. 'o:' .. workflow, OPEN_TTL)
+  end
+end
+
+-- Answers again what was released before and has not started.
+local function answer_again(lines)
+  for workflow, first, now, rest in string.gmatch(lines, '(%S+) (%d+) (%d+) (%d+)') do
+    for number = first, first + now - 1 do
+      local node = waiting_node(workflow .. '.' .. text(number))
+      if node then
+        answer_node(node)
+      end
+    end
+    if rest ~= '0' then
+      answer_open(workflow, text(first + now), tonumber(rest))
+    end
+  end
+end
+
+-- Releases nodes of the workflow that *owner*, a join or a scope, belongs to.
+local function release(owner, first, count)
+  local _, _, workflow = part(owner)
+  local now, rest = split(count)
+  for number = first, first + now - 1 do
+    local node = waiting_node(workflow .. '.' .. text(number))
+    if node then
+      local eta, delay = string.match(node.meta, '^%S+ %S+ %S+ %S+ (%S+) (%S+)')
+      write_released(node, owner, math.max(tonumber(eta), NOW + tonumber(delay)), count)
+      answer_node(node)
+    end
+  end
+  if rest > 0 then
+    answer_open(workflow, text(first + now), rest)
+  end
+  ranges[#ranges + 1] = workflow .. ' ' .. text(first) .. ' ' .. text(now) .. ' ' .. text(rest)
+end

@@ -1,0 +1,62 @@
+--[[
+kept: nodes of workflows as they are kept, and how many are released in one script; uses base, scope.
+]]
+local PAGE = 200
+local OPEN = 'aioqueue.open'
+local room = PAGE
+
+-- Splits a range in what is released now and the rest. One node alone is no more work than a message that
+-- stands for it.
+local function split(count)
+  local now = count == 1 and 1 or math.min(count, room)
+  room = math.max(0, room - now)
+  return now, count - now
+end
+
+-- Returns a node that waits and may start: id, name, queue, meta, body, place, whether it is forgotten. Else nil.
+local function waiting_node(id)
+  local key, n = part(id)
+  local f = redis.call('HMGET', key, 'b' .. n, 'n' .. n, 'p' .. n, 'g' .. n)
+  if not (f[1] and f[2] and f[3]) then
+    return nil
+  end
+  local node = { id = id, body = f[1], place = f[3], forgotten = f[4] }
+  node.meta, node.queue, node.name = string.match(f[2], '^(.*) (%S+) (%S+)$')
+  local state = redis.call('HGET', record_key(id), 's')
+  return (not state or state == 'PENDING') and not stopped(node.place) and node or nil
+end
+
+-- Writes the record of a node that is released, with its receipt where there is one, and whose value only it takes.
+local function write_released(node, owner, due, count, receipt)
+  local key, n, workflow = part(node.id)
+  local record = record_key(node.id)
+  local attempt, sent = string.match(node.meta, '^(%S+) %S+ %S+ %S+ %S+ %S+ (%S+)')
+  sent = sent == '0.0' and string.format('%.3f', NOW / 1000) or sent
+  redis.call(
+    'HSET', record, 's', 'PENDING', 'a', attempt, 'n', node.name, 'q', node.queue, 'c', sent, 'd', text(due)
+  )
+  if receipt then
+    redis.call('HSET', record, 'e', receipt)
+  end
+  if node.forgotten then
+    redis.call('HSET', record, 'g', '1')
+  end
+  local left = math.max(0, due - NOW) + OPEN_TTL
+  redis.call('PEXPIRE', record, text(left))
+  if count == 1 then
+    redis.call('HSET', key, 'p' .. n, string.match(node.place, '^%S* %d* %S*') .. ' ' .. owner)
+  end
+  redis.call('SADD', P .. 'o:' .. workflow, n)
+  extend(key, left)
+  -- who is in it must be known as long as there is anything to be known of
+  extend(P .. 'o:' .. workflow, math.max(left, redis.call('PTTL', key)))
+end
+
+-- Returns queue and priority of the first node of a range that waits, or nil.
+local function first_of(workflow, first)
+  local f = redis.call('HMGET', P .. 'f:' .. workflow, 'b' .. first, 'n' .. first)
+  if not (f[1] and f[2]) then
+    return nil
+  end
+  return string.match(f[2], '(%S+) %S+$'), string.match(f[2], '^%S+ %S+ (%S+)')
+end

@@ -1,0 +1,46 @@
+--[[
+nodes: releases nodes of workflows: their messages are put where messages wait; uses base, messages, scope, kept.
+]]
+
+local function release_node(id, owner, count)
+  local node = waiting_node(id)
+  if not node then
+    return
+  end
+  local m = { id = id, name = node.name, queue = node.queue, body = node.body, losses = '0', seen = '0', marked = '0' }
+  local eta, delay
+  m.attempt, m.hop, m.priority, m.tracked, eta, delay, m.sent =
+    string.match(node.meta, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+  m.eta, m.delay = tonumber(eta), tonumber(delay)
+  -- before HDEL, as a start of a workflow is refused at maxmemory
+  local receipt = place(m)
+  write_released(node, owner, due_of(m), count, receipt)
+  local key, n = part(id)
+  redis.call('HDEL', key, 'b' .. n)
+end
+
+-- Leaves a message that releases more, unless somebody has done it.
+local function leave_open(workflow, first, count)
+  local queue, priority = first_of(workflow, text(first))
+  if queue then
+    local id = workflow .. '.open.' .. text(first)
+    publish({
+      id = id, name = OPEN, queue = queue, body = text(first) .. ' ' .. text(count), attempt = '1', hop = '0',
+      priority = priority, tracked = '0', losses = '0', seen = '0', marked = '0', sent = '0.0', eta = 0, delay = 0,
+    })
+    redis.call('SADD', P .. 'o:' .. workflow, id)
+    extend(P .. 'o:' .. workflow, OPEN_TTL)
+  end
+end
+
+-- Releases nodes of the workflow that *owner*, a join or a scope, belongs to.
+local function release(owner, first, count)
+  local _, _, workflow = part(owner)
+  local now, rest = split(count)
+  for number = first, first + now - 1 do
+    release_node(workflow .. '.' .. text(number), owner, count)
+  end
+  if rest > 0 then
+    leave_open(workflow, first + now, rest)
+  end
+end

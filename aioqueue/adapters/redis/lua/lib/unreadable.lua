@@ -1,0 +1,23 @@
+--[[
+unreadable: ends what no message can be made of; uses base, messages, flow.
+]]
+local UNREADABLE = 'unreadable: this is no message of a version that is known here'
+
+-- Buries an entry that cannot be read, so that it stops nobody; its task, if there is one, has failed.
+local function bury_unreadable(stream, entry, queue, f)
+  local m = unreadable(f, queue)
+  forget_entry(stream, entry)
+  bury(m, UNREADABLE)
+  local key = record_key(m.id)
+  local state, place = redis.call('HGET', key, 's'), place_of(m.id)
+  if FINAL[state] or not (state or place) then
+    return
+  end
+  if state then
+    redis.call('HSET', key, 's', 'FAILURE', 'f', text(NOW))
+  end
+  if place then
+    move_on(m.id, place, 'FAILURE', '{"type":"DecodeError","message":"' .. UNREADABLE .. '"}', SHOWN)
+  end
+  tell(m.id)
+end

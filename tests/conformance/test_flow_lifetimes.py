@@ -1,0 +1,178 @@
+"""How long what belongs to a workflow is kept, over one store and over two."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from aioqueue import Signature, chain, chord
+from aioqueue.advance import SHOWN_TTL
+from aioqueue.models.state import State
+from aioqueue.protocols.messages import OPEN_TTL
+from tests.support.flows import Works, calls, many, retry_of
+from tests.support.waiting import passing, under_way
+
+pytestmark = pytest.mark.anyio
+
+A, B, C = calls("abc")
+NEXT, LAST = (Signature(name=name) for name in ("next", "last"))
+
+
+async def test_workflow_is_kept_thirty_days_before_it_begins(works: Works) -> None:
+    plan = works.compiled(chain(A, NEXT))
+    await works.keep(plan)
+    await works.clock.advance(OPEN_TTL - 60)
+    await works.maintain()
+    await works.open(plan)
+
+    async with works.crew() as crew:
+        assert await crew.run() == ["a", "next"]
+
+
+async def test_workflow_that_is_never_opened_goes_after_thirty_days(works: Works) -> None:
+    plan = works.compiled(chain(many(A, B), LAST))
+    await works.keep(plan)
+    await works.clock.advance(OPEN_TTL + 60)
+    await works.maintain()
+    await works.open(plan)
+
+    async with works.crew() as crew:
+        assert await crew.run() == []
+    assert await works.states(plan) == {"a": None, "b": None, "last": None}
+    assert await works.value(plan.joins[0].id) is None
+
+
+async def test_time_of_a_workflow_begins_when_it_is_due(works: Works) -> None:
+    plan = await works.send(chain(A.options(delay=OPEN_TTL), NEXT))
+    await works.clock.advance(OPEN_TTL + 60)
+    await works.maintain()
+
+    async with works.crew() as crew:
+        assert await crew.run() == ["a", "next"]
+    assert await works.states(plan) == {"a": State.SUCCESS, "next": State.SUCCESS}
+
+
+async def test_each_step_begins_the_time_anew(works: Works) -> None:
+    plan = await works.send(chord(many(A, B, C), LAST))
+    for _ in range(3):
+        await works.clock.advance(OPEN_TTL * 0.6)
+        await works.maintain()
+        async with works.crew(prefetch=1) as crew:
+            (delivery,) = await crew.take_all()
+            await crew.end(delivery)
+    value = await works.value(plan.joins[0].id)
+
+    async with works.crew() as crew:
+        assert await crew.run() == ["last"]
+    assert value == ["a", "b", "c"]
+
+
+async def test_group_can_be_awaited_as_long_as_it_moves(works: Works) -> None:
+    plan = await works.send(many(A, B))
+    for _ in range(2):
+        await works.clock.advance(OPEN_TTL * 0.6)
+        await works.maintain()
+        waiting = await works.record(plan.result)
+        async with works.crew(prefetch=1) as crew:
+            (delivery,) = await crew.take_all()
+            await crew.end(delivery)
+
+    assert waiting.state is State.PENDING
+    assert (await works.record(plan.result)).state is State.SUCCESS
+
+
+async def test_retry_that_is_far_away_keeps_its_workflow(works: Works) -> None:
+    await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        first = (await crew.take())["a"]
+        due = works.clock.time() + OPEN_TTL * 1.5
+        again = replace(retry_of(first), eta=due)
+        await crew.end(first, State.RETRY, follow=(again,), next_at=due)
+    await works.clock.advance(OPEN_TTL * 1.6)
+    await works.maintain()
+
+    async with works.crew() as crew:
+        assert await crew.run() == ["a", "next"]
+
+
+async def test_node_that_runs_for_long_keeps_its_workflow(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT))
+    await works.clock.advance(OPEN_TTL * 0.9)
+    async with works.crew(lease=OPEN_TTL) as crew:
+        first = (await crew.take())["a"]
+        await works.clock.advance(OPEN_TTL * 0.9)
+        await works.maintain()
+        done = await crew.end(first)
+        ran = await crew.run()
+
+    assert (done, ran) == (True, ["next"])
+    assert (await works.record(plan.result)).state is State.SUCCESS
+
+
+async def test_values_of_a_group_are_there_as_long_as_it_is_shown(works: Works) -> None:
+    plan = await works.send(many(A, B))
+    async with works.crew() as crew:
+        taken = await crew.take()
+        await crew.end(taken["a"], ttl=0)
+        await crew.end(taken["b"], ttl=0)
+    await works.clock.advance(SHOWN_TTL - 60)
+    await works.maintain()
+    shown, value = await works.record(plan.result), await works.value(plan.result)
+    await works.clock.advance(120)
+    await works.maintain()
+
+    assert (shown.state, value) == (State.SUCCESS, ["a", "b"])
+    assert await works.backend.get([plan.result]) == [None]
+    assert await works.value(plan.result) is None
+
+
+async def test_group_is_shown_as_long_as_its_last_member_asks_for(works: Works) -> None:
+    plan = await works.send(many(A, B))
+    async with works.crew() as crew:
+        taken = await crew.take()
+        await crew.end(taken["a"])
+        await crew.end(taken["b"], ttl=SHOWN_TTL * 3)
+    await works.clock.advance(SHOWN_TTL * 2)
+    await works.maintain()
+
+    assert (await works.record(plan.result)).state is State.SUCCESS
+    assert await works.value(plan.result) == ["a", "b"]
+
+
+async def test_failure_is_shown_as_long_as_the_node_asks_for(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        await crew.fail((await crew.take())["a"], ttl=SHOWN_TTL * 3)
+    await works.clock.advance(SHOWN_TTL * 2)
+    await works.maintain()
+    before = await works.record(plan.result)
+    await works.clock.advance(SHOWN_TTL * 1.5)
+
+    assert before.state is State.FAILURE
+    assert await works.backend.get([plan.result]) == [None]
+
+
+async def test_what_was_never_released_goes_with_its_workflow(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT).options(on_error=[LAST]))
+    async with works.crew() as crew:
+        await crew.run()
+    never = next(node.message.id for node in plan.nodes if node.message.name == "last")
+    waiting = await under_way(works.backend.wait(never, timeout=OPEN_TTL))
+    await works.clock.advance(SHOWN_TTL + 60)
+    await works.maintain()
+
+    assert await passing(works.clock, waiting) is None
+
+
+async def test_workflow_whose_time_is_over_may_be_sent_anew(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        await crew.run()
+        # nobody has swept yet
+        await works.clock.advance(OPEN_TTL * 2)
+        await works.keep(plan)
+        await works.open(plan)
+    async with works.crew(lease=OPEN_TTL) as crew:
+        assert await crew.run() == ["a", "next"]
+    assert await works.value(plan.joins[0].id) == "a"

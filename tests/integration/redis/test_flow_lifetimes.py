@@ -1,0 +1,188 @@
+"""How long the keys of workflows live: what the suite of all stores would have to wait days for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from aioqueue import Signature, chain, chord
+from aioqueue.models.state import State
+from aioqueue.protocols.messages import OPEN_TTL
+from tests.integration.redis.apparatus import Namespace
+from tests.integration.redis.conftest import Place
+from tests.integration.redis.flows import SHOWN, SOON, age, kept, left, one_store, two_stores
+from tests.support.flows import Works, calls, many, retry_of
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+
+A, B, C, D = calls("abcd")
+NEXT, LAST, ALERT = (Signature(name=name) for name in ("next", "last", "alert"))
+DAY = 86_400.0
+
+
+@pytest.fixture
+async def works(url: str) -> AsyncIterator[Works]:
+    """One store."""
+    async with one_store(url) as works:
+        yield works
+
+
+@pytest.fixture
+async def pair(shared: RedisServer, url: str, place: Place) -> AsyncIterator[Works]:
+    """Two stores."""
+    async with two_stores(url, place(shared)) as works:
+        yield works
+
+
+@pytest.fixture(params=["works", "pair"])
+def either(request: pytest.FixtureRequest, url: str) -> Works:
+    """One store, and two."""
+    found: Works = request.getfixturevalue(request.param)
+    return found
+
+
+async def test_chain_that_has_ended_leaves_nothing_for_long(either: Works, namespace: Namespace) -> None:
+    plan = await either.send(chain(A, NEXT, LAST))
+    async with either.crew() as crew:
+        ran = await crew.run()
+
+    assert ran == ["a", "next", "last"]
+    # what the last one took lapses with what it came to
+    assert kept(namespace, "f", "g", "o") == [f"f:{plan.id}", f"g:{plan.joins[1].id}"]
+    assert all(SHOWN - SOON < left(namespace, key) <= SHOWN for key in kept(namespace, "f", "g"))
+
+
+async def test_nested_groups_leave_nothing_for_long(either: Works, namespace: Namespace) -> None:
+    plan = await either.send(chord(many(many(A, B), many(many(C), D)), LAST))
+    async with either.crew() as crew:
+        ran = await crew.run()
+
+    assert sorted(ran) == ["a", "b", "c", "d", "last"]
+    assert await either.value(plan.joins[0].id) == [["a", "b"], [["c"], "d"]]
+    assert kept(namespace, "o") == []
+    assert len(kept(namespace, "g")) == 4
+    assert all(left(namespace, key) <= SHOWN for key in kept(namespace, "f", "g"))
+
+
+async def test_workflow_that_has_failed_leaves_nothing_for_long(either: Works, namespace: Namespace) -> None:
+    await either.send(chain(A, many(B, C), LAST).options(on_error=ALERT))
+    async with either.crew() as crew:
+        await crew.fail((await crew.take())["a"], ttl=2 * SHOWN)
+        assert await crew.run() == ["alert"]
+
+    assert kept(namespace, "o", "g", "m") == []
+    assert all(left(namespace, key) <= 2 * SHOWN for key in kept(namespace, "f"))
+
+
+async def test_values_of_nested_groups_are_dropped_with_those_around_them(
+    works: Works, namespace: Namespace
+) -> None:
+    plan = await works.send(chain(many(many(A, B), C), NEXT, LAST))
+    async with works.crew() as crew:
+        await crew.run()
+
+    assert kept(namespace, "g") == [f"g:{plan.joins[-1].id}"]
+
+
+async def test_plain_group_is_kept_as_long_as_its_last_members_value(
+    either: Works, namespace: Namespace
+) -> None:
+    plan = await either.send(many(A, B, C))
+    async with either.crew() as crew:
+        for name, delivery in (await crew.take()).items():
+            await crew.end(delivery, ttl=2 * DAY if name == "c" else 0.0)
+
+    assert await either.value(plan.result) == ["a", "b", "c"]
+    for key in (f"t:{plan.result}", f"f:{plan.id}", f"g:{plan.result}"):
+        assert 2 * DAY - SOON < left(namespace, key) <= 2 * DAY
+
+
+async def test_workflow_is_one_key_for_thirty_days_until_it_is_opened(
+    either: Works, namespace: Namespace
+) -> None:
+    plan = either.compiled(chord(many(A, B), LAST))
+    await either.keep(plan)
+
+    assert namespace.keys() == [f"f:{plan.id}"]
+    assert OPEN_TTL - SOON < left(namespace, f"f:{plan.id}") <= OPEN_TTL
+
+
+async def test_workflow_is_kept_past_all_that_its_nodes_wait_for(works: Works, namespace: Namespace) -> None:
+    at = datetime.now(UTC) + timedelta(days=40)
+    plan = works.compiled(chain(A, NEXT.options(delay=20 * DAY), LAST.options(delay=5 * DAY)))
+    first, *others = plan.nodes
+    first = replace(first, message=replace(first.message, eta=at.timestamp()))
+    await works.keep(replace(plan, nodes=(first, *others)))
+
+    assert abs(left(namespace, f"f:{plan.id}") - 65 * DAY - OPEN_TTL) < SOON
+
+
+async def test_each_step_begins_the_time_anew(either: Works, namespace: Namespace) -> None:
+    plan = await either.send(chord(many(A, B, C), LAST))
+    for _ in range(3):
+        age(namespace, OPEN_TTL * 0.6)
+        async with either.crew(prefetch=1) as crew:
+            (delivery,) = await crew.take_all()
+            age(namespace, OPEN_TTL * 0.3)
+            await crew.end(delivery)
+    value = await either.value(plan.joins[0].id)
+
+    async with either.crew() as crew:
+        assert await crew.run() == ["last"]
+    assert value == ["a", "b", "c"]
+    assert (await either.record(plan.result)).state is State.SUCCESS
+
+
+async def test_retry_that_is_far_away_keeps_its_workflow(either: Works, namespace: Namespace) -> None:
+    plan = await either.send(chord(many(A, many(B, C)), LAST))
+    async with either.crew() as crew:
+        running = await crew.take()
+        await crew.end(running["a"])
+        await crew.end(running["b"])
+        due = either.clock.time() + OPEN_TTL * 1.5
+        again = retry_of(running["c"])
+        await crew.end(running["c"], State.RETRY, follow=(again,), next_at=due)
+        age(namespace, OPEN_TTL * 1.6)
+        ran = await crew.run()
+
+    assert ran == ["c", "last"]
+    assert await either.value(plan.joins[0].id) == ["a", ["b", "c"]]
+
+
+async def test_workflow_whose_time_is_over_may_be_sent_anew(works: Works, namespace: Namespace) -> None:
+    plan = await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        await crew.run()
+        age(namespace, SHOWN)
+        await works.keep(plan)
+        await works.open(plan)
+
+        assert await crew.run() == ["a", "next"]
+
+
+async def test_forgotten_node_is_hidden_and_moves_on(either: Works, namespace: Namespace) -> None:
+    plan = await either.send(chain(A, NEXT, LAST))
+    ids = [node.message.id for node in plan.nodes]
+    await either.backend.forget(ids)
+    hidden = await either.backend.get(ids)
+    async with either.crew() as crew:
+        ran = await crew.run()
+
+    assert hidden == [None, None, None]
+    assert ran == ["a", "next", "last"]
+    assert await either.backend.get(ids) == [None, None, None]
+    assert await either.value(plan.joins[1].id) == "next"
+
+
+async def test_forgotten_group_is_hidden(either: Works) -> None:
+    plan = await either.send(many(A))
+    await either.backend.forget([plan.result])
+    hidden = await either.backend.get([plan.result])
+    async with either.crew() as crew:
+        await crew.run()
+
+    assert hidden == await either.backend.get([plan.result]) == [None]
