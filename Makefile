@@ -8,6 +8,7 @@
 #~ prove-poison       os._exit in a task: 200 neighbours are done, the culprit is a dead letter after 4 starts, its waiter told
 #~ prove-awaits       10,000 awaits at once: at most 2 connections more, all done though the subscription is cut
 #~ prove-memory       Redis at its maxmemory: what runs still commits, sends raise a clear error, nothing is half sent
+#~ prove-workflows    chains, groups and chords in each other on every pair of stores; 200 chords of chains under kill -9, none lost
 #~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0
 #~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
 #~ prove-results      unknown and expired ids at once; bad messages are dead letters, their neighbours are done
@@ -26,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove lint format bench docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-stop prove-arguments prove-results prove-imports prove-bench prove-rivals
+	prove-memory prove-workflows prove-stop prove-arguments prove-results prove-imports prove-bench prove-rivals
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -38,7 +39,7 @@ test: .venv/.stamp ## run the tests, without the slow ones
 	$(TOGETHER) tests -rfEs -m "not slow"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-stop prove-arguments prove-results prove-imports prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
+	prove-memory prove-workflows prove-stop prove-arguments prove-results prove-imports prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
 prove-list:
 	@sed -n 's/^#~ //p' Makefile
@@ -70,6 +71,10 @@ prove-awaits: .venv/.stamp
 
 prove-memory: .venv/.stamp
 	$(PYTEST) tests/integration/redis/test_maxmemory.py
+
+prove-workflows: .venv/.stamp
+	$(TOGETHER) tests/integration/test_workflows.py
+	$(PYTEST) -s tests/chaos/test_kill_workflows.py
 
 prove-stop: .venv/.stamp
 	$(PYTEST) tests/chaos/test_stop.py
