@@ -93,18 +93,19 @@ async def test_node_of_a_lost_worker_runs_elsewhere_and_joins_once(works: Works)
 
 async def test_workflow_that_is_kept_and_opened_again_runs_once(works: Works) -> None:
     plan = await works.send(chain(many(NOBODY, A), NEXT))
-    seen: list[str] = []
+    seen: list[list[str]] = []
     async with works.crew() as crew:
         for _ in range(4):
             await works.keep(plan)
             await works.open(plan)
-            for delivery in await crew.take_all():
-                seen.append(delivery.message.name)
+            batch = await crew.take_all()
+            seen.append([delivery.message.name for delivery in batch])
+            for delivery in batch:
                 await works.keep(plan)
                 await works.open(plan)
                 await crew.end(delivery, ttl=0)
 
-    assert seen == ["a", "next"]
+    assert seen == [["a"], ["next"], [], []]
     assert await works.value(plan.joins[0].id) == [[], "a"]
 
 

@@ -26,7 +26,9 @@ _ERRORS: Final = {
 
 async def plan(access: Access, page: Page) -> None:
     """Keep some of a workflow. Raises QueueFullError at the maxmemory: nothing of it is kept then."""
-    for id in (*(node.message.id for node in page.nodes), *(part.id for part in (*page.joins, *page.scopes))):
+    ids = [node.message.id for node in page.nodes]
+    ids += [join.id for join in page.joins] + [scope.id for scope in page.scopes]
+    for id in ids:
         if numbered(id) is None:
             raise ValueError(f"{id!r} is not <workflow>.<number>")
     args: list[Value] = [f"{len(page.nodes)} {len(page.joins)}"]
