@@ -49,6 +49,7 @@ _PARTS: Final = {"steps": "st", "members": "m", "group": "g", "callback": "cb", 
 _FIELDS: Final = {key: field for field, key in (_KEYS | _PARTS).items()}
 _KINDS: Final = (("st", Chain), ("m", Group), ("g", Chord))
 _OUTSIDE: Final = frozenset({"name", "id", "queue", "priority", "delay", "eta"})
+_OF_WHOLE: Final = frozenset({"queue", "priority"})
 _CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "steps", "members": "members"}
 _CALL: Final = frozenset({"group", "callback"})
 _TAKES_FROM: Final = "in"
@@ -83,7 +84,9 @@ def encode(signature: Signature, *, takes_from: str | None = None) -> bytes:
     Raises SignatureError for an argument that JSON cannot hold.
     """
     wire = _pack(signature)
-    for field in _OUTSIDE:
+    # a workflow's queue and priority are its calls', whatever carries it
+    inside = _OF_WHOLE if isinstance(signature, Workflow) else frozenset[str]()
+    for field in _OUTSIDE - inside:
         wire.pop(_KEYS[field], None)
     if takes_from is not None:
         wire[_TAKES_FROM] = takes_from

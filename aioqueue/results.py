@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
 
 from pydantic import ValidationError
 
@@ -46,6 +46,11 @@ _ROUND = 10.0
 _LOOK = 1.0
 _PAGE = 200
 _BY_TYPE: dict[str, type[TaskError]] = {"TaskTimeoutError": TaskTimeoutError}
+_MEMBERS: dict[str, type[TaskError]] = {
+    **_BY_TYPE,
+    "TaskExpiredError": TaskExpiredError,
+    "TaskCancelledError": TaskCancelledError,
+}
 _BY_STATE: dict[State, type[TaskError]] = {
     State.CANCELLED: TaskCancelledError,
     State.EXPIRED: TaskExpiredError,
@@ -65,8 +70,8 @@ class Reading:
     raises: tuple[type[Exception], ...] = ()
 
     def read(self, value: Any) -> Any:
-        """Return a JSON value as the waiter gets it."""
-        return value if self.load is None else self.load(value)
+        """Return a JSON value as the waiter gets it; an error, among a group's values, as it is."""
+        return value if self.load is None or isinstance(value, TaskError) else self.load(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +220,8 @@ class GroupResult(AsyncResult[list[R]]):
         AsyncResult.get.
         """
         outcomes = await self._outcomes(timeout, first=errors == "raise")
-        return outcomes if errors == "return" else [self._raised(outcome) for outcome in outcomes]
+        readings = (*self._readings, *[Reading()] * (len(outcomes) - len(self._readings)))
+        return [reading.read(outcome) for reading, outcome in zip(readings, outcomes, strict=True)]
 
     async def _outcomes(self, timeout: float | None, *, first: bool) -> list[Any]:
         backend = self._results.required()
@@ -227,33 +233,30 @@ class GroupResult(AsyncResult[list[R]]):
                 raise ResultNotFoundError(f"there is no group {self.id!r}: unknown, forgotten or expired")
             if record.state.final and record.state is not State.SUCCESS:
                 raise task_error(record)
-            values = await self._members()
-            if record.state.final:
-                return values
-            if first and (error := next((v for v in values if isinstance(v, TaskError)), None)) is not None:
+            outcomes = (await joined(backend, self.id)).values
+            if first and (error := first_error(outcomes)) is not None:
                 raise error
+            if record.state.final:
+                return outcomes
             if until is not None and self._results.clock.time() >= until:
                 raise ResultTimeoutError(f"group {self.id} is {record.state} after {timeout} s")
             await asyncio.sleep(0)
 
-    async def _members(self) -> list[Any]:
-        """Return what has joined so far, None for those that have not."""
-        read = self._readings
-        found = await joined(self._results.required(), self.id)
-        return [
-            read[number].read(value) if number < len(read) and not isinstance(value, TaskError) else value
-            for number, value in enumerate(found)
-        ]
 
-    @staticmethod
-    def _raised(outcome: Any) -> Any:
-        if isinstance(outcome, TaskError):
-            raise outcome
-        return outcome
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a join has come to. values: in order; TaskErrors among them, NOT_JOINED for who has not."""
+
+    values: list[Any]
+    single: bool
 
 
-async def joined(backend: Backend, join: str) -> list[Any]:
-    """Return the members of a join, in order: values, TaskErrors, and None for each that has not joined.
+NOT_JOINED: Final = object()
+"""Stands for a member that has not joined."""
+
+
+async def joined(backend: Backend, join: str) -> Joined:
+    """Return what the members of a join have come to; of another join among them, the list of its values.
 
     They are read in pages, so that no reply grows with the width of a group. Raises ResultNotFoundError.
     """
@@ -263,9 +266,20 @@ async def joined(backend: Backend, join: str) -> list[Any]:
         if page is None:
             raise ResultNotFoundError(f"the values of {join!r} are not kept any more")
         for member in page.members:
-            values.append(None if member is None else await _value(backend, member))
+            values.append(NOT_JOINED if member is None else await _value(backend, member))
         if len(values) >= page.size or not page.members:
-            return values
+            return Joined(values, page.single)
+
+
+def first_error(outcomes: Iterable[Any]) -> TaskError | None:
+    """Return the first error among outcomes, and in the groups among them."""
+    for outcome in outcomes:
+        if isinstance(outcome, TaskError):
+            return outcome
+        found = first_error(cast("list[Any]", outcome)) if isinstance(outcome, list) else None
+        if found is not None:
+            return found
+    return None
 
 
 async def _value(backend: Backend, member: Member) -> Any:
@@ -275,12 +289,12 @@ async def _value(backend: Backend, member: Member) -> Any:
         case Kind.ERROR:
             return member_error(codec.decode_error(member.data))
         case Kind.JOIN:
-            return await joined(backend, member.data.decode())
+            return (await joined(backend, member.data.decode())).values
 
 
 def member_error(info: ErrorInfo) -> TaskError:
     """Return the error that a member of a group has come to."""
-    return _BY_TYPE.get(info.type, TaskFailedError)(
+    return _MEMBERS.get(info.type, TaskFailedError)(
         info.message,
         type=info.type,
         traceback=info.traceback,

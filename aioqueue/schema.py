@@ -223,6 +223,12 @@ class CallSchema:
             return cast(Bound, self._validator.validate_python(ArgsKwargs(tuple(args), dict(kwargs))))
         except ValidationError as exc:
             raise SignatureError(self._explained(exc)) from None
+        except orjson.JSONEncodeError:
+            # an error among the values of a group is no data
+            raise SignatureError(
+                f"{self._name}(): errors among the values it takes cannot stand beside what is read from JSON"
+                " alone, as models and sets are; let it take plain values"
+            ) from None
 
     def _load_json(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
         if not kwargs:

@@ -7,6 +7,7 @@ awaited, so no late cancel can come between. A slot is free again when the store
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,7 +20,13 @@ from aioqueue.canvas import ERROR
 from aioqueue.clock import Clock
 from aioqueue.codec import Body
 from aioqueue.context import Context, running
-from aioqueue.errors import AioqueueError, SignatureError, TaskTimeoutError, UnavailableError
+from aioqueue.errors import (
+    AioqueueError,
+    QueueFullError,
+    SignatureError,
+    TaskTimeoutError,
+    UnavailableError,
+)
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import State
 from aioqueue.models.workflow import Workflow
@@ -170,29 +177,34 @@ class Executor:
         if not isinstance(body, Body):
             return body
         if isinstance(body.call, Workflow):
-            return await self._opened(run, body.call)
-        prepared = self._prepare(run, body)
-        if not isinstance(prepared, Prepared):
-            return prepared
-        return await (self._call if run.losses < SUSPECT else self._call_alone)(run, prepared)
+            call = functools.partial(self._opened, run, body.call)
+        else:
+            prepared = self._prepare(run, body)
+            if not isinstance(prepared, Prepared):
+                return prepared
+            call = functools.partial(self._call, run, prepared)
+        return await (call() if run.losses < SUSPECT else self._alone(run, call))
 
-    async def _call_alone(self, run: Run, prepared: Prepared) -> Finished:
-        """Run a suspect, if no other one runs here."""
+    async def _alone(self, run: Run, call: Callable[[], Awaitable[Finished]]) -> Finished:
+        """Make the call of a suspect, if no other one runs here."""
         if self._suspect is not None:
             # a broker that cannot tell suspects has handed out two; what has not run is not to be counted
             return GiveBack(delay=_AGAIN)
         self._suspect = run
         try:
-            return await self._call(run, prepared)
+            return await call()
         finally:
             self._suspect = None
 
     async def _opened(self, run: Run, workflow: Workflow[Any]) -> Finished:
         """Start a workflow that a task has released."""
         message = run.delivery.message
+        if run.losses > self._max_losses:
+            lost = f"worker lost: {run.losses} workers died while they started it"
+            return outcome.unreadable(run.delivery, "WorkerLost", lost, self._rules)
         try:
             await self._open_workflow(workflow, message.id)
-        except UnavailableError as exc:
+        except (UnavailableError, QueueFullError) as exc:
             _log.warning("%s cannot be started, trying again: %s", label(run.delivery), exc)
             return GiveBack(delay=_AGAIN)
         except AioqueueError as exc:
@@ -294,8 +306,8 @@ class Executor:
             return outcome.refused(
                 job,
                 SignatureError(
-                    f"{job.call.name} returned a call, which cannot go on in its place yet; send it, or release it"
-                    " by on_success"
+                    f"{job.call.name} returned a call, which cannot go on in its place yet;"
+                    " send it, or release it by on_success"
                 ),
             )
         try:

@@ -8,7 +8,7 @@ from aioqueue import codec
 from aioqueue.canvas import ERROR
 from aioqueue.errors import AioqueueError, ResultNotFoundError
 from aioqueue.protocols.backend import Backend
-from aioqueue.results import joined
+from aioqueue.results import NOT_JOINED, joined
 
 
 class InputGoneError(AioqueueError):
@@ -22,12 +22,13 @@ async def taken(backend: Backend, source: str) -> Any:
     """
     if source.startswith(ERROR):
         return await _message(backend, source.removeprefix(ERROR))
-    page = await backend.members(source, 0, 1)
     try:
-        values = await joined(backend, source)
+        found = await joined(backend, source)
     except ResultNotFoundError as exc:
         raise InputGoneError(str(exc)) from None
-    return values[0] if page is not None and page.single else values
+    if any(value is NOT_JOINED for value in found.values):
+        raise InputGoneError(f"some of the values of {source!r} are not kept any more")
+    return found.values[0] if found.single else found.values
 
 
 async def _message(backend: Backend, id: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aioqueue import Chain, GroupResult, Server, Signature, chain, chord, current, group
-from aioqueue.errors import TaskError, TaskFailedError
+from aioqueue.errors import ResultTimeoutError, TaskError, TaskFailedError
 from aioqueue.models.state import State
 from tests.support.waiting import eventually, within
 
@@ -54,11 +54,16 @@ class Bench:
             return sum(isinstance(outcome, TaskError) for outcome in outcomes)
 
         @server.task
+        async def slow(n: int) -> int:
+            await asyncio.sleep(1.3)
+            return n
+
+        @server.task
         async def tell(what: Any) -> None:
             self.told.append((current().task_name, what))
 
         self.add, self.multiply, self.times, self.total, self.fail = add, multiply, times, total, fail
-        self.count_errors, self.tell = count_errors, tell
+        self.count_errors, self.tell, self.slow = count_errors, tell, slow
 
 
 @pytest.fixture
@@ -227,3 +232,37 @@ async def test_workflow_sent_twice_under_one_id_runs_once(bench: Bench) -> None:
     await eventually(lambda: bool(bench.told))
 
     assert bench.told == [("tell", 2)]
+
+
+async def test_group_is_awaited_while_some_have_ended_and_some_have_not(bench: Bench) -> None:
+    result = await group([group([bench.add.s(1, 1), bench.slow.s(5)]), group([bench.add.s(2, 2)])]).send()
+
+    with pytest.raises(ResultTimeoutError):
+        await within(result.get(timeout=0.2))
+    assert await within(result.get()) == [[2, 5], [4]]
+
+
+async def test_failure_in_a_group_of_a_group_is_raised_and_shown(bench: Bench) -> None:
+    result = await group([group([bench.add.s(1, 1), bench.fail.s("no")]), group([bench.add.s(2, 2)])]).send()
+
+    with pytest.raises(TaskFailedError, match="no"):
+        await within(result.get())
+    (one, error), two = await within(result.get(errors="return"))
+
+    assert (one, two) == (2, [4])
+    assert isinstance(error, TaskFailedError)
+
+
+async def test_workflow_that_is_a_callback_goes_where_it_says(server: Server) -> None:
+    bench = Bench(server)
+    after = chain(bench.tell.p(), bench.tell.p()).options(queue="aside")
+    async with server, server.worker():
+        await server.send(bench.add.s(1, 1).options(on_success=after))
+        await eventually(lambda: _waits(server, "aside"))
+        async with server.worker(queues=["aside"]):
+            await eventually(lambda: len(bench.told) == 2)
+
+
+async def _waits(server: Server, queue: str) -> bool:
+    (counts,) = await server.stores.broker.stats([queue])
+    return counts.ready == 1
