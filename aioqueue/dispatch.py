@@ -135,22 +135,21 @@ class Opener:
         self._backend = backend
         self._packer = packer
 
-    async def open(self, workflow: Workflow[Any], *, id: str, now: float) -> Plan:
-        """Start *workflow* under *id*; safe to repeat.
-
-        Raises SignatureError, PayloadTooLargeError before anything is kept; UnavailableError.
-        """
+    def compile(self, workflow: Workflow[Any], *, id: str, now: float) -> Plan:
+        """Return *workflow* as it is kept under *id*. Raises SignatureError, PayloadTooLargeError."""
 
         def pack(call: Signature, node: str, source: str | None) -> Message:
             # what comes after it needs its value, whoever ignores it
             kept = call.model_copy(update={"ignore_result": False})
             return self._packer.message(kept, id=node, now=now, takes_from=source)
 
-        plan = compiled(workflow, id=id, pack=pack)
+        return compiled(workflow, id=id, pack=pack)
+
+    async def start(self, plan: Plan) -> None:
+        """Keep a plan and start it; safe to repeat. Raises UnavailableError, QueueFullError."""
         for page in pages(plan):
             await self._backend.plan(page)
         await self._submitter.open_workflow(Opening(plan.id, plan.start, plan.full))
-        return plan
 
 
 def pages(plan: Plan) -> Iterator[Page]:
@@ -186,53 +185,50 @@ class Dispatcher:
         return Opener(self._submitter, self._results.required(), self._packer)
 
     async def send_many(self, signatures: Sequence[Signature[R_co]]) -> list[AsyncResult[R_co]]:
-        """Send calls in one step and return their results in order.
+        """Send calls and return their results in order: plain ones in one step, then each workflow.
 
         Raises SignatureError, PayloadTooLargeError and QueueFullError before anything is written;
         BrokerUnavailableError carrying the results, when it is unknown whether they were sent.
         """
-        if any(isinstance(call, Workflow) for call in signatures):
-            return [await self._send_apart(call) for call in signatures]
         now = self._clock.time()
-        messages = [self._packer.message(call, id=call.id or new_id(), now=now) for call in signatures]
-        results: list[AsyncResult[R_co]] = [
-            AsyncResult(message.id, self._results, self._reading(message.name)) for message in messages
+        ids = [call.id or new_id() for call in signatures]
+        plans = {
+            id: self._opener.compile(call, id=id, now=now)
+            for call, id in zip(signatures, ids, strict=True)
+            if isinstance(call, Workflow)
+        }
+        messages = [
+            self._packer.message(call, id=id, now=now)
+            for call, id in zip(signatures, ids, strict=True)
+            if id not in plans
+        ]
+        results = [
+            self._outcome(call, plans[id].result if id in plans else id)
+            for call, id in zip(signatures, ids, strict=True)
         ]
         try:
-            answers = await self._submitter.submit(messages, limit=self._limit)
+            answers = await self._submitter.submit(messages, limit=self._limit) if messages else ()
+            for plan in plans.values():
+                await self._opener.start(plan)
         except UnavailableError as exc:
             raise BrokerUnavailableError(
-                f"it is unknown whether {len(messages)} calls were sent: {exc}; "
+                f"it is unknown whether {len(results)} calls were sent: {exc}; "
                 "sending again with their ids is safe",
                 results=results,
             ) from exc
-        for result, created in zip(results, answers, strict=True):
-            result.created = created
+        created = dict(zip((message.id for message in messages), answers, strict=True))
+        for result, id in zip(results, ids, strict=True):
+            result.created = created.get(id)
         return results
 
-    async def _send_apart(self, call: Signature[R_co]) -> AsyncResult[R_co]:
-        """Send one call of several of which some are workflows."""
-        if not isinstance(call, Workflow):
-            return (await self.send_many([call]))[0]
-        id = call.id or new_id()
-        plan_id: AsyncResult[R_co] = AsyncResult(id, self._results)
-        try:
-            plan = await self._opener.open(call, id=id, now=self._clock.time())
-        except UnavailableError as exc:
-            raise BrokerUnavailableError(
-                f"it is unknown whether the workflow {id} was sent: {exc}; sending again with its id is safe",
-                results=[plan_id],
-            ) from exc
-        return self._outcome(call, plan)
-
-    def _outcome(self, call: Workflow[R_co], plan: Plan) -> AsyncResult[R_co]:
-        """Return what is awaited of a workflow: its last task's result, or those of its last group."""
+    def _outcome(self, call: Signature[R_co], id: str) -> AsyncResult[R_co]:
+        """Return what is awaited under *id*: the call's result, or those of the group that ends a workflow."""
         last = last_of(call)
         if isinstance(last, Group):
             members = tuple(self._reading_of(member) for member in last.members)
-            results: GroupResult[Any] = GroupResult(plan.result, self._results, members)
+            results: GroupResult[Any] = GroupResult(id, self._results, members)
             return cast("AsyncResult[R_co]", results)
-        return AsyncResult(plan.result, self._results, self._reading(last.name))
+        return AsyncResult(id, self._results, self._reading(last.name))
 
     def _reading_of(self, call: Signature[Any]) -> Reading:
         last = last_of(call)

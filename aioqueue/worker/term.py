@@ -95,7 +95,9 @@ class Term:
 
     async def _open_workflow(self, workflow: Workflow[Any], id: str) -> None:
         opener = Opener(self._stores.submitter(), self._stores.backend, self._packer)
-        await opener.open(workflow, id=id, now=self._stores.clock.time())
+        # a great one takes a while
+        plan = await asyncio.to_thread(opener.compile, workflow, id=id, now=self._stores.clock.time())
+        await opener.start(plan)
 
     @property
     def running(self) -> int:
