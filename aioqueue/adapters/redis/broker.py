@@ -34,11 +34,6 @@ class RedisBroker:
 
     async def open(self) -> None:
         await self._core.open("broker", BrokerUnavailableError)
-        try:
-            await self._upkeep.look()
-        except BaseException:
-            await self.close()
-            raise
 
     async def close(self) -> None:
         await self._core.close("broker")
@@ -64,6 +59,8 @@ class RedisBroker:
     ) -> AsyncGenerator[RedisConsumer]:
         consumer = RedisConsumer(self._access, queues, prefetch=prefetch, lease=lease, worker=worker)
         promoting: asyncio.Task[None] | None = None
+        # whoever consumes makes rounds too, and can judge by what it has seen from here on
+        await self._upkeep.look()
         try:
             await self._access.script("enter", consumer.id, milliseconds(lease), *consumer.queues)
             promoting = asyncio.create_task(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -22,6 +22,7 @@ from aioqueue.adapters.redis.finisher import RedisFinisher, receipt_of
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
 from aioqueue.adapters.redis.rows import Receipt, delivery, message_args, milliseconds, moment
+from aioqueue.clock import SystemClock
 from aioqueue.ids import new_id
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.lease import Lease
@@ -31,6 +32,7 @@ _LANES: Final = ("again", *map(str, range(9, -1, -1)))
 _BLOCK: Final = 2.0
 _AUDIT: Final = 5.0
 _LAPSED: Final = 0.5
+_CLOCK: Final = SystemClock()
 
 
 class RedisConsumer:
@@ -68,7 +70,8 @@ class RedisConsumer:
             if room > 0 and alive:
                 await self._block(min(left, _BLOCK))
             else:
-                await self._pause(min(left, _LAPSED) if not alive else left)
+                pause = min(left, _LAPSED) if not alive else left
+                await _CLOCK.wait(self._cut, until=_CLOCK.time() + pause)
 
     def wake(self) -> None:
         self._woken = True
@@ -131,15 +134,11 @@ class RedisConsumer:
             raise
         if audit:
             self._audit, self._audited = False, self._loop.time()
-        return self._taken(reply), reply[2] == 1
-
-    def _taken(self, reply: Any) -> list[Delivery]:
-        at = moment(reply[0])
-        found: list[Any] = reply[3] if len(reply) > 3 else []
-        deliveries = [delivery(row, at=at, begun=self._begins) for row in found]
+        now, alive, found = reply
+        deliveries = [delivery(row, at=moment(now), begun=self._begins) for row in found]
         for each in deliveries:
             self._held[receipt_of(each)] = each.losses
-        return deliveries
+        return deliveries, alive == 1
 
     def _in_turn(self) -> tuple[str, ...]:
         """Return the queues, each time beginning with another one, so that none waits for ever."""
@@ -164,13 +163,6 @@ class RedisConsumer:
     def _raise(self, exc: Exception) -> NoReturn:
         with translated(self._access.unavailable, self._access.core.options.shown):
             raise exc
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._cut.wait()
-        except TimeoutError:
-            return
 
     def _holds_suspect(self) -> bool:
         return any(losses >= SUSPECT for losses in self._held.values())

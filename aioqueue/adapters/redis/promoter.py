@@ -11,12 +11,14 @@ from redis.exceptions import RedisError
 
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.rows import moment
+from aioqueue.clock import SystemClock
 from aioqueue.errors import UnavailableError
 
 _log = logging.getLogger("aioqueue.redis")
 
 _LOOK: Final = 5.0
 _LEAST: Final = 0.001
+_CLOCK: Final = SystemClock()
 
 
 class Promoter:
@@ -36,7 +38,8 @@ class Promoter:
         try:
             while True:
                 self._earlier.clear()
-                await self._sleep(await self._promote())
+                pause = await self._promote()
+                await _CLOCK.wait(self._earlier, until=_CLOCK.time() + pause)
         finally:
             for channel in channels:
                 listener.unsubscribe(channel, self._told)
@@ -52,10 +55,3 @@ class Promoter:
             _log.debug("delayed tasks cannot be looked at, trying again: %s", exc)
             return _LOOK
         return min(_LOOK, max(_LEAST, moment(due) - moment(now))) if due else _LOOK
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._earlier.wait()
-        except TimeoutError:
-            return

@@ -139,3 +139,16 @@ async def test_await_outlives_a_server_that_is_away_for_some_seconds(
 
         async with counted.server.worker():
             assert await within(waiting) == 0
+
+
+async def test_process_that_sends_and_awaits_has_two_connections(own: RedisServer, own_url: str) -> None:
+    counted = Counted(own_url)
+    async with counted.server:
+        before = connections(own)
+        results = await counted.send(5)
+        waiting = [await under_way(result.get()) for result in results]
+        during = connections(own)
+        for each in waiting:
+            each.cancel()
+
+    assert (before, during) == (1, 2)

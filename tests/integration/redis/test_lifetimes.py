@@ -62,12 +62,17 @@ def keys(shared: RedisServer, url: str) -> Keys:
     return Keys(shared, url)
 
 
+async def submit(adapter: Adapter, *sent: Message) -> None:
+    """Send tasks, records and messages in one step."""
+    submitter = broker_of(adapter).submitter(backend_of(adapter))
+    assert submitter is not None
+    assert all(await submitter.submit(sent))
+
+
 async def done(adapter: Adapter, sent: Message, *, ttl: float) -> None:
     """Send a task and end it."""
     broker, backend = broker_of(adapter), backend_of(adapter)
-    submitter = broker.submitter(backend)
-    assert submitter is not None
-    await submitter.submit([sent])
+    await submit(adapter, sent)
     async with broker.consume([QUEUE], prefetch=9, lease=600, worker="w") as consumer:
         finisher = consumer.finisher(backend)
         assert finisher is not None
@@ -75,12 +80,9 @@ async def done(adapter: Adapter, sent: Message, *, ttl: float) -> None:
 
 
 async def test_open_record_lives_thirty_days_past_its_due_moment(adapter: Adapter, keys: Keys) -> None:
-    broker, backend = broker_of(adapter), backend_of(adapter)
     now, later = message(QUEUE), message(QUEUE, delay=86_400.0)
-    submitter = broker.submitter(backend)
-    assert submitter is not None
 
-    await submitter.submit([now, later])
+    await submit(adapter, now, later)
 
     assert keys.lives(f"t:{now.id}", OPEN_TTL)
     assert keys.lives(f"t:{later.id}", OPEN_TTL + 86_400.0)
@@ -92,9 +94,7 @@ async def test_each_transition_begins_the_thirty_days_anew(
 ) -> None:
     broker, backend = broker_of(adapter), backend_of(adapter)
     sent = message(QUEUE)
-    submitter = broker.submitter(backend)
-    assert submitter is not None
-    await submitter.submit([sent])
+    await submit(adapter, sent)
     shared.command("PEXPIRE", f"{prefix_of(url)}t:{sent.id}", 100_000)
 
     async with broker.consume([QUEUE], prefetch=9, lease=600, worker="w") as consumer:
@@ -123,9 +123,7 @@ async def test_record_that_is_gone_is_made_again_by_the_start_and_by_the_end(
 ) -> None:
     broker, backend = broker_of(adapter), backend_of(adapter)
     sent = message(QUEUE)
-    submitter = broker.submitter(backend)
-    assert submitter is not None
-    await submitter.submit([sent])
+    await submit(adapter, sent)
     shared.command("DEL", f"{prefix_of(url)}t:{sent.id}")
 
     async with broker.consume([QUEUE], prefetch=9, lease=600, worker="w") as consumer:

@@ -10,8 +10,8 @@ ARGV[5] look      1: a blocking read may have brought something, which <consumer
 ARGV[6] audit     how many receipts follow, all that the consumer knows to hold, or -1: what it holds
                   beside them was lost on its way and is handed out again
 ARGV[7] rest      those receipts, then the queues' names
-Returns the moment it is now, the moment the next delayed message is due or '', 1 or 0 where the lease has
-lapsed, and a row a delivery: receipt, id, name, meta, body, losses.
+Returns the moment it is now, 1 or 0 where the lease has lapsed, and a row a delivery: receipt, id, name, meta,
+body, losses.
 ]]
 local begins, me, worker, limit = ARGV[1] == '1', ARGV[2], ARGV[3], tonumber(ARGV[4])
 local waiter, known_count = ARGV[2] .. '.wait', tonumber(ARGV[6])
@@ -25,7 +25,7 @@ for i = 7, #ARGV do
 end
 
 if redis.call('EXISTS', P .. 'l:' .. me) == 0 then
-  return { text(NOW), '', 0 }
+  return { text(NOW), 0, {} }
 end
 
 local function superseded(record, m, receipt)
@@ -160,7 +160,7 @@ local function take_ready(queue, lane)
   end
 end
 
-local next_due = promote(queues)
+promote(queues)
 for _, lane in ipairs(LANES) do
   for _, queue in ipairs(queues) do
     if ARGV[5] == '1' then
@@ -180,4 +180,4 @@ for _, lane in ipairs(LANES) do
     end
   end
 end
-return { text(NOW), next_due, 1, rows }
+return { text(NOW), 1, rows }
