@@ -222,7 +222,7 @@ class Dispatcher:
         return results
 
     def _outcome(self, call: Signature[R_co], id: str) -> AsyncResult[R_co]:
-        """Return what is awaited under *id*: the call's result, or those of the group that ends a workflow."""
+        """Return what is awaited under *id*: the call's result, or those of the group that ends it."""
         last = last_of(call)
         if isinstance(last, Group):
             members = tuple(self._reading_of(member) for member in last.members)
