@@ -40,12 +40,18 @@ class Shelf(Protocol):
         """Return the scope, or None if there is none."""
         ...
 
-    def close(self, id: str) -> bool:
-        """Close a scope; False if it was closed before, or lies in a closed one."""
+    def close(self, id: str, error: bytes | None) -> bool:
+        """Close a scope; False if it was closed before, or lies in a closed one.
+
+        error: kept for who is told of it.
+        """
         ...
 
     def is_closed(self, id: str | None) -> bool:
-        """Tell whether a scope, or one around it, is closed."""
+        """Tell whether a scope, or one around it, is closed.
+
+        Around a workflow that runs in place of a task is the scope of that one.
+        """
         ...
 
     def release(self, owner: str, nodes: Range) -> None:
@@ -56,8 +62,22 @@ class Shelf(Protocol):
         """Let the record of a join that is full read SUCCESS."""
         ...
 
-    def fail(self, id: str, error: bytes) -> None:
-        """Let a record read FAILURE, unless it is final."""
+    def fail(self, id: str, error: bytes, state: State) -> None:
+        """Let a record read FAILURE, or what *state* says, unless it is final."""
+        ...
+
+    def succeed_task(self, id: str, member: Member) -> Place | None:
+        """Let a task that goes on as a workflow read SUCCESS with this as its value, unless it is final.
+
+        Return where that goes.
+        """
+        ...
+
+    def fail_task(self, id: str, error: bytes) -> str | None:
+        """Let a task that goes on as a workflow read FAILURE, unless it is final.
+
+        Return what closes then.
+        """
         ...
 
     def free(self, id: str) -> None:
@@ -71,7 +91,7 @@ def ended(shelf: Shelf, ending: Ending, *, into: Place | None, scope: str | None
         # without a value it is the value null
         succeeded(shelf, into, Member(Kind.VALUE, _NULL if ending.value is None else ending.value))
     elif ending.state.final:
-        failed(shelf, scope, ending.error or _nothing_said(ending))
+        failed(shelf, scope, fault(ending))
 
 
 def opened(shelf: Shelf, opening: Opening) -> None:
@@ -92,7 +112,11 @@ def succeeded(shelf: Shelf, into: Place | None, member: Member) -> None:
         if join is None or shelf.is_closed(join.scope) or shelf.put(into, member) < join.size:
             return
         filled(shelf, join)
-        into, member = join.into, Member(Kind.JOIN, join.id.encode())
+        if join.task is not None:
+            # its one member is what the task has come to
+            into = shelf.succeed_task(join.task, member)
+        else:
+            into, member = join.into, Member(Kind.JOIN, join.id.encode())
 
 
 def filled(shelf: Shelf, join: Join) -> None:
@@ -105,20 +129,24 @@ def filled(shelf: Shelf, join: Join) -> None:
         shelf.release(join.id, join.then)
 
 
-def failed(shelf: Shelf, scope: str | None, error: bytes) -> None:
-    """Close *scope* and those around it, up to one that takes the error as a value."""
+def failed(shelf: Shelf, scope: str | None, error: bytes, state: State = State.FAILURE) -> None:
+    """Close *scope* and those around it, up to one that takes the error as a value.
+
+    state: what the record reads that the first one decides.
+    """
     while scope is not None:
         found = shelf.scope(scope)
-        if found is None or not shelf.close(scope):
+        if found is None or not shelf.close(scope, error if found.then.count else None):
             return
         if found.fails is not None:
-            shelf.fail(found.fails, error)
+            shelf.fail(found.fails, error, state)
         if found.then.count:
             shelf.release(found.id, found.then)
         if found.into is not None:
             succeeded(shelf, found.into, Member(Kind.ERROR, error))
             return
-        scope = found.around
+        scope = found.around if found.task is None else shelf.fail_task(found.task, error)
+        state = State.FAILURE
 
 
 def paged(nodes: Range) -> tuple[Range, Range]:
@@ -156,7 +184,17 @@ def numbered(id: str) -> tuple[str, int] | None:
     return None if digits != str(int(digits)) else (workflow, int(digits))
 
 
-def _nothing_said(ending: Ending) -> bytes:
+def cancelled(id: str, name: str) -> bytes:
+    """Return the error of what was cancelled: a task by its name, or a whole workflow."""
+    return encode_error(
+        ErrorInfo(type="TaskCancelledError", message=f"{name} was cancelled", task_id=id, task_name=name)
+    )
+
+
+def fault(ending: Ending) -> bytes:
+    """Return the error that a workflow goes on with after an ending without success."""
+    if ending.error is not None:
+        return ending.error
     message = ending.delivery.message
     info = ErrorInfo(
         type=_ERRORS[ending.state],

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aioqueue.errors import UnavailableError
+from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message
@@ -52,8 +53,11 @@ class Coalescer:
         self._submitter = submitter
         self._lane: _Lane | None = None
 
-    async def open_workflow(self, opening: Opening) -> None:
-        await self._submitter.open_workflow(opening)
+    async def open_workflow(self, opening: Opening) -> bool:
+        return await self._submitter.open_workflow(opening)
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        return await self._submitter.cancel(ids, ttl=ttl)
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         """Accept all or none. A caller that is cancelled does not hear what came of it.

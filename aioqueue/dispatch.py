@@ -24,6 +24,7 @@ from aioqueue.errors import (
 )
 from aioqueue.ids import new_id
 from aioqueue.models.signature import R_co, Signature
+from aioqueue.models.state import CancelOutcome
 from aioqueue.models.workflow import Chain, Chord, Group, Workflow
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
@@ -110,8 +111,17 @@ class TwoStepSubmitter:
         )
         return [want and next(published) for want in wanted]
 
-    async def open_workflow(self, opening: Opening) -> None:
-        await self._broker.publish(await self._backend.open_workflow(opening))
+    async def open_workflow(self, opening: Opening) -> bool:
+        opened = await self._backend.open_workflow(opening)
+        await self._broker.publish(opened.messages)
+        return opened.started
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        answers = await self._backend.cancel(ids, ttl=ttl)
+        released = [message for answer in answers for message in answer.released]
+        if released:
+            await self._broker.publish(released)
+        return [answer.outcome for answer in answers]
 
     async def _require_room(self, messages: Sequence[Message], limit: int) -> None:
         new = Counter(message.queue for message in messages)

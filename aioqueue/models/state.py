@@ -31,6 +31,14 @@ class State(StrEnum):
 FINAL = frozenset({State.SUCCESS, State.FAILURE, State.CANCELLED, State.EXPIRED})
 
 
+class CancelOutcome(StrEnum):
+    """What a cancel has come to."""
+
+    CANCELLED = "CANCELLED"
+    ALREADY_DONE = "ALREADY_DONE"
+    NOT_FOUND = "NOT_FOUND"
+
+
 class ErrorInfo(BaseModel):
     """The error on record: text only, an exception is never rebuilt from it."""
 

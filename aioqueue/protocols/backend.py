@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from aioqueue.protocols.capabilities import Capabilities
-from aioqueue.protocols.flow import Members, Opening, Page
+from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Record, Start
+from aioqueue.protocols.messages import Cancelled, Committed, Delivery, Ending, Message, Record, Start
 
 
 class Backend(Protocol):
@@ -58,23 +58,41 @@ class Backend(Protocol):
         """End attempts that *owner* has claimed; None where it no longer owns the task.
 
         The same owner's repeat of a commit is answered alike. What an ending released is kept with
-        the commit record for 24 h, whatever the value's time, with what its workflow released by it.
+        the commit record for 24 h, whatever the value's time, with what its workflow released by it. A task
+        that goes on as a workflow stays STARTED and is nobody's: it runs no more, and ends when that does.
         """
         ...
 
-    async def plan(self, page: Page) -> None:
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
+        """End tasks, nodes and whole workflows that have not ended: their records read CANCELLED for *ttl* s.
+
+        What has not started will not, and what runs commits no more; who waits for it is woken. An id is a
+        record's, or that of a workflow that was opened, of which all that has not ended is cancelled, and
+        what runs in the place of its nodes. Workflows move on as by a failure. Of one that has ended before
+        is answered what its cancel released, once more.
+        """
+        ...
+
+    async def plan(self, page: Page) -> Sequence[str]:
         """Keep some of a workflow: each node's record reads PENDING, and its message waits to be released.
 
         Nothing of it runs before all of it is kept and it is opened. Safe to repeat. It is kept for 30 days
-        past the moment its nodes are due, like an open task.
+        past the moment its nodes are due, like an open task. Returns the ids of nodes that cannot be kept,
+        as there is a task of that id which is none of this workflow.
         """
         ...
 
-    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
-        """Open a workflow whose messages are in another store; return what is to be published.
+    async def open_workflow(self, opening: Opening) -> Opened:
+        """Open a workflow whose messages are in another store. Safe to repeat: what has not started is
+        answered again."""
+        ...
 
-        Safe to repeat: what has not started is answered again.
-        """
+    async def workflow(self, id: str) -> Whole | None:
+        """Return a workflow that was opened, as long as it is kept."""
+        ...
+
+    async def fault(self, scope: str) -> bytes | None:
+        """Return the error with which a scope was closed that releases nodes; None if it is not kept."""
         ...
 
     async def members(self, join: str, first: int, count: int) -> Members | None:

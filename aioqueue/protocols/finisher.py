@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Delivery, Ending, Message, Start
 
@@ -25,8 +26,12 @@ class Submitter(Protocol):
         """
         ...
 
-    async def open_workflow(self, opening: Opening) -> None:
-        """Start a workflow that is kept whole, in one step. Safe to repeat: it starts once."""
+    async def open_workflow(self, opening: Opening) -> bool:
+        """Start a workflow that is kept whole, in one step; False if it was before. Safe to repeat."""
+        ...
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        """Cancel as a backend does, and publish what that releases."""
         ...
 
 

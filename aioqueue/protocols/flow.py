@@ -8,6 +8,8 @@ looks at the shape only, never into calls or values. ``aioqueue.advance`` says h
 - A join is full: what comes after it is released, its record reads SUCCESS, and it is put into its own join.
 - A node fails: its scope closes: the record it decides reads FAILURE and what is told of it is released;
   then its error is put into the scope's join, or the scope around it closes too.
+- A workflow may run in place of a task: what it comes to is what the task has come to, and where that one is
+  a node, the workflow around it moves on.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class Join:
 
     single: its value is its one member's, and no list. then: nodes released when it is full. into: where
     its value goes then. shown: it has a record, which can be awaited. frees: a join nobody reads any
-    more when this one is full. scope: in which it stands; once that is closed nobody joins.
+    more when this one is full. scope: in which it stands; once that is closed nobody joins. task: the one
+    that succeeds with its value then, having gone on as this workflow.
     """
 
     id: str
@@ -66,14 +69,16 @@ class Join:
     shown: bool = False
     frees: str | None = None
     scope: str | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a failure inside it decides, once.
 
-    fails: the record that then reads FAILURE. then: nodes released with the error. into: where the
-    error goes as a value; without it the scope *around* closes too.
+    fails: the record that then reads FAILURE. then: nodes released, which read the error from the scope.
+    into: where the error goes as a value; without it the scope *around* closes too. task: the one that
+    fails with it, having gone on as this workflow; the scope of that one is around this one.
     """
 
     id: str
@@ -81,6 +86,7 @@ class Scope:
     then: Range = field(default_factory=Range)
     into: Place | None = None
     around: str | None = None
+    task: str | None = None
 
 
 class Kind(Enum):
@@ -121,12 +127,32 @@ class Page:
 class Opening:
     """How a workflow starts: the nodes that are released, and the joins that are full by then.
 
-    workflow: its id. start: its first nodes. full: joins of size 0.
+    workflow: its id. start: its first nodes. full: joins of size 0. result: the record that is the outcome
+    of the whole. root: the scope around all of it. outline: how its nodes stand, for people; encoded.
     """
 
     workflow: str
     start: Range
     full: tuple[str, ...] = ()
+    result: str = ""
+    root: str = ""
+    outline: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The answer to an opening. started: not before. messages: to be published, being in another store."""
+
+    started: bool
+    messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A workflow that was opened; the words are those of Opening."""
+
+    result: str
+    outline: bytes
 
 
 OPEN = "aioqueue.open"

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from aioqueue.models.state import State
+from aioqueue.models.state import CancelOutcome, State
+
+if TYPE_CHECKING:
+    from aioqueue.protocols.flow import Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ class Settlement:
 class Ending:
     """What an attempt came to, ready to be committed.
 
-    state: a final one, or RETRY, whose next attempt is then among *follow*. value, error: encoded
+    state: a final one; or RETRY, whose next attempt is then among *follow*; or STARTED, as the task goes on
+    as a workflow, which is kept already and is started by *opening* in the same step. value, error: encoded
     by the codec. ttl: seconds the record is shown after it ended. next_at: Unix seconds of the
     next attempt of a RETRY.
     """
@@ -85,12 +90,21 @@ class Ending:
     follow: tuple[Message, ...] = ()
     dead: str | None = None
     next_at: float | None = None
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
     """The answer to a commit that was taken. released: what its workflow released by it."""
 
+    released: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The answer to a cancel. released: what a workflow released by it, to be published in another store."""
+
+    outcome: CancelOutcome
     released: tuple[Message, ...] = ()
 
 
@@ -122,7 +136,8 @@ class Start:
 class Record:
     """A task's record as a store keeps it. Moments are Unix seconds by the store's clock.
 
-    due: when the waiting attempt may start. value, error: encoded by the codec.
+    due: when the waiting attempt may start. value, error: encoded by the codec. plan: the workflow that
+    runs in its place. joined: the join whose values are its value.
     """
 
     id: str
@@ -138,6 +153,8 @@ class Record:
     worker: str | None = None
     value: bytes | None = None
     error: bytes | None = None
+    plan: str | None = None
+    joined: str | None = None
 
 
 SUSPECT = 2

@@ -8,11 +8,11 @@ import pytest
 
 from aioqueue import Signature, chain, chord
 from aioqueue.models.state import State
-from aioqueue.protocols.flow import OPEN, PAGE, Opening
+from aioqueue.protocols.flow import OPEN, PAGE, Opened
 from aioqueue.protocols.messages import Committed, Message, Start, Verdict
 from tests.support.counting import counts
 from tests.support.faulty import Crash, Faults, FaultyBackend, FaultyBroker, Moment
-from tests.support.flows import Crew, Works, ended, failure, many, works_of_two
+from tests.support.flows import Crew, Works, ended, failure, many, opening, works_of_two
 from tests.support.stores import Pair
 from tests.support.waiting import one, ready
 
@@ -27,11 +27,6 @@ NEXT, LAST = (Signature(name=name) for name in ("next", "last"))
 def two(pair: Pair, queue: str) -> Works:
     """The pair as two stores."""
     return works_of_two(pair.broker, pair.backend, pair.clock, queue)
-
-
-def opening(works: Works, *calls: Signature) -> Opening:
-    plan = works.compiled(many(*calls))
-    return Opening(plan.id, plan.start, plan.full)
 
 
 async def committed(works: Works, crew: Crew, name: str, state: State = State.SUCCESS) -> Committed | None:
@@ -117,23 +112,23 @@ async def test_member_whose_worker_died_after_its_commit_joins_once(two: Works) 
 async def test_opening_answers_again_what_has_not_started(two: Works) -> None:
     plan = two.compiled(many(A, B))
     await two.keep(plan)
-    start = Opening(plan.id, plan.start, plan.full)
+    start = opening(plan)
     first = await two.backend.open_workflow(start)
     again = await two.backend.open_workflow(start)
-    await two.broker.publish(first)
+    await two.broker.publish(first.messages)
     async with two.crew() as crew:
         await crew.take()
         running = await two.backend.open_workflow(start)
 
-    assert [message.name for message in first] == ["a", "b"]
-    assert list(again) == list(first)
-    assert list(running) == []
+    assert [message.name for message in first.messages] == ["a", "b"]
+    assert (first.started, again) == (True, Opened(False, first.messages))
+    assert running == Opened(False)
 
 
 async def test_sender_that_died_before_it_published_may_open_again(two: Works) -> None:
     plan = two.compiled(chain(A, NEXT))
     await two.keep(plan)
-    await two.backend.open_workflow(Opening(plan.id, plan.start, plan.full))
+    await two.backend.open_workflow(opening(plan))
 
     await two.open(plan)
     await two.open(plan)
@@ -144,7 +139,7 @@ async def test_sender_that_died_before_it_published_may_open_again(two: Works) -
 async def test_next_page_is_answered_again_until_it_has_started(two: Works) -> None:
     plan = two.compiled(many(*(Signature(name=f"n{number}") for number in range(2 * PAGE + 1))))
     await two.keep(plan)
-    (*_, first) = await two.backend.open_workflow(Opening(plan.id, plan.start, plan.full))
+    (*_, first) = (await two.backend.open_workflow(opening(plan))).messages
     pages = [await two.backend.release_more(first) for _ in range(2)]
     second = pages[0][-1]
     rest = await two.backend.release_more(second)

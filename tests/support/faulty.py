@@ -11,14 +11,24 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
+from aioqueue.models.state import CancelOutcome
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
-from aioqueue.protocols.flow import Members, Opening, Page
+from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Record, Settlement, Start
+from aioqueue.protocols.messages import (
+    Cancelled,
+    Committed,
+    Delivery,
+    Ending,
+    Message,
+    Record,
+    Settlement,
+    Start,
+)
 from tests.support.faults import Call, Crash, Faults, Moment, Point
 
 __all__ = ["Call", "Crash", "Faults", "FaultyBackend", "FaultyBroker", "Moment", "Point"]
@@ -48,9 +58,14 @@ class FaultySubmitter:
             "submit", BrokerUnavailableError, lambda: self.real.submit(messages, limit=limit)
         )
 
-    async def open_workflow(self, opening: Opening) -> None:
-        await self.faults.around(
+    async def open_workflow(self, opening: Opening) -> bool:
+        return await self.faults.around(
             "open_workflow", BrokerUnavailableError, lambda: self.real.open_workflow(opening)
+        )
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        return await self.faults.around(
+            "cancel", BrokerUnavailableError, lambda: self.real.cancel(ids, ttl=ttl)
         )
 
 
@@ -221,10 +236,21 @@ class FaultyBackend:
             "commit", BackendUnavailableError, lambda: self.real.commit(endings, owner=owner)
         )
 
-    async def plan(self, page: Page) -> None:
-        await self.faults.around("plan", BackendUnavailableError, lambda: self.real.plan(page))
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
+        return await self.faults.around(
+            "cancel", BackendUnavailableError, lambda: self.real.cancel(ids, ttl=ttl)
+        )
 
-    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
+    async def plan(self, page: Page) -> Sequence[str]:
+        return await self.faults.around("plan", BackendUnavailableError, lambda: self.real.plan(page))
+
+    async def workflow(self, id: str) -> Whole | None:
+        return await self.faults.around("workflow", BackendUnavailableError, lambda: self.real.workflow(id))
+
+    async def fault(self, scope: str) -> bytes | None:
+        return await self.faults.around("fault", BackendUnavailableError, lambda: self.real.fault(scope))
+
+    async def open_workflow(self, opening: Opening) -> Opened:
         return await self.faults.around(
             "open_workflow", BackendUnavailableError, lambda: self.real.open_workflow(opening)
         )

@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aioqueue.canvas import Plan, compiled
-from aioqueue.codec import decode_error, decode_value, encode_error
+from aioqueue.codec import decode_error, decode_value, encode_error, encode_value
 from aioqueue.dispatch import TwoStepSubmitter, pages
 from aioqueue.ids import new_id
+from aioqueue.layout import Stead
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo, State
 from aioqueue.models.workflow import Group
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.finisher import Finisher, Submitter
-from aioqueue.protocols.flow import OPEN, Kind, Opening
+from aioqueue.protocols.flow import OPEN, Kind, Opening, Page
 from aioqueue.protocols.messages import Delivery, Ending, Message, Record, Verdict
 from aioqueue.worker.two_step import TwoStepFinisher
 from tests.support.clocks import MovableClock
@@ -59,6 +60,10 @@ class Crew:
         """End one delivery; its value is the name of its call unless another is given."""
         (done,) = await self.finisher.finish([ended(delivery, state, **what)])
         return done
+
+    async def go_on(self, delivery: Delivery, plan: Plan, **what: Any) -> bool:
+        """Let the task of a delivery go on as a workflow that is kept."""
+        return await self.end(delivery, State.STARTED, opening=opening(plan), **what)
 
     async def fail(self, delivery: Delivery, text: str = "no", **what: Any) -> bool:
         """End one delivery as a failure."""
@@ -104,23 +109,34 @@ class Works:
         async with context as consumer:
             yield Crew(consumer, self._finisher(consumer, lease))
 
-    def compiled(self, call: Signature) -> Plan:
-        """Return *call* as stores keep it."""
+    def compiled(self, call: Signature, *, id: str | None = None, stead: Stead | None = None) -> Plan:
+        """Return *call* as stores keep it, as a task goes on in whose *stead* it runs."""
 
         def pack(node: Signature, id: str, source: str | None) -> Message:
             body = (source or "").encode()
             return Message(id, node.name, self.queue, body, priority=node.priority, delay=node.delay)
 
-        return compiled(call, id=new_id(), pack=pack)
+        return compiled(call, id=id or new_id(), pack=pack, stead=stead)
 
     async def keep(self, plan: Plan) -> None:
         """Keep all of it."""
         for page in pages(plan):
             await self.backend.plan(page)
 
-    async def open(self, plan: Plan) -> None:
+    def pages(self, plan: Plan) -> list[Page]:
+        """Return *plan* as it is kept."""
+        return list(pages(plan))
+
+    async def open(self, plan: Plan) -> bool:
         """Open what is kept."""
-        await self.submitter.open_workflow(Opening(plan.id, plan.start, plan.full))
+        return await self.submitter.open_workflow(opening(plan))
+
+    async def instead(self, delivery: Delivery, call: Signature, **calls: tuple[Signature, ...]) -> Plan:
+        """Keep *call*, as which the task of a delivery is to go on; *calls* are released when it ends."""
+        message = delivery.message
+        plan = self.compiled(call, id=f"{message.id}.{message.attempt}", stead=Stead(message.id, **calls))
+        await self.keep(plan)
+        return plan
 
     async def send(self, call: Signature) -> Plan:
         """Keep and open *call*."""
@@ -177,6 +193,11 @@ class Works:
         finisher = consumer.finisher(self.backend)
         assert finisher is not None
         return finisher
+
+
+def opening(plan: Plan) -> Opening:
+    """Return how *plan* starts."""
+    return Opening(plan.id, plan.start, plan.full, plan.result, plan.root, encode_value(plan.outline))
 
 
 def works_of_one(broker: Broker, backend: Backend, clock: MovableClock, queue: str) -> Works:

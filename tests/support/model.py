@@ -46,7 +46,7 @@ class Model:
         self.ran[id] += 1
         taken, source = None, node.message.body.decode()
         if source.startswith("error:"):
-            taken = self.records[source.removeprefix("error:")]
+            taken = self.records[self.scopes[source.removeprefix("error:")].fails or ""]
             assert isinstance(taken, Exception)
         elif source:
             assert source not in self.freed

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioqueue import Chain, Chord, Group, RetryPolicy, Signature, chain, chord, group
-from aioqueue.canvas import DEEPEST, Plan, compiled
+from aioqueue.canvas import Plan, compiled
 from aioqueue.errors import SignatureError
+from aioqueue.layout import DEEPEST
 from aioqueue.protocols.flow import Join, Node, Place, Range, Scope
 from aioqueue.protocols.messages import Message
 from tests.support.model import Model
@@ -59,7 +60,9 @@ def into(join: int, number: int = 0) -> Place:
 
 
 def test_one_call_is_one_node() -> None:
-    assert plan(A) == Plan("w", (node(0, "a"),), (), (), Range(0, 1), "w.0")
+    assert plan(A) == Plan(
+        "w", (node(0, "a", scope=1),), (), (Scope("w.1", fails="w.0"),), Range(0, 1), "w.0", root="w.1"
+    )
 
 
 def test_a_chain_joins_each_step_to_the_next() -> None:
@@ -77,6 +80,7 @@ def test_a_chain_joins_each_step_to_the_next() -> None:
         (Scope("w.5", fails="w.2"),),
         Range(0, 1),
         "w.2",
+        root="w.5",
     )
 
 
@@ -84,17 +88,22 @@ def test_members_of_a_plain_group_are_scopes_whose_error_is_a_value() -> None:
     assert plan(group([A, chain(B, C)])) == Plan(
         "w",
         (
-            node(0, "a", into=into(3, 0), scope=5),
-            node(1, "b", into=into(4), scope=6),
-            node(2, "c", "w.4", into(3, 1), 6),
+            node(0, "a", into=into(3, 0), scope=6),
+            node(1, "b", into=into(4), scope=7),
+            node(2, "c", "w.4", into(3, 1), 7),
         ),
         (
-            Join("w.3", 2, shown=True),
-            Join("w.4", 1, single=True, then=Range(2, 1), scope="w.6"),
+            Join("w.3", 2, shown=True, scope="w.5"),
+            Join("w.4", 1, single=True, then=Range(2, 1), scope="w.7"),
         ),
-        (Scope("w.5", fails="w.0", into=into(3, 0)), Scope("w.6", fails="w.2", into=into(3, 1))),
+        (
+            Scope("w.5", fails="w.3"),
+            Scope("w.6", fails="w.0", into=into(3, 0), around="w.5"),
+            Scope("w.7", fails="w.2", into=into(3, 1), around="w.5"),
+        ),
         Range(0, 2),
         "w.3",
+        root="w.5",
     )
 
 
@@ -114,6 +123,7 @@ def test_a_group_in_a_chain_reads_the_join_before_and_frees_it() -> None:
         (Scope("w.6", fails="w.3"),),
         Range(0, 1),
         "w.3",
+        root="w.6",
     )
 
 
@@ -125,7 +135,7 @@ def test_a_chord_fails_with_its_first_member_and_tells_once() -> None:
         (
             node(0, "a", into=into(5, 0), scope=7),
             node(1, "b", into=into(6), scope=8),
-            node(2, "e", "error:w.4"),
+            node(2, "e", "error:w.7"),
             node(3, "c", "w.6", into(5, 1), 8),
             node(4, "d", "w.5", None, 7),
         ),
@@ -136,6 +146,7 @@ def test_a_chord_fails_with_its_first_member_and_tells_once() -> None:
         (Scope("w.7", fails="w.4", then=Range(2, 1)), Scope("w.8", fails="w.3", around="w.7")),
         Range(0, 2),
         "w.4",
+        root="w.7",
     )
 
 
@@ -158,13 +169,14 @@ def test_a_group_of_groups_is_plain_all_through() -> None:
     made = plan(group([group([A]), group([B])]))
 
     assert made.joins == (
-        Join("w.2", 2, shown=True),
-        Join("w.3", 1, into=into(2, 0), shown=True),
-        Join("w.4", 1, into=into(2, 1), shown=True),
+        Join("w.2", 2, shown=True, scope="w.5"),
+        Join("w.3", 1, into=into(2, 0), shown=True, scope="w.5"),
+        Join("w.4", 1, into=into(2, 1), shown=True, scope="w.5"),
     )
     assert made.scopes == (
-        Scope("w.5", fails="w.0", into=into(3, 0)),
-        Scope("w.6", fails="w.1", into=into(4, 0)),
+        Scope("w.5", fails="w.2"),
+        Scope("w.6", fails="w.0", into=into(3, 0), around="w.5"),
+        Scope("w.7", fails="w.1", into=into(4, 0), around="w.5"),
     )
     assert (made.start, made.result) == (Range(0, 2), "w.2")
 
@@ -189,13 +201,14 @@ def test_callbacks_make_a_group_one_whole() -> None:
         (
             node(0, "a", into=into(4, 0), scope=5),
             node(1, "b", into=into(4, 1), scope=5),
-            node(2, "d", "error:w.4"),
+            node(2, "d", "error:w.5"),
             node(3, "c", "w.4"),
         ),
         (Join("w.4", 2, then=Range(3, 1), shown=True, scope="w.5"),),
         (Scope("w.5", fails="w.4", then=Range(2, 1)),),
         Range(0, 2),
         "w.4",
+        root="w.5",
     )
 
 
@@ -230,7 +243,16 @@ def test_on_success_of_a_whole_goes_with_its_last_call() -> None:
 
 
 def test_an_empty_group_is_full_from_the_start() -> None:
-    assert plan(NOBODY) == Plan("w", (), (Join("w.0", 0, shown=True),), (), Range(), "w.0", ("w.0",))
+    assert plan(NOBODY) == Plan(
+        "w",
+        (),
+        (Join("w.0", 0, shown=True, scope="w.1"),),
+        (Scope("w.1", fails="w.0"),),
+        Range(),
+        "w.0",
+        ("w.0",),
+        "w.1",
+    )
 
 
 def test_a_chord_over_nobody_starts_with_its_callback() -> None:
@@ -380,7 +402,7 @@ def test_a_plan_is_as_long_as_its_chain(width: int) -> None:
 
 @pytest.mark.parametrize("width", [1, 10, 10_000])
 def test_a_plan_is_as_wide_as_its_group(width: int) -> None:
-    assert size(plan(Group(members=(A,) * width))) == 2 * width + 1
+    assert size(plan(Group(members=(A,) * width))) == 2 * width + 2
     assert size(plan(Chord(group=Group(members=(A,) * width), callback=B))) == width + 3
 
 

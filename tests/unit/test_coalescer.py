@@ -9,6 +9,7 @@ import pytest
 
 from aioqueue.coalescer import MOST, MOST_BYTES, Coalescer
 from aioqueue.errors import BrokerUnavailableError, QueueFullError
+from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.flow import Opening, Range
 from aioqueue.protocols.messages import Message
 from tests.support.waiting import eventually, message, messages, within
@@ -46,8 +47,12 @@ class FakeSubmitter:
                 raise BrokerUnavailableError(sent.id)
         return [sent.name != "known" for sent in messages]
 
-    async def open_workflow(self, opening: Opening) -> None:
+    async def open_workflow(self, opening: Opening) -> bool:
         self.opened.append(opening)
+        return len(self.opened) == 1
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        return [CancelOutcome.CANCELLED if ttl else CancelOutcome.NOT_FOUND for _ in ids]
 
 
 async def on_its_way(fake: FakeSubmitter, coalescer: Coalescer) -> asyncio.Task[Sequence[bool]]:
@@ -286,6 +291,10 @@ def test_it_is_used_in_one_loop_after_the_other() -> None:
 async def test_workflow_is_opened_at_once() -> None:
     fake = FakeSubmitter()
 
-    await Coalescer(fake).open_workflow(Opening("w", Range(0, 1)))
+    assert await Coalescer(fake).open_workflow(Opening("w", Range(0, 1)))
 
     assert fake.opened == [Opening("w", Range(0, 1))]
+
+
+async def test_cancel_goes_at_once() -> None:
+    assert await Coalescer(FakeSubmitter()).cancel(["a"], ttl=1) == [CancelOutcome.CANCELLED]

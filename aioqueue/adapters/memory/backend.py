@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aioqueue.adapters.memory import move
 from aioqueue.adapters.memory.core import MemoryCore
 from aioqueue.adapters.memory.records import Row
 from aioqueue.models.state import State
 from aioqueue.protocols.capabilities import Capabilities
-from aioqueue.protocols.flow import Members, Opening, Page
+from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
+    Cancelled,
     Committed,
     Delivery,
     Ending,
@@ -72,17 +74,27 @@ class MemoryBackend:
     async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return [self._commit(ending, owner) for ending in endings]
 
-    async def plan(self, page: Page) -> None:
-        self.core.flows.plan(page)
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
+        return [move.cancel(self.core.flows, id, ttl=ttl) for id in ids]
 
-    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
-        return self.core.flows.open(opening, again=True)
+    async def plan(self, page: Page) -> Sequence[str]:
+        return self.core.flows.plan(page)
+
+    async def open_workflow(self, opening: Opening) -> Opened:
+        first, messages = move.started(self.core.flows, opening, again=True)
+        return Opened(first, tuple(messages))
+
+    async def workflow(self, id: str) -> Whole | None:
+        return self.core.flows.opened(id)
+
+    async def fault(self, scope: str) -> bytes | None:
+        return self.core.flows.fault(scope)
 
     async def members(self, join: str, first: int, count: int) -> Members | None:
         return self.core.flows.members(join, first, count)
 
     async def release_more(self, message: Message) -> Sequence[Message]:
-        return self.core.flows.more(message, again=True)
+        return move.more(self.core.flows, message, again=True)
 
     async def forget(self, ids: Sequence[str]) -> None:
         for id in ids:
@@ -112,7 +124,8 @@ class MemoryBackend:
             return Start(Verdict.COMMITTED)
         same = record.attempt == message.attempt
         # one that was given back reads RETRY too, but nobody owns it
-        if record.state.final or (record.state is State.RETRY and same and row.owner is not None):
+        retried = record.state is State.RETRY and row.owner is not None
+        if record.state.final or (same and (retried or row.ended)):
             return Start(
                 Verdict.COMMITTED,
                 follow=(*row.follow, *row.moved) if same else (),
@@ -128,14 +141,14 @@ class MemoryBackend:
         self, message: Message, owner: str, worker: str, *, row: Row | None = None, losses: int = 0
     ) -> Start:
         """Let *owner* start; one that died holding the task is a loss."""
+        if self.core.flows.bars(message, row):
+            move.bar(self.core.flows, message.id)
+            return Start(Verdict.COMMITTED)
         if row is not None:
             running = row.record.state is State.STARTED and row.record.attempt == message.attempt
             if running and row.owner == owner:
                 return Start(Verdict.RUN, losses=row.record.losses)
             losses = row.record.losses + running
-        if self.core.flows.barred_at(message.id) is not None:
-            self.core.flows.cancel(message.id)
-            return Start(Verdict.COMMITTED)
         self.core.records.start(message, owner=owner, worker=worker, losses=losses)
         self.core.flows.renew(message.id)
         return Start(Verdict.RUN, losses=losses)
@@ -147,7 +160,9 @@ class MemoryBackend:
         row = self.core.records.row(message.id)
         if row is None or row.owner != owner or row.record.attempt != message.attempt:
             return None
-        if row.record.state is State.STARTED:
+        if row.record.state is State.STARTED and not row.ended:
+            if self.core.flows.bars(message, row):
+                return None
             self.core.records.end(ending, owner, keep=COMMIT_TTL)
-            row.moved = tuple(self.core.flows.end(ending))
+            row.moved = tuple(move.moved(self.core.flows, ending))
         return Committed(row.moved)

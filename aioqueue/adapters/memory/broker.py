@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
+from aioqueue.adapters.memory import move
 from aioqueue.adapters.memory.backend import MemoryBackend, MemoryLease
 from aioqueue.adapters.memory.core import Entry, MemoryCore
 from aioqueue.adapters.memory.records import Row
 from aioqueue.ids import new_id
-from aioqueue.models.state import State
+from aioqueue.models.state import CancelOutcome, State
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
@@ -36,8 +37,15 @@ class MemorySubmitter:
             self._core.require_room(messages, limit)
         return self._core.submit(messages)
 
-    async def open_workflow(self, opening: Opening) -> None:
-        self._core.add(self._core.flows.open(opening))
+    async def open_workflow(self, opening: Opening) -> bool:
+        first, messages = move.started(self._core.flows, opening)
+        self._core.add(messages)
+        return first
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        answers = [move.cancel(self._core.flows, id, ttl=ttl) for id in ids]
+        self._core.add([message for answer in answers for message in answer.released])
+        return [answer.outcome for answer in answers]
 
 
 class MemoryBroker:
@@ -198,11 +206,11 @@ class MemoryConsumer:
         if not message.tracked:
             return True
         row = self._core.records.row(message.id)
-        if row is not None and (row.record.state.final or row.record.attempt > message.attempt):
+        if row is not None and (row.ended or row.record.attempt > message.attempt):
             self._core.drop(entry)
             return False
-        if self._core.flows.barred_at(message.id) is not None:
-            self._core.flows.cancel(message.id)
+        if self._core.flows.bars(message, row):
+            move.bar(self._core.flows, message.id)
             self._core.drop(entry)
             return False
         losses = entry.losses if row is None else None
@@ -244,9 +252,7 @@ class MemoryFinisher:
         row = records.row(message.id) if message.tracked else None
         if entry is None:
             return row is not None and _ended_by(row, owner, message.attempt)
-        if row is not None and (
-            row.record.state.final or row.record.attempt != message.attempt or row.owner != owner
-        ):
+        if row is not None and not self._owns(row, message):
             return False
         losses = entry.losses
         self._core.drop(entry)
@@ -256,14 +262,19 @@ class MemoryFinisher:
             self._core.bury(message, ending.dead)
         self._core.submit(ending.follow, losses=losses)
         if message.name == OPEN and ending.state.final:
-            self._core.add(self._core.flows.more(message))
-        elif message.tracked:
-            self._core.add(self._core.flows.end(ending))
+            self._core.add(move.more(self._core.flows, message))
+        elif message.tracked or ending.opening is not None:
+            self._core.add(move.moved(self._core.flows, ending))
         return True
+
+    def _owns(self, row: Row, message: Message) -> bool:
+        mine = row.owner == self._consumer.id and row.record.attempt == message.attempt
+        return mine and not row.ended and not self._core.flows.bars(message, row)
 
 
 def _ended_by(row: Row, owner: str, attempt: int) -> bool:
-    return row.owner == owner and row.record.attempt == attempt and row.record.state is not State.STARTED
+    open = row.record.state is State.STARTED and not row.ended
+    return row.owner == owner and row.record.attempt == attempt and not open
 
 
 def _same(backend: Backend, core: MemoryCore) -> bool:

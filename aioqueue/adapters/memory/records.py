@@ -38,12 +38,17 @@ class Row:
     moved: tuple[Message, ...] = ()
     dead: str | None = None
 
+    @property
+    def ended(self) -> bool:
+        """True when nothing of the task runs any more; it may go on as a workflow."""
+        return self.record.state.final or self.record.plan is not None
+
 
 class Records:
-    """All rows of one store. barred_at: from when on a task that has not started may not start any more."""
+    """All rows of one store. barred_at: from when on a record that is not final reads CANCELLED."""
 
     def __init__(self, clock: Clock) -> None:
-        self.barred_at: Callable[[str], float | None] = lambda id: None
+        self.barred_at: Callable[[Record], float | None] = lambda record: None
         self._clock = clock
         self._rows: dict[str, Row] = {}
         self._times: list[tuple[float, str]] = []
@@ -59,7 +64,7 @@ class Records:
         row = self.row(id)
         if row is None or row.forgotten or row.shown <= self._clock.time():
             return None
-        if row.record.state not in {State.PENDING, State.RETRY} or (barred := self.barred_at(id)) is None:
+        if row.record.state.final or (barred := self.barred_at(row.record)) is None:
             return row.record
         return replace(row.record, state=State.CANCELLED, finished=barred, due=None)
 
@@ -89,9 +94,13 @@ class Records:
         return True
 
     def plan(self, message: Message, now: float) -> bool:
-        """Write PENDING for a task whose moment is not known yet; False if it has started or ended."""
+        """Write PENDING for a task whose moment is not known yet; False if there is one of that id."""
+        row = self.row(message.id)
+        if row is not None and (not row.record.state.final or self.shown(message.id) is not None):
+            return False
         record = Record(message.id, message.name, message.queue, sent=message.sent or now)
-        return self.put(record, until=message.due(now) + OPEN_TTL)
+        self.write(Row(record), until=message.due(now) + OPEN_TTL)
+        return True
 
     def release(self, message: Message, now: float) -> None:
         """Write when a planned task is due, making the record again if it is gone."""
@@ -115,7 +124,15 @@ class Records:
         row = self.row(record.id) or Row(record)
         if row.record.finished is not None:
             return False
-        row.record = replace(row.record, state=record.state, error=record.error, finished=now, due=None)
+        row.record = replace(
+            row.record,
+            state=record.state,
+            value=None if row.forgotten else record.value,
+            joined=None if row.forgotten else record.joined,
+            error=record.error,
+            finished=now,
+            due=None,
+        )
         row.owner, row.follow, row.moved, row.dead = None, (), (), None
         row.commit_kept = now + COMMIT_TTL
         self.write(row, until=now + max(0.0 if row.forgotten else ttl, COMMIT_TTL), shown=now + ttl)
@@ -148,7 +165,7 @@ class Records:
     def stop(self, id: str, owner: str) -> Row | None:
         """Write that *owner*'s attempt never was; None if it is not its to say."""
         row = self.row(id)
-        if row is None or row.owner != owner or row.record.state is not State.STARTED:
+        if row is None or row.ended or row.owner != owner or row.record.state is not State.STARTED:
             return None
         state = State.PENDING if row.record.attempt == 1 else State.RETRY
         row.record = replace(row.record, state=state, started=None, worker=None)
@@ -174,6 +191,7 @@ class Records:
             error=ending.error,
             finished=now if ending.state.final else None,
             due=ending.next_at,
+            plan=None if ending.opening is None else ending.opening.workflow,
         )
         row.owner, row.follow, row.moved, row.dead = owner, ending.follow, (), ending.dead
         if not ending.state.final:
@@ -240,10 +258,11 @@ class Records:
         for event in self._waiters.get(id, ()):
             event.set()
 
-    def tell_those(self, whom: Callable[[str], bool]) -> None:
-        """Wake who waits for any of some tasks."""
+    def tell_barred(self) -> None:
+        """Wake who waits for what reads CANCELLED now."""
         for id in list(self._waiters):
-            if whom(id):
+            record = self.shown(id)
+            if record is not None and record.state.final:
                 self.tell(id)
 
     async def wait(self, id: str, until: float) -> Record | None:

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from aioqueue import advance
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.rows import milliseconds
 from aioqueue.advance import numbered
-from aioqueue.codec import encode_error
-from aioqueue.models.state import ErrorInfo, State
+from aioqueue.models.state import State
 from aioqueue.protocols.flow import Join, Kind, Member, Members, Node, Opening, Page, Place, Range, Scope
 from aioqueue.protocols.messages import Ending, Message
 
 Row = Sequence[bytes]
 
 _KINDS: Final = {kind.value: kind for kind in Kind}
-_ERRORS: Final = {
-    State.FAILURE: "TaskFailedError",
-    State.CANCELLED: "TaskCancelledError",
-    State.EXPIRED: "TaskExpiredError",
-}
 
 
 async def plan(access: Access, page: Page) -> None:
@@ -70,16 +65,7 @@ def fault(ending: Ending) -> bytes:
     """Return the error that a workflow goes on with, where a node has come to none of its own."""
     if ending.error is not None or not ending.state.final or ending.state is State.SUCCESS:
         return ending.error or b""
-    message = ending.delivery.message
-    return encode_error(
-        ErrorInfo(
-            type=_ERRORS[ending.state],
-            message=f"{message.name} ended {ending.state}",
-            task_id=message.id,
-            task_name=message.name,
-            attempt=message.attempt,
-        )
-    )
+    return advance.fault(ending)
 
 
 def _node(node: Node) -> tuple[Value, ...]:

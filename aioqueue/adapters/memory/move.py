@@ -1,0 +1,245 @@
+"""Move: how the workflows of one memory store move on, inside one step; and what begins a move."""
+
+from __future__ import annotations
+
+from aioqueue.adapters.memory.flows import Flow, Flows, Stage
+from aioqueue.advance import SHOWN_TTL, cancelled, ended, failed, opened, opener, paged, rest_of
+from aioqueue.models.state import CancelOutcome, State
+from aioqueue.protocols.flow import Join, Kind, Member, Opening, Place, Range, Scope
+from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Cancelled, Ending, Message, Record
+
+
+class Move:
+    """A step of workflows. messages: what it releases. ttl: seconds that records it ends are shown.
+
+    again: what was released before and has not started is released again.
+    """
+
+    def __init__(self, flows: Flows, ttl: float = SHOWN_TTL, *, again: bool = False) -> None:
+        self.messages: list[Message] = []
+        self._flows = flows
+        self._records = flows.records
+        self._now = flows.clock.time()
+        self._ttl = max(ttl, SHOWN_TTL)
+        self._again = again
+        self._moved: dict[int, Flow] = {}
+
+    def join(self, id: str) -> Join | None:
+        found = self._flows.filling(id)
+        return None if found is None else found.join
+
+    def put(self, place: Place, member: Member) -> int:
+        found = self._flows.filling(place.join)
+        if found is None or found.members is None or place.number in found.members:
+            return 0
+        found.members[place.number] = member
+        self._records.renew(place.join, self._now)
+        return len(found.members)
+
+    def scope(self, id: str) -> Scope | None:
+        return self._flows.scope(id)
+
+    def close(self, id: str, error: bytes | None) -> bool:
+        flow = self._at(id)
+        if flow is None or self.is_closed(id):
+            return False
+        flow.closed[id] = self._now
+        if error is not None:
+            flow.faults[id] = error
+        self._records.tell_barred()
+        return True
+
+    def is_closed(self, id: str | None) -> bool:
+        return self._flows.closed_at(id) is not None
+
+    def release(self, owner: str, nodes: Range) -> None:
+        flow = self._at(owner)
+        if flow is None:
+            return
+        workflow = owner.rpartition(".")[0]
+        page, rest = paged(nodes)
+        for number in range(page.first, page.first + page.count):
+            self._release(flow, f"{workflow}.{number}")
+        following = flow.steps.get(f"{workflow}.{rest.first}")
+        if rest.count and following is not None:
+            message = opener(workflow, rest, following.node.message)
+            if following.stage is Stage.WAITING and (self._again or message.id not in flow.released):
+                flow.released.add(message.id)
+                self.messages.append(message)
+
+    def succeed(self, id: str) -> None:
+        self._decide(Record(id, "group", "", State.SUCCESS))
+
+    def fail(self, id: str, error: bytes, state: State) -> None:
+        step = self._flows.step(id)
+        if step is None:
+            self._decide(Record(id, "group", "", state, error=error))
+        elif step.stage is not Stage.ENDED:
+            message = step.node.message
+            self._decide(Record(id, message.name, message.queue, state, error=error))
+            self.leave(id)
+
+    def free(self, id: str) -> None:
+        found = self._flows.filling(id)
+        if found is None or found.members is None:
+            return
+        members, found.members = found.members, None
+        for member in members.values():
+            inner = self.join(member.data.decode()) if member.kind is Kind.JOIN else None
+            # one that is shown, or read by others too, stays
+            if inner is not None and not inner.shown and not inner.then.count:
+                self.free(inner.id)
+
+    def succeed_task(self, id: str, member: Member) -> Place | None:
+        value = member.data if member.kind is Kind.VALUE else None
+        joined = member.data.decode() if member.kind is Kind.JOIN else None
+        if not self._decide(Record(id, "", "", State.SUCCESS, value=value, joined=joined)):
+            return None
+        self.leave(id)
+        step = self._flows.step(id)
+        return None if step is None else step.node.into
+
+    def fail_task(self, id: str, error: bytes) -> str | None:
+        if not self._decide(Record(id, "", "", State.FAILURE, error=error)):
+            return None
+        self.leave(id)
+        step = self._flows.step(id)
+        return None if step is None else step.node.scope
+
+    def leave(self, id: str) -> None:
+        """Write that a node has ended."""
+        flow = self._at(id)
+        if flow is not None and id in flow.steps:
+            flow.steps[id].stage = Stage.ENDED
+            flow.released.discard(id)
+
+    def touch(self, flow: Flow) -> None:
+        """Take part in what is to be kept."""
+        self._moved[id(flow)] = flow
+
+    def done(self, *, until: float | None = None) -> list[Message]:
+        """Keep what may move on, at least *until* a moment, or is shown; return what is released."""
+        for flow in self._moved.values():
+            flow.shown = max(flow.shown, self._now + self._ttl)
+            flow.kept = max(flow.kept, (until or self._now) + OPEN_TTL) if flow.released else flow.shown
+        return self.messages
+
+    def _at(self, id: str) -> Flow | None:
+        flow = self._flows.find(id)
+        if flow is not None:
+            self.touch(flow)
+        return flow
+
+    def _release(self, flow: Flow, id: str) -> None:
+        step = flow.steps.get(id)
+        if step is None or step.stage is Stage.ENDED or self.is_closed(step.node.scope):
+            return
+        if step.stage is Stage.RELEASED:
+            record = self._records.row(id)
+            if not self._again or record is None or record.record.state is not State.PENDING:
+                return
+        step.stage = Stage.RELEASED
+        flow.released.add(id)
+        self._records.release(step.node.message, self._now)
+        flow.kept = max(flow.kept, step.node.message.due(self._now) + OPEN_TTL)
+        self.messages.append(step.node.message)
+
+    def _decide(self, record: Record) -> bool:
+        self._at(record.id)
+        return self._records.decide(record, ttl=self._ttl)
+
+
+def started(flows: Flows, opening: Opening, *, again: bool = False) -> tuple[bool, list[Message]]:
+    """Start a workflow; return whether it was not before, and what that releases.
+
+    again: with all of it that has not started yet.
+    """
+    flow = flows.whole(opening.workflow)
+    if flow is None:
+        return False, []
+    first = flow.opening is None
+    flow.opening = opening
+    move = Move(flows, again=again)
+    move.touch(flow)
+    opened(move, opening)
+    return first, move.done()
+
+
+def moved(flows: Flows, ending: Ending) -> list[Message]:
+    """Move on from an ending; return what that releases."""
+    if ending.opening is not None:
+        return started(flows, ending.opening)[1]
+    id = ending.delivery.message.id
+    step, move = flows.step(id), Move(flows, ending.ttl)
+    if step is None:
+        return []
+    if ending.state.final:
+        move.leave(id)
+        ended(move, ending, into=step.node.into, scope=step.node.scope)
+    elif (flow := flows.find(id)) is not None:
+        move.touch(flow)
+    return move.done(until=ending.next_at)
+
+
+def more(flows: Flows, message: Message, *, again: bool = False) -> list[Message]:
+    """Return the next page that an OPEN message stands for, and the OPEN message of what is left then."""
+    workflow, nodes = rest_of(message)
+    flow, move = flows.whole(workflow), Move(flows, again=again)
+    if flow is None:
+        return []
+    move.touch(flow)
+    flow.released.discard(message.id)
+    move.release(f"{workflow}.0", nodes)
+    return move.done()
+
+
+def bar(flows: Flows, id: str) -> None:
+    """Write that a node which may not start has been cancelled."""
+    step, move = flows.step(id), Move(flows)
+    if step is not None:
+        message = step.node.message
+        flows.records.decide(Record(id, message.name, message.queue, State.CANCELLED), ttl=COMMIT_TTL)
+        move.leave(id)
+        move.done()
+
+
+def cancel(flows: Flows, id: str, *, ttl: float) -> Cancelled:
+    """Cancel a task, a node or a whole workflow; what runs in the place of a task is cancelled with it."""
+    row = flows.records.row(id)
+    record = flows.records.shown(id)
+    if row is None or record is None:
+        return _whole(flows, id, ttl)
+    if record.state.final:
+        return Cancelled(CancelOutcome.ALREADY_DONE, row.moved)
+    flows.records.decide(Record(id, record.name, record.queue, State.CANCELLED), ttl=ttl)
+    move, step = Move(flows, ttl), flows.step(id)
+    if record.plan is not None:
+        _call_off(flows, move, record.plan)
+    if step is not None:
+        move.leave(id)
+        failed(move, step.node.scope, cancelled(id, record.name))
+    row.moved = tuple(move.done())
+    return Cancelled(CancelOutcome.CANCELLED, row.moved)
+
+
+def _whole(flows: Flows, id: str, ttl: float) -> Cancelled:
+    flow = flows.whole(id)
+    if flow is None or flow.opening is None:
+        return Cancelled(CancelOutcome.NOT_FOUND)
+    result = flows.records.shown(flow.opening.result)
+    if flow.cancelled is None and (result is None or not result.state.final):
+        move = Move(flows, ttl)
+        _call_off(flows, move, id)
+        return Cancelled(CancelOutcome.CANCELLED, tuple(move.done()))
+    move, root = Move(flows, ttl, again=True), flow.scopes[flow.opening.root]
+    if flow.cancelled is not None:
+        move.release(root.id, root.then)
+    return Cancelled(CancelOutcome.ALREADY_DONE, tuple(move.done()))
+
+
+def _call_off(flows: Flows, move: Move, id: str) -> None:
+    flow = flows.whole(id)
+    if flow is not None and flow.opening is not None:
+        move.touch(flow)
+        flow.cancelled = flows.clock.time()
+        failed(move, flow.opening.root, cancelled(id, "the workflow"), State.CANCELLED)
