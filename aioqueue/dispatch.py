@@ -23,6 +23,7 @@ from aioqueue.errors import (
     UnavailableError,
 )
 from aioqueue.ids import new_id
+from aioqueue.layout import Stead
 from aioqueue.models.signature import R_co, Signature
 from aioqueue.models.state import CancelOutcome
 from aioqueue.models.workflow import Chain, Chord, Group, Workflow
@@ -145,21 +146,37 @@ class Opener:
         self._backend = backend
         self._packer = packer
 
-    def compile(self, workflow: Workflow[Any], *, id: str, now: float) -> Plan:
-        """Return *workflow* as it is kept under *id*. Raises SignatureError, PayloadTooLargeError."""
+    def compile(self, call: Signature[Any], *, id: str, now: float, stead: Stead | None = None) -> Plan:
+        """Return *call* as it is kept under *id*; stead: the task that goes on as it.
 
-        def pack(call: Signature, node: str, source: str | None) -> Message:
+        Raises SignatureError, PayloadTooLargeError.
+        """
+
+        def pack(part: Signature, node: str, source: str | None) -> Message:
             # what comes after it needs its value, whoever ignores it
-            kept = call.model_copy(update={"ignore_result": False})
+            kept = part.model_copy(update={"ignore_result": False})
             return self._packer.message(kept, id=node, now=now, takes_from=source)
 
-        return compiled(workflow, id=id, pack=pack)
+        return compiled(call, id=id, pack=pack, stead=stead)
 
-    async def start(self, plan: Plan) -> None:
-        """Keep a plan and start it; safe to repeat. Raises UnavailableError, QueueFullError."""
+    async def keep(self, plan: Plan) -> None:
+        """Keep a plan; safe to repeat. Raises UnavailableError, QueueFullError, SignatureError."""
         for page in pages(plan):
-            await self._backend.plan(page)
-        await self._submitter.open_workflow(Opening(plan.id, plan.start, plan.full))
+            if foreign := await self._backend.plan(page):
+                raise SignatureError(
+                    f"id={plan.id!r}: there is a task {foreign[0]!r} already, as its nodes are called; "
+                    "choose another id for the workflow"
+                )
+
+    def opening(self, plan: Plan) -> Opening:
+        """Return how a plan that is kept is started."""
+        outline = codec.encode_value(plan.outline)
+        return Opening(plan.id, plan.start, plan.full, plan.result, plan.root, outline)
+
+    async def start(self, plan: Plan) -> bool:
+        """Keep a plan and start it; False if it was before. Safe to repeat. Raises as ``keep``."""
+        await self.keep(plan)
+        return await self._submitter.open_workflow(self.opening(plan))
 
 
 def pages(plan: Plan) -> Iterator[Page]:

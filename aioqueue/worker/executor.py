@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from random import random
+from random import random, uniform
 from typing import Any, Final, Literal, assert_never, cast
 
 from aioqueue import codec
@@ -38,10 +38,12 @@ from aioqueue.worker import outcome
 from aioqueue.worker.outcome import Job, Rules
 from aioqueue.worker.pools import Pools
 from aioqueue.worker.run import Reason, Run
+from aioqueue.worker.workflows import Workflows
 
 _log = logging.getLogger("aioqueue.worker")
 
 _AGAIN: Final = 0.5
+_TRIES: Final = 20
 _TOLD: Final = 1_000
 
 
@@ -68,10 +70,7 @@ Finished = Ending | GiveBack | None
 
 
 class Executor:
-    """Holds the runs. done: called with each run and what it came to, before it leaves its slot.
-
-    take: reads what a node of a workflow takes. open_workflow: starts a workflow under an id.
-    """
+    """Holds the runs. done: called with each run and what it came to, before it leaves its slot."""
 
     def __init__(
         self,
@@ -85,11 +84,9 @@ class Executor:
         unknown_grace: float,
         max_losses: int,
         timeout: float | None,
-        take: Callable[[str], Awaitable[Any]],
-        open_workflow: Callable[[Workflow[Any], str], Awaitable[None]],
+        workflows: Workflows,
     ) -> None:
-        self._take = take
-        self._open_workflow = open_workflow
+        self._workflows = workflows
         self._router = router
         self._rules = rules
         self._pools = pools
@@ -113,6 +110,10 @@ class Executor:
     def free(self) -> int:
         """Return how many slots are free."""
         return self._capacity - len(self._runs)
+
+    def runs(self) -> set[Run]:
+        """Return all that runs."""
+        return set(self._runs.values())
 
     def start(self, delivery: Delivery, start: Start) -> None:
         """Run a delivery that has begun; one of an attempt that runs here already replaces its receipt."""
@@ -203,7 +204,7 @@ class Executor:
             lost = f"worker lost: {run.losses} workers died while they started it"
             return outcome.unreadable(run.delivery, "WorkerLost", lost, self._rules)
         try:
-            await self._open_workflow(workflow, message.id)
+            await self._workflows.start(workflow, message.id)
         except (UnavailableError, QueueFullError) as exc:
             _log.warning("%s cannot be started, trying again: %s", label(run.delivery), exc)
             return GiveBack(delay=_AGAIN)
@@ -255,7 +256,8 @@ class Executor:
         if reason not in self._unknown and len(self._unknown) < _TOLD:
             self._unknown.add(reason)
             _log.warning("%s: %s; given back for up to %g s", label(delivery), reason, self._unknown_grace)
-        return GiveBack(delay=min(30.0, max(0.1, waited), self._unknown_grace))
+        # where half of the workers know it, it is soon with one of those, whoever is first to ask again
+        return GiveBack(delay=min(30.0, max(0.1, waited / 4) * uniform(0.5, 1.0), self._unknown_grace))
 
     async def _call(self, run: Run, prepared: Prepared) -> Finished:
         message = run.delivery.message
@@ -291,25 +293,35 @@ class Executor:
         except BaseException as exc:  # noqa: BLE001 - the user's code, which may raise SystemExit too
             run.close()
             return self._judged(run, prepared, exc)
-        return None if run.reason is Reason.LOST else self._returned(run, prepared, value)
+        if run.reason is Reason.LOST:
+            return None
+        if isinstance(value, Signature):
+            return await self._goes_on(self._job(run, prepared), cast("Signature", value))
+        return self._returned(self._job(run, prepared), prepared, value)
 
     async def _complete(self, prepared: Prepared) -> Signature:
         """Return the call with what it takes from before it."""
         source = prepared.takes_from
         if source is None:
             return prepared.call
-        return prepared.call.given(await self._take(source), error=source.startswith(ERROR))
+        return prepared.call.given(await self._workflows.take(source), error=source.startswith(ERROR))
 
-    def _returned(self, run: Run, prepared: Prepared, value: object) -> Ending:
-        job = self._job(run, prepared)
-        if isinstance(value, Signature):
-            return outcome.refused(
-                job,
-                SignatureError(
-                    f"{job.call.name} returned a call, which cannot go on in its place yet;"
-                    " send it, or release it by on_success"
-                ),
-            )
+    async def _goes_on(self, job: Job, call: Signature) -> Finished:
+        """Keep the workflow that a task has returned, in whose place it is to run."""
+        name = label(job.delivery)
+        for _ in range(_TRIES):
+            try:
+                instead = await self._workflows.instead(call, job.delivery.message, job.call)
+            except (UnavailableError, QueueFullError) as exc:
+                _log.warning("%s cannot go on as a workflow, trying again: %s", name, exc)
+                await asyncio.sleep(_AGAIN)
+            except AioqueueError as exc:
+                return outcome.refused(job, exc)
+            else:
+                return outcome.went_on(job, instead)
+        return GiveBack(delay=_AGAIN)
+
+    def _returned(self, job: Job, prepared: Prepared, value: object) -> Ending:
         try:
             return outcome.succeeded(job, prepared.task.definition.schema.result.dump(value))
         except SignatureError as exc:
@@ -324,6 +336,9 @@ class Executor:
                 late.__cause__ = exc
                 return outcome.failed(self._job(run, prepared), late)
             case Reason.STOP:
+                return GiveBack()
+            case Reason.CANCELLED:
+                # on record it has ended: nobody will be handed it again
                 return GiveBack()
             case Reason.LOST:
                 return None

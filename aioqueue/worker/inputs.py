@@ -16,7 +16,7 @@ class InputGoneError(AioqueueError):
 
 
 async def taken(backend: Backend, source: str) -> Any:
-    """Return the value that *source* names: a join's, or the message of a record's error.
+    """Return the value that *source* names: a join's, or the message of the error that closed a scope.
 
     Raises InputGoneError, BackendUnavailableError.
     """
@@ -32,7 +32,7 @@ async def taken(backend: Backend, source: str) -> Any:
 
 
 async def _message(backend: Backend, id: str) -> str:
-    (record,) = await backend.get([id])
-    if record is None or record.error is None:
+    error = await backend.fault(id)
+    if error is None:
         raise InputGoneError(f"the error of {id!r} is not kept any more")
-    return codec.decode_error(record.error).message
+    return codec.decode_error(error).message

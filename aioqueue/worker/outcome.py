@@ -17,6 +17,7 @@ from aioqueue.ids import derived_id
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo, State
+from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Delivery, Ending, Message
 
 _MESSAGE: Final = 8_192
@@ -71,6 +72,12 @@ def succeeded(job: Job, value: object) -> Ending:
         ttl=ttl,
         follow=follow,
     )
+
+
+def went_on(job: Job, opening: Opening) -> Ending:
+    """Return the ending of an attempt that goes on as a workflow."""
+    ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl
+    return Ending(job.delivery, State.STARTED, ttl=ttl, opening=opening)
 
 
 def failed(job: Job, exc: BaseException) -> Ending:

@@ -1,8 +1,8 @@
 """Run: one attempt in the making, and how it is interrupted.
 
-After an interruption a normal return still commits, unless the lease was lost; anything else is
-read in the light of the reason. The cancel is repeated, as one that falls into a library's await
-can be swallowed on Python 3.11.
+After an interruption a normal return still commits, unless the lease was lost or the task was
+cancelled; anything else is read in the light of the reason. The cancel is repeated, as one that falls
+into a library's await can be swallowed on Python 3.11.
 """
 
 from __future__ import annotations
@@ -21,13 +21,24 @@ class Reason(Enum):
 
     STOP = 1
     TIMEOUT = 2
-    LOST = 3
+    CANCELLED = 3
+    LOST = 4
 
 
 class Run:
     """A delivery that is being executed. losses: workers that died holding it."""
 
-    __slots__ = ("_repeat", "_task", "_timer", "closed", "delivery", "losses", "reason", "started")
+    __slots__ = (
+        "_repeat",
+        "_task",
+        "_timer",
+        "_watched",
+        "closed",
+        "delivery",
+        "losses",
+        "reason",
+        "started",
+    )
 
     def __init__(self, delivery: Delivery, losses: int) -> None:
         self.delivery = delivery
@@ -35,6 +46,7 @@ class Run:
         self.reason: Reason | None = None
         self.closed = False
         self.started = 0.0
+        self._watched = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._repeat: asyncio.TimerHandle | None = None
@@ -42,6 +54,12 @@ class Run:
     def attach(self, task: asyncio.Task[None]) -> None:
         """Name the asyncio task that the user's code runs in."""
         self._task = task
+
+    def watch(self) -> bool:
+        """Tell whether somebody is to watch it for a cancel from now on: it has a record, and nobody does."""
+        first = not (self._watched or self.closed) and self.delivery.message.tracked
+        self._watched = True
+        return first
 
     def limit(self, seconds: float | None, loop: asyncio.AbstractEventLoop) -> None:
         """Interrupt the run after *seconds*."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from aioqueue import codec
 from aioqueue.dispatch import Opener, Packer
 from aioqueue.errors import UnavailableError
 from aioqueue.models.state import State
-from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.finisher import Finisher
 from aioqueue.protocols.lease import Lease
@@ -28,12 +27,13 @@ from aioqueue.worker.executor import Executor, Finished, label
 from aioqueue.worker.fetcher import Fetcher
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
-from aioqueue.worker.inputs import taken
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Rules
 from aioqueue.worker.pools import Pools
 from aioqueue.worker.run import Reason, Run
 from aioqueue.worker.two_step import TwoStepFinisher
+from aioqueue.worker.watch import Watch
+from aioqueue.worker.workflows import Workflows
 
 _log = logging.getLogger("aioqueue.worker")
 
@@ -65,9 +65,9 @@ class Term:
         one_step = consumer.finisher(stores.backend)
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
-        self._packer = Packer(options.queue, options.max_payload)
+        packer = Packer(options.queue, options.max_payload)
         rules = Rules(
-            self._packer,
+            packer,
             options.name,
             options.result_ttl,
             options.failure_ttl,
@@ -83,21 +83,17 @@ class Term:
             unknown_grace=options.unknown_grace,
             max_losses=options.max_losses,
             timeout=options.timeout,
-            take=lambda source: taken(stores.backend, source),
-            open_workflow=self._open_workflow,
+            workflows=Workflows(
+                Opener(stores.submitter(), stores.backend, packer), stores.backend, stores.clock
+            ),
         )
+        self._watch = Watch(stores.backend, self._executor)
         self._committer = Committer(
             self._finisher, self._written, lambda ending, exc: outcome.unwritable(ending, exc, rules)
         )
         self._fetcher = Fetcher(
             consumer, self._finisher, self._executor, self._committer.give_back, budget=budget
         )
-
-    async def _open_workflow(self, workflow: Workflow[Any], id: str) -> None:
-        opener = Opener(self._stores.submitter(), self._stores.backend, self._packer)
-        # a great one takes a while
-        plan = await asyncio.to_thread(opener.compile, workflow, id=id, now=self._stores.clock.time())
-        await opener.start(plan)
 
     @property
     def running(self) -> int:
@@ -124,6 +120,7 @@ class Term:
         try:
             async with asyncio.TaskGroup() as duties:
                 writing = duties.create_task(self._committer.run())
+                watching = duties.create_task(self._watch.run())
                 fetching = duties.create_task(self._fetcher.run(until_idle=until_idle))
                 await self._grace.spares(fetching, parting=_PARTING)
                 await self._drain()
@@ -132,6 +129,7 @@ class Term:
                     _log.error("the store does not answer; what was not written runs again elsewhere")
                 self._committer.abandon()
                 fetching.cancel()
+                watching.cancel()
         finally:
             await self._part(leases[1:], heart)
         return not self._lapsed
@@ -202,7 +200,9 @@ class Term:
 
     def _written(self, delivery: Delivery, ending: Ending | None, ok: bool | None) -> None:
         if ending is not None and not ok:
-            _log.warning("%s: its end is refused, as another attempt owns it", label(delivery))
+            _log.warning(
+                "%s: its end is refused: it was cancelled, or another attempt owns it", label(delivery)
+            )
             # still held, it would be so for as long as this worker lives; given back, it frees its slot
             self._committer.give_back(delivery)
             return
@@ -223,6 +223,9 @@ class Term:
 
 def _report(ending: Ending, seconds: float) -> None:
     name = label(ending.delivery)
+    if ending.opening is not None:
+        _log.info("%s goes on as workflow %s", name, ending.opening.workflow)
+        return
     if ending.state is State.SUCCESS:
         if _log.isEnabledFor(logging.INFO):
             _log.info("%s succeeded in %.3f s", name, seconds)

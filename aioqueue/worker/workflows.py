@@ -1,0 +1,54 @@
+"""Workflows: what a node takes, and starting what a task has released or goes on as."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aioqueue.canvas import Plan
+from aioqueue.clock import Clock
+from aioqueue.dispatch import Opener
+from aioqueue.ids import derived_id
+from aioqueue.layout import Stead
+from aioqueue.models.signature import Signature
+from aioqueue.models.workflow import Workflow
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.flow import Opening
+from aioqueue.protocols.messages import Message
+from aioqueue.worker.inputs import taken
+
+_LONG = 80
+
+
+class Workflows:
+    """Workflows of one pair of stores."""
+
+    def __init__(self, opener: Opener, backend: Backend, clock: Clock) -> None:
+        self._opener = opener
+        self._backend = backend
+        self._clock = clock
+
+    async def take(self, source: str) -> Any:
+        """Return what a node takes. Raises InputGoneError, BackendUnavailableError."""
+        return await taken(self._backend, source)
+
+    async def start(self, workflow: Workflow[Any], id: str) -> None:
+        """Start a workflow under *id*; safe to repeat. Raises as a send does."""
+        await self._opener.start(await self._compiled(workflow, id))
+
+    async def instead(self, call: Signature, message: Message, of: Signature) -> Opening:
+        """Keep *call*, as which the task of *message* goes on; return how it is started. Safe to repeat.
+
+        of: the call that the task is, whose callbacks are released when it has ended. Raises as a send does.
+        """
+        name = f"{message.id}.{message.attempt}"
+        # one that goes on again and again has no end of dots
+        id = name if len(name) <= _LONG else derived_id(message.id, str(message.attempt))
+        stead = Stead(message.id, of.on_success, of.on_error) if message.tracked else None
+        plan = await self._compiled(call, id, stead)
+        await self._opener.keep(plan)
+        return self._opener.opening(plan)
+
+    async def _compiled(self, call: Signature, id: str, stead: Stead | None = None) -> Plan:
+        # a great one takes a while
+        return await asyncio.to_thread(self._opener.compile, call, id=id, now=self._clock.time(), stead=stead)
