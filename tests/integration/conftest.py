@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aioqueue import Server
+from tests.support import acceptance
 from tests.support.stores import PAIRS
 
 
@@ -26,4 +27,12 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
 async def opened(server: Server) -> AsyncIterator[Server]:
     """The same, open."""
     async with server:
+        yield server
+
+
+@pytest.fixture
+async def served(server: Server) -> AsyncIterator[Server]:
+    """The Server with the tasks of the acceptance suite, open, and a worker beside it."""
+    acceptance.register(server)
+    async with server, server.worker():
         yield server

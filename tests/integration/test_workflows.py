@@ -1,7 +1,6 @@
 """Workflows, end to end on every pair of stores: chain, group, chord, and each in the others.
 
-The ids in some names are those of the acceptance suite these come from: M of its integration tests, X of its
-examples.
+The plain ones are in ``test_acceptance`` and ``test_acceptance_examples``.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aioqueue import Chain, GroupResult, Server, Signature, chain, chord, current, group
+from aioqueue import Chain, Server, Signature, chain, chord, current, group
 from aioqueue.errors import ResultTimeoutError, TaskError, TaskFailedError
 from aioqueue.models.state import State
 from tests.support.waiting import eventually, within
@@ -30,12 +29,6 @@ class Bench:
         @server.task
         async def add(x: int, y: int) -> int:
             return x + y
-
-        @server.task
-        async def multiply(xs: list[int], factor: int = 1) -> int:
-            for x in xs:
-                factor *= x
-            return factor
 
         @server.task
         async def times(factor: int, x: int) -> int:
@@ -62,7 +55,7 @@ class Bench:
         async def tell(what: Any) -> None:
             self.told.append((current().task_name, what))
 
-        self.add, self.multiply, self.times, self.total, self.fail = add, multiply, times, total, fail
+        self.add, self.times, self.total, self.fail = add, times, total, fail
         self.count_errors, self.tell, self.slow = count_errors, tell, slow
 
 
@@ -72,38 +65,6 @@ async def bench(server: Server) -> AsyncIterator[Bench]:
     bench = Bench(server)
     async with server, server.worker(concurrency=20):
         yield bench
-
-
-async def test_m06_chain(bench: Bench) -> None:
-    result = await chain(bench.add.s(2, 2), bench.add.p(11), bench.times.p(4)).send()
-
-    assert await within(result.get()) == 60
-
-
-async def test_x02_longer_chain_and_the_operator(bench: Bench) -> None:
-    result = await (bench.add.s(1, 1) | bench.add.p(4) | bench.add.p(11) | bench.times.p(4)).send()
-
-    assert await within(result.get()) == 68
-
-
-async def test_x10_complete_call_in_the_middle_takes_nothing(bench: Bench) -> None:
-    result = await chain(bench.add.s(2, 2), bench.add.s(5, 6)).send()
-
-    assert await within(result.get()) == 11
-
-
-async def test_m03_group_in_order(bench: Bench) -> None:
-    result = await group([bench.add.s(1, 1), bench.add.s(2, 2), bench.add.s(5, 6)]).send()
-
-    assert isinstance(result, GroupResult)
-    assert await within(result.get()) == [2, 4, 11]
-
-
-async def test_m05_chord(bench: Bench) -> None:
-    members = group([bench.add.s(1, 1), bench.add.s(2, 2), bench.add.s(5, 6)])
-
-    assert await within((await chord(members, bench.multiply.p()).send()).get()) == 88
-    assert await within((await (members | bench.total.p()).send()).get()) == 17
 
 
 async def test_empty_group_and_empty_chord(bench: Bench) -> None:
