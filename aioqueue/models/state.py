@@ -57,7 +57,8 @@ class TaskState(BaseModel):
     """A task's record as a person reads it. Moments are Unix seconds of the store's clock.
 
     attempt: number of the last attempt that was started or is waiting, from 1. losses: workers
-    that died while they held the task. next_at: when it is due, while it waits for a moment.
+    that died while they held the task. next_at: when it is due, while it waits for a moment. plan: the
+    workflow that runs in its place.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,3 +76,20 @@ class TaskState(BaseModel):
     finished_at: float | None = None
     next_at: float | None = None
     worker: str | None = None
+    plan: str | None = None
+
+
+class Cancellation(BaseModel):
+    """What a cancel has come to; true if that was a cancel.
+
+    cancelled, finished: ids of the tasks that ended by it, and of those that had ended before.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: CancelOutcome
+    cancelled: tuple[str, ...] = ()
+    finished: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.outcome is CancelOutcome.CANCELLED

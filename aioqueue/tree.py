@@ -1,0 +1,100 @@
+"""Tree: reads a workflow with all its nodes, page by page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from aioqueue import codec
+from aioqueue.errors import ResultNotFoundError
+from aioqueue.models.state import TaskState
+from aioqueue.models.tree import Branch, Kind, WorkflowTree
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.flow import Whole
+from aioqueue.results import task_state
+
+_PAGE: Final = 200
+
+
+async def tree(backend: Backend, id: str) -> WorkflowTree:
+    """Return the workflow *id*, and what runs in place of its nodes.
+
+    Raises ResultNotFoundError, BackendUnavailableError.
+    """
+    whole = await backend.workflow(id)
+    if whole is None:
+        raise ResultNotFoundError(f"there is no workflow {id!r}: it is unknown, not open yet, or expired")
+    outlines, states = {id: outline_of(whole)}, dict[str, TaskState]()
+    level = [id]
+    while level:
+        nodes = [node for workflow in level for node in nodes_of(workflow, outlines[workflow])]
+        found = await _states(backend, nodes)
+        states |= found
+        level = []
+        for state in found.values():
+            inner = None if state.plan is None else await backend.workflow(state.plan)
+            if state.plan is not None and inner is not None:
+                outlines[state.plan] = outline_of(inner)
+                level.append(state.plan)
+    (result,) = await backend.get([whole.result])
+    counts = Counter(state.state for state in states.values())
+    parts = tuple(_branches(id, outlines[id], outlines, states))
+    return WorkflowTree(id=id, state=None if result is None else result.state, counts=counts, parts=parts)
+
+
+def outline_of(whole: Whole) -> list[Any]:
+    """Return how the nodes of a workflow stand."""
+    return cast("list[Any]", codec.decode_value(whole.outline))
+
+
+def nodes_of(workflow: str, outline: list[Any]) -> Iterator[str]:
+    """Yield the ids of all nodes."""
+    for part in outline:
+        match part:
+            case int():
+                yield f"{workflow}.{part}"
+            case str() if "-" in part:
+                yield from (f"{workflow}.{number}" for number in _row(part))
+            case list():
+                yield from nodes_of(workflow, cast("list[Any]", part))
+            case _:
+                continue
+
+
+async def _states(backend: Backend, nodes: list[str]) -> dict[str, TaskState]:
+    states: dict[str, TaskState] = {}
+    for first in range(0, len(nodes), _PAGE):
+        page = nodes[first : first + _PAGE]
+        records = await backend.get(page)
+        states |= {record.id: task_state(record) for record in records if record is not None}
+    return states
+
+
+def _branches(
+    workflow: str, outline: list[Any], outlines: dict[str, list[Any]], states: dict[str, TaskState]
+) -> Iterator[Branch]:
+    for part in outline:
+        match part:
+            case int():
+                yield _node(f"{workflow}.{part}", outlines, states)
+            case str() if "-" in part:
+                yield from (_node(f"{workflow}.{number}", outlines, states) for number in _row(part))
+            case [kind, *inner]:
+                yield Branch(
+                    kind=cast("Kind", kind), parts=tuple(_branches(workflow, inner, outlines, states))
+                )
+            case _:
+                continue
+
+
+def _node(id: str, outlines: dict[str, list[Any]], states: dict[str, TaskState]) -> Branch:
+    state = states.get(id)
+    plan = None if state is None else state.plan
+    inner = outlines.get(plan, []) if plan is not None else []
+    return Branch(kind="task", id=id, task=state, parts=tuple(_branches(plan or "", inner, outlines, states)))
+
+
+def _row(part: str) -> range:
+    first, _, last = part.partition("-")
+    return range(int(first), int(last) + 1)
