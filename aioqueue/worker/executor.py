@@ -20,6 +20,7 @@ from aioqueue.canvas import ERROR
 from aioqueue.clock import Clock
 from aioqueue.codec import Body
 from aioqueue.context import Context, running
+from aioqueue.definition import TaskOptions
 from aioqueue.errors import (
     AioqueueError,
     QueueFullError,
@@ -33,7 +34,6 @@ from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import SUSPECT, Delivery, Ending, Start
 from aioqueue.router import AnyTask, Router
-from aioqueue.task import TaskOptions
 from aioqueue.worker import outcome
 from aioqueue.worker.outcome import Job, Rules
 from aioqueue.worker.pools import Pools
@@ -70,7 +70,8 @@ Finished = Ending | GiveBack | None
 class Executor:
     """Holds the runs. done: called with each run and what it came to, before it leaves its slot.
 
-    take: reads what a node of a workflow takes. open_workflow: starts a workflow under an id.
+    take: reads what a node of a workflow takes, whole or as a stream. open_workflow: starts a workflow
+    under an id.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Executor:
         unknown_grace: float,
         max_losses: int,
         timeout: float | None,
-        take: Callable[[str], Awaitable[Any]],
+        take: Callable[[str, bool], Awaitable[Any]],
         open_workflow: Callable[[Workflow[Any], str], Awaitable[None]],
     ) -> None:
         self._take = take
@@ -298,7 +299,10 @@ class Executor:
         source = prepared.takes_from
         if source is None:
             return prepared.call
-        return prepared.call.given(await self._take(source), error=source.startswith(ERROR))
+        call, error = prepared.call, source.startswith(ERROR)
+        place = call.place(error=error)
+        streamed = place is not None and prepared.task.definition.schema.is_stream(place)
+        return call.given(await self._take(source, streamed), error=error)
 
     def _returned(self, run: Run, prepared: Prepared, value: object) -> Ending:
         job = self._job(run, prepared)

@@ -7,6 +7,7 @@ to be written, and only then let the lease go. After a lapse nothing of this ter
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -83,7 +84,7 @@ class Term:
             unknown_grace=options.unknown_grace,
             max_losses=options.max_losses,
             timeout=options.timeout,
-            take=lambda source: taken(stores.backend, source),
+            take=functools.partial(taken, stores.backend),
             open_workflow=self._open_workflow,
         )
         self._committer = Committer(
