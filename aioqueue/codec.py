@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from aioqueue.errors import SignatureError
 from aioqueue.ids import is_name
 from aioqueue.models.retry import RetryPolicy
-from aioqueue.models.signature import Signature
+from aioqueue.models.signature import Signature, Spread
 from aioqueue.models.state import ErrorInfo
 from aioqueue.models.workflow import Chain, Chord, Group, Workflow
 from aioqueue.protocols.messages import Message
@@ -54,6 +54,8 @@ _CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "s
 _CALL: Final = frozenset({"group", "callback"})
 _TAKES_FROM: Final = "in"
 _EXPIRES_AT: Final = "xa"
+_SPREAD: Final = b" "
+"""What stands before a value that is given by its items; no other value begins so."""
 _DEEPEST: Final = 126
 """Calls within calls: as many as orjson writes."""
 _LATEST: Final = 253_402_300_799.0
@@ -122,13 +124,21 @@ def _opened(message: Message) -> tuple[dict[str, Any], str | None]:
 
 
 def encode_value(value: object) -> bytes:
-    """Return the bytes of a JSON value. Raises SignatureError."""
+    """Return the bytes of a JSON value, or of a Spread of them. Raises SignatureError."""
+    if isinstance(value, Spread):
+        return _SPREAD + _dump(list(value), "result")
     return _dump(value, "result")
 
 
 def decode_value(data: bytes) -> Any:
-    """Return the JSON value of *data*."""
+    """Return the JSON value of *data*; of a Spread its list."""
     return orjson.loads(data)
+
+
+def decode_given(data: bytes) -> Any:
+    """Return the value of *data* as it is given to what comes after it: a Spread if it was one."""
+    value = decode_value(data)
+    return Spread(value) if data.startswith(_SPREAD) else value
 
 
 def encode_error(error: ErrorInfo) -> bytes:

@@ -6,7 +6,8 @@ the same ids runs nothing twice.
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,11 +23,11 @@ from aioqueue.errors import (
     SignatureError,
     UnavailableError,
 )
-from aioqueue.ids import new_id
+from aioqueue.ids import RESERVED, derived_id, new_id
 from aioqueue.layout import Stead
 from aioqueue.models.signature import R_co, Signature
 from aioqueue.models.state import CancelOutcome
-from aioqueue.models.workflow import Chain, Chord, Group, Workflow
+from aioqueue.models.workflow import WRITERS, Chain, Chord, Group, Workflow
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
@@ -77,7 +78,12 @@ def tracked(signature: Signature) -> bool:
 
 
 def checked(signature: Signature) -> Signature:
-    """Return *signature* if its arguments are JSON. Raises SignatureError naming the first that is not."""
+    """Return *signature* if its arguments are JSON and no name in it is reserved.
+
+    Raises SignatureError naming the first that is not so.
+    """
+    if signature.name.startswith(RESERVED):
+        raise SignatureError(f"{signature.name}: no task has such a name; {RESERVED}* is reserved")
     named = [*((str(i), value) for i, value in enumerate(signature.args)), *signature.kwargs.items()]
     for where, value in named:
         if fault := json_fault(value):
@@ -86,6 +92,31 @@ def checked(signature: Signature) -> Signature:
     for call in (*inner, *signature.on_success, *signature.on_error):
         checked(call)
     return signature
+
+
+def require_releasable(call: Signature, id: str) -> None:
+    """Raise SignatureError if a workflow that *call* would release, at any depth, cannot be compiled.
+
+    id: of the call. What is released is given a value that stands for the one to come.
+    """
+    pending = deque(_released(call, id))
+
+    def pack(call: Signature, node: str, source: str | None) -> Message:
+        pending.extend(_released(call, node))
+        return Message(id=node, name=call.name, queue="", body=b"")
+
+    while pending:
+        released, own = pending.popleft()
+        if isinstance(released, Workflow):
+            compiled(released, id=own, pack=pack)
+        else:
+            pending.extend(_released(released, own))
+
+
+def _released(call: Signature, id: str) -> Iterator[tuple[Signature, str]]:
+    for kind, calls in (("s", call.on_success), ("e", call.on_error)):
+        for n, after in enumerate(calls):
+            yield after.given(None, error=kind == "e"), after.id or derived_id(id, f"{kind}{n}")
 
 
 class TwoStepSubmitter:
@@ -146,36 +177,70 @@ class Opener:
         self._backend = backend
         self._packer = packer
 
-    def compile(self, call: Signature[Any], *, id: str, now: float, stead: Stead | None = None) -> Plan:
-        """Return *call* as it is kept under *id*; stead: the task that goes on as it.
+    def compile(
+        self,
+        call: Signature[Any],
+        *,
+        id: str,
+        now: float,
+        stead: Stead | None = None,
+        ahead: bool = False,
+    ) -> Plan:
+        """Return *call* as it is kept under *id*.
 
+        stead: the task that goes on as it. ahead: look at what it releases later as well.
         Raises SignatureError, PayloadTooLargeError.
         """
 
         def pack(part: Signature, node: str, source: str | None) -> Message:
+            if ahead:
+                require_releasable(part, node)
             # what comes after it needs its value, whoever ignores it
             kept = part.model_copy(update={"ignore_result": False})
             return self._packer.message(kept, id=node, now=now, takes_from=source)
 
         return compiled(call, id=id, pack=pack, stead=stead)
 
-    async def keep(self, plan: Plan) -> None:
-        """Keep a plan; safe to repeat. Raises UnavailableError, QueueFullError, SignatureError."""
-        for page in pages(plan):
-            if foreign := await self._backend.plan(page):
-                raise SignatureError(
-                    f"id={plan.id!r}: there is a task {foreign[0]!r} already, as its nodes are called; "
-                    "choose another id for the workflow"
-                )
+    async def keep(self, plan: Plan, *, concurrency: int = WRITERS) -> None:
+        """Keep a plan, at most *concurrency* pages of it at a time; safe to repeat.
+
+        Raises UnavailableError, QueueFullError, SignatureError where a task has the id of one of its nodes.
+        """
+        left = deque(pages(plan))
+        foreign: list[str] = []
+
+        async def write() -> None:
+            while left:
+                try:
+                    foreign.extend(await self._backend.plan(left.popleft()))
+                except BaseException:
+                    left.clear()
+                    raise
+
+        # whoever fails, the others are waited for
+        ended = await asyncio.gather(
+            *[write() for _ in range(min(concurrency, len(left)))], return_exceptions=True
+        )
+        for error in ended:
+            if error is not None:
+                raise error
+        if foreign:
+            raise SignatureError(
+                f"id={plan.id!r}: there is a task {foreign[0]!r} already, as its nodes are called; "
+                "choose another id for the workflow"
+            )
 
     def opening(self, plan: Plan) -> Opening:
         """Return how a plan that is kept is started."""
         outline = codec.encode_value(plan.outline)
         return Opening(plan.id, plan.start, plan.full, plan.result, plan.root, outline)
 
-    async def start(self, plan: Plan) -> bool:
-        """Keep a plan and start it; False if it was before. Safe to repeat. Raises as ``keep``."""
-        await self.keep(plan)
+    async def start(self, plan: Plan, *, concurrency: int = WRITERS) -> bool:
+        """Keep a plan and start it, once all of it is kept; False if it was before. Safe to repeat.
+
+        Raises as ``keep``.
+        """
+        await self.keep(plan, concurrency=concurrency)
         return await self._submitter.open_workflow(self.opening(plan))
 
 
@@ -211,23 +276,26 @@ class Dispatcher:
     def _opener(self) -> Opener:
         return Opener(self._submitter, self._results.required(), self._packer)
 
-    async def send_many(self, signatures: Sequence[Signature[R_co]]) -> list[AsyncResult[R_co]]:
+    async def send_many(
+        self, signatures: Sequence[Signature[R_co]], *, concurrency: int = WRITERS
+    ) -> list[AsyncResult[R_co]]:
         """Send calls and return their results in order: plain ones in one step, then each workflow.
 
+        concurrency: pages of a workflow that are written at a time.
         Raises SignatureError, PayloadTooLargeError and QueueFullError before anything is written;
         BrokerUnavailableError carrying the results, when it is unknown whether they were sent.
         """
+        if concurrency < 1:
+            raise SignatureError(f"concurrency is {concurrency}; at least one page is written at a time")
         now = self._clock.time()
         ids = [call.id or new_id() for call in signatures]
         plans = {
-            id: self._opener.compile(call, id=id, now=now)
+            id: self._opener.compile(call, id=id, now=now, ahead=True)
             for call, id in zip(signatures, ids, strict=True)
             if isinstance(call, Workflow)
         }
         messages = [
-            self._packer.message(call, id=id, now=now)
-            for call, id in zip(signatures, ids, strict=True)
-            if id not in plans
+            self._packed(call, id, now) for call, id in zip(signatures, ids, strict=True) if id not in plans
         ]
         results = [
             self._outcome(call, plans[id].result if id in plans else id)
@@ -236,7 +304,7 @@ class Dispatcher:
         try:
             answers = await self._submitter.submit(messages, limit=self._limit) if messages else ()
             for plan in plans.values():
-                await self._opener.start(plan)
+                await self._opener.start(plan, concurrency=concurrency)
         except UnavailableError as exc:
             raise BrokerUnavailableError(
                 f"it is unknown whether {len(results)} calls were sent: {exc}; "
@@ -247,6 +315,10 @@ class Dispatcher:
         for result, id in zip(results, ids, strict=True):
             result.created = created.get(id)
         return results
+
+    def _packed(self, call: Signature, id: str, now: float) -> Message:
+        require_releasable(call, id)
+        return self._packer.message(call, id=id, now=now)
 
     def _outcome(self, call: Signature[R_co], id: str) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""

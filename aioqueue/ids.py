@@ -12,6 +12,9 @@ import re
 import time
 
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._:/@\-]{0,127}$"
+RESERVED = "aioqueue."
+"""How names begin that no task may have: messages of the stores' own have them."""
+
 _NAME = re.compile(NAME_PATTERN)
 
 

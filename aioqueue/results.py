@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from pydantic import ValidationError
 
@@ -27,11 +27,11 @@ from aioqueue.errors import (
     TaskTimeoutError,
     UnavailableError,
 )
+from aioqueue.joins import Watch, first_error, gone
 from aioqueue.models.signature import R_co
-from aioqueue.models.state import ErrorInfo, State, TaskState
-from aioqueue.models.stats import WorkerCard
+from aioqueue.models.state import State, TaskState
+from aioqueue.models.stats import GroupCounts, WorkerCard
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.flow import Kind, Member
 from aioqueue.protocols.messages import Record
 from aioqueue.protocols.store import Store
 
@@ -43,14 +43,9 @@ CARDS = "worker:"
 """Prefix under which live workers' cards stand in the store."""
 
 _ROUND = 10.0
+_SOON = 0.05
 _LOOK = 1.0
-_PAGE = 200
 _BY_TYPE: dict[str, type[TaskError]] = {"TaskTimeoutError": TaskTimeoutError}
-_MEMBERS: dict[str, type[TaskError]] = {
-    **_BY_TYPE,
-    "TaskExpiredError": TaskExpiredError,
-    "TaskCancelledError": TaskCancelledError,
-}
 _BY_STATE: dict[State, type[TaskError]] = {
     State.CANCELLED: TaskCancelledError,
     State.EXPIRED: TaskExpiredError,
@@ -200,6 +195,8 @@ class GroupResult(AsyncResult[list[R]]):
     def __init__(self, id: str, results: Results, readings: Sequence[Reading] = ()) -> None:
         super().__init__(id, results)
         self._readings = readings
+        self._counted: Watch | None = None
+        self._failed = 0
 
     def __repr__(self) -> str:
         return f"<GroupResult {self.id}>"
@@ -219,89 +216,58 @@ class GroupResult(AsyncResult[list[R]]):
         as one is known, while the rest runs on, or ``return`` errors among the values. Raises as
         AsyncResult.get.
         """
-        outcomes = await self._outcomes(timeout, first=errors == "raise")
-        readings = (*self._readings, *[Reading()] * (len(outcomes) - len(self._readings)))
-        return [reading.read(outcome) for reading, outcome in zip(readings, outcomes, strict=True)]
+        found = {number: value async for number, value in self._ended(timeout, first=errors == "raise")}
+        return [found[number] for number in range(len(found))]
 
-    async def _outcomes(self, timeout: float | None, *, first: bool) -> list[Any]:
-        backend = self._results.required()
-        until = None if timeout is None else self._results.clock.time() + timeout
+    async def counts(self) -> GroupCounts:
+        """Return how many of the members have ended by now.
+
+        A group among them has ended when all of it has, and has failed where one of its members has.
+        Raises ResultNotFoundError, BackendUnavailableError.
+        """
+        watch = self._counted = self._counted or Watch(self._results.required(), self.id)
+        async for _, outcome in watch.look():
+            self._failed += first_error([outcome]) is not None
+        ended = watch.size - watch.left
+        return GroupCounts(total=watch.size, completed=ended - self._failed, failed=self._failed)
+
+    @overload
+    def as_completed(self, *, errors: Literal["raise"] = "raise") -> AsyncIterator[tuple[int, R]]: ...
+    @overload
+    def as_completed(self, *, errors: Literal["return"]) -> AsyncIterator[tuple[int, R | TaskError]]: ...
+    def as_completed(self, *, errors: Literal["raise", "return"] = "raise") -> AsyncIterator[tuple[int, Any]]:
+        """Iterate over the members as they end: the number of each, from 0, and its value.
+
+        errors: ``raise`` the failure of a member when its turn comes, or ``return`` it as its value.
+        Ends when all have ended. Raises as ``get``, in the iteration.
+        """
+        return self._ended(None, first=errors == "raise")
+
+    async def _ended(self, timeout: float | None, *, first: bool) -> AsyncIterator[tuple[int, Any]]:
+        """Yield number and value of each member as it is seen to have ended. first: raise an error."""
+        backend, clock = self._results.required(), self._results.clock
+        until = None if timeout is None else clock.time() + timeout
+        watch, pause = Watch(backend, self.id), 0.0
         while True:
-            left = _LOOK if until is None else min(_LOOK, until - self._results.clock.time())
+            left = pause if until is None else min(pause, until - clock.time())
             record = await backend.wait(self.id, timeout=max(0.0, left))
             if record is None:
                 raise ResultNotFoundError(f"there is no group {self.id!r}: unknown, forgotten or expired")
             if record.state.final and record.state is not State.SUCCESS:
                 raise task_error(record)
-            outcomes = (await joined(backend, self.id)).values
-            if first and (error := first_error(outcomes)) is not None:
-                raise error
+            async for number, outcome in watch.look():
+                if first and (error := first_error([outcome])) is not None:
+                    raise error
+                known = number < len(self._readings)
+                yield number, self._readings[number].read(outcome) if known else outcome
             if record.state.final:
-                return outcomes
-            if until is not None and self._results.clock.time() >= until:
+                if watch.left:
+                    raise gone(self.id)
+                return
+            if until is not None and clock.time() >= until:
                 raise ResultTimeoutError(f"group {self.id} is {record.state} after {timeout} s")
+            pause = min(_LOOK, max(_SOON, 2 * pause))
             await asyncio.sleep(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """What a join has come to. values: in order; TaskErrors among them, NOT_JOINED for who has not."""
-
-    values: list[Any]
-    single: bool
-
-
-NOT_JOINED: Final = object()
-"""Stands for a member that has not joined."""
-
-
-async def joined(backend: Backend, join: str) -> Joined:
-    """Return what the members of a join have come to; of another join among them, the list of its values.
-
-    They are read in pages, so that no reply grows with the width of a group. Raises ResultNotFoundError.
-    """
-    values: list[Any] = []
-    while True:
-        page = await backend.members(join, len(values), _PAGE)
-        if page is None:
-            raise ResultNotFoundError(f"the values of {join!r} are not kept any more")
-        for member in page.members:
-            values.append(NOT_JOINED if member is None else await _value(backend, member))
-        if len(values) >= page.size or not page.members:
-            return Joined(values, page.single)
-
-
-def first_error(outcomes: Iterable[Any]) -> TaskError | None:
-    """Return the first error among outcomes, and in the groups among them."""
-    for outcome in outcomes:
-        if isinstance(outcome, TaskError):
-            return outcome
-        found = first_error(cast("list[Any]", outcome)) if isinstance(outcome, list) else None
-        if found is not None:
-            return found
-    return None
-
-
-async def _value(backend: Backend, member: Member) -> Any:
-    match member.kind:
-        case Kind.VALUE:
-            return codec.decode_value(member.data)
-        case Kind.ERROR:
-            return member_error(codec.decode_error(member.data))
-        case Kind.JOIN:
-            return (await joined(backend, member.data.decode())).values
-
-
-def member_error(info: ErrorInfo) -> TaskError:
-    """Return the error that a member of a group has come to."""
-    return _MEMBERS.get(info.type, TaskFailedError)(
-        info.message,
-        type=info.type,
-        traceback=info.traceback,
-        task_id=info.task_id or "",
-        task_name=info.task_name or "",
-        attempts=info.attempt or 0,
-    )
 
 
 def _card(data: bytes) -> WorkerCard | None:

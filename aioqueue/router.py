@@ -11,23 +11,11 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
+from aioqueue.definition import Definition, NamedTaskOptions, TaskOptions, call_defaults, checked_options
 from aioqueue.errors import ConfigurationError, DuplicateTaskError
-from aioqueue.ids import is_name
+from aioqueue.ids import RESERVED, is_name
 from aioqueue.models.signature import Signature
-from aioqueue.task import (
-    AsyncTask,
-    Definition,
-    Home,
-    NamedTaskOptions,
-    P,
-    SyncTask,
-    SyncWorkflowTask,
-    Task,
-    TaskOptions,
-    WorkflowTask,
-    call_defaults,
-    checked_options,
-)
+from aioqueue.task import AsyncTask, Home, P, SyncTask, SyncWorkflowTask, Task, WorkflowTask
 
 R = TypeVar("R")
 
@@ -160,6 +148,10 @@ class Router:
         if not is_name(name):
             raise ConfigurationError(
                 f"{name!r} cannot name a task; give one with name=, of 1-128 of A-Za-z0-9._:/@-"
+            )
+        if name.startswith(RESERVED):
+            raise ConfigurationError(
+                f"{name!r} cannot name a task: {RESERVED}* is reserved; give another name="
             )
         options = checked_options(name, options)
         definition = Definition(function, name, options)

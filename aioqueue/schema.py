@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
@@ -22,9 +22,10 @@ from pydantic import (
 )
 from pydantic_core import ArgsKwargs, CoreConfig, CoreSchema, PydanticSerializationError, SchemaValidator
 
-from aioqueue.errors import ConfigurationError, SignatureError
-from aioqueue.models.signature import Signature
+from aioqueue.errors import ConfigurationError, SignatureError, TaskError
+from aioqueue.models.signature import Signature, Spread
 from aioqueue.models.workflow import Group
+from aioqueue.streams import stand_in, stream, streamed
 
 _CONFIG: Final = ConfigDict(allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
 _CORE_CONFIG: Final = CoreConfig(allow_inf_nan=False, val_json_bytes="base64")
@@ -36,6 +37,7 @@ _BY_JSON: Final = frozenset(
 _NOT_SCHEMA: Final = frozenset({"keys_schema", "metadata", "default", "cls", "expected", "members"})
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _DEPTH: Final = 100
+_ABSENT: Final = object()
 
 Bound = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -97,7 +99,7 @@ class ValueSchema:
 
     def __init__(self, annotation: object, what: str) -> None:
         self._what = what
-        self._untyped = any(annotation is untyped for untyped in _UNTYPED)
+        self._untyped = _is_untyped(annotation)
         self._wrapped = False
         self._adapter: TypeAdapter[Any] = TypeAdapter(Any)
         self._scalar = self._untyped
@@ -139,6 +141,11 @@ class ValueSchema:
             raise SignatureError(f"{self._what}: {_first(exc)[1]}") from None
         return loaded[0] if self._wrapped else loaded
 
+    def taken(self, value: Any) -> Any:
+        """Return JSON data as the annotated type; an error of a task is handed on where it stands for one."""
+        is_error = isinstance(value, TaskError) and not self._untyped
+        return self._validated(value) if is_error else self.load(value)
+
     def _validated(self, value: object) -> Any:
         try:
             checked = self._validator.validate_python((value,) if self._wrapped else value)
@@ -156,33 +163,69 @@ class ValueSchema:
         return dumped[0] if self._wrapped else dumped
 
 
-class CallSchema:
-    """A function's parameters and result. Raises ConfigurationError where an annotation cannot be data."""
+class SpreadSchema(ValueSchema):
+    """The result of a task whose values are given one by one: a tuple."""
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
+    def __init__(self, annotation: object, what: str) -> None:
+        require_tuple(annotation, what)
+        super().__init__(annotation, what)
+
+    def dump(self, value: object, *, validated: bool = False) -> Any:
+        if not isinstance(value, tuple):
+            raise SignatureError(f"{self._what}: with spread=True it is a tuple, not {type(value).__name__}")
+        values = cast("tuple[Any, ...]", value)
+        return Spread(super().dump(list(values) if self._untyped else values, validated=validated))
+
+    def load(self, value: Any) -> Any:
+        # one that was kept before the task spread its values may be anything
+        return (
+            tuple(cast("list[Any]", value))
+            if self._untyped and isinstance(value, list)
+            else super().load(value)
+        )
+
+
+def _is_untyped(annotation: object) -> bool:
+    return any(annotation is untyped for untyped in _UNTYPED)
+
+
+def require_tuple(annotation: object, what: str) -> None:
+    """Raise ConfigurationError unless values of that annotation are tuples, or it says nothing of them."""
+    kind = get_origin(annotation) or annotation
+    if not _is_untyped(annotation) and not (isinstance(kind, type) and issubclass(kind, tuple)):
+        raise ConfigurationError(f"{what}: with spread=True it has to be a tuple, and is {annotation!r}")
+
+
+class CallSchema:
+    """A function's parameters and result. Raises ConfigurationError where an annotation cannot be data.
+
+    spread: its values are given one by one to what comes after it.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, *, spread: bool = False) -> None:
         self._name = name
         try:
             parameters = inspect.signature(function).parameters
             hints = get_type_hints(function, include_extras=True)
-            schema = TypeAdapter(cast(Any, function), config=_CONFIG).core_schema
-            arguments = _arguments(schema)
-            self._positional: list[str] = [p.name for p in parameters.values() if p.kind in _POSITIONAL]
-            self._named = {
-                p.name for p in parameters.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-            }
+            given = list(parameters.values())
+            items = streamed(given, hints, name)
+            plain = {key: Any if key in items else hint for key, hint in hints.items()}
+            shape = stand_in(given, plain) if items else function
+            arguments = _arguments(TypeAdapter(cast(Any, shape), config=_CONFIG).core_schema)
+            self._positional: list[str] = [p.name for p in given if p.kind in _POSITIONAL]
+            self._named = {p.name for p in given if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD}
             self._dumps = {
-                p.name: ValueSchema(hints.get(p.name, Any), f"{name}() argument {p.name!r}")
-                for p in parameters.values()
+                p.name: ValueSchema(plain.get(p.name, Any), f"{name}() argument {p.name!r}") for p in given
             }
-            self._rest = next(
-                (p.name for p in parameters.values() if p.kind is inspect.Parameter.VAR_POSITIONAL), ""
-            )
-            self._extra = next(
-                (p.name for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), ""
-            )
+            self.streams = {
+                key: ValueSchema(item, f"{name}() item of {key!r}") for key, item in items.items()
+            }
+            self._rest = next((p.name for p in given if p.kind is inspect.Parameter.VAR_POSITIONAL), "")
+            self._extra = next((p.name for p in given if p.kind is inspect.Parameter.VAR_KEYWORD), "")
             self._validator = SchemaValidator(_strict(arguments), _CORE_CONFIG)
             self._by_json = any(node.get("type") in _BY_JSON for node in _nodes(arguments))
-            self.result = ValueSchema(_awaited(hints.get("return", Any)), f"{name}() result")
+            result = SpreadSchema if spread else ValueSchema
+            self.result = result(_awaited(hints.get("return", Any)), f"{name}() result")
         except (PydanticUserError, PydanticSchemaGenerationError, NameError) as exc:
             reason = str(exc).split("\n", maxsplit=1)[0]
             raise ConfigurationError(f"task {name!r}: an annotation cannot be data: {reason}") from exc
@@ -194,6 +237,7 @@ class CallSchema:
 
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Validate a call made in Python and return its arguments as JSON data. Raises SignatureError."""
+        self._refuse_streams([*self._positional[: len(args)], *kwargs])
         try:
             given = self._validator.validate_python(ArgsKwargs(tuple(args), dict(kwargs)))
         except ValidationError as exc:
@@ -211,6 +255,7 @@ class CallSchema:
 
     def dump_leading(self, args: Sequence[Any]) -> list[Any]:
         """Return leading arguments as JSON data; one positional more is to come. Raises SignatureError."""
+        self._refuse_streams(self._positional[: len(args)])
         if not self._rest and len(args) >= len(self._positional):
             raise SignatureError(
                 f"{self._name}() has {len(self._positional)} parameters, {len(args)} are given and "
@@ -218,8 +263,18 @@ class CallSchema:
             )
         return [self._dumps[self._parameter(i)].dump(value) for i, value in enumerate(args)]
 
+    def is_stream(self, index: int) -> bool:
+        """Tell whether the positional argument of that number is read while the task runs."""
+        return self._parameter(index) in self.streams
+
     def load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
-        """Validate a call that came as JSON data and return its Python arguments. Raises SignatureError."""
+        """Validate a call that came as JSON data and return its Python arguments. Raises SignatureError.
+
+        A stream's values are a list, or come while they are iterated.
+        """
+        return self._load_streams(args, kwargs) if self.streams else self._load(args, kwargs)
+
+    def _load(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
         try:
             if self._by_json:
                 return self._load_json(args, kwargs)
@@ -245,6 +300,38 @@ class CallSchema:
             key: self._dumps[key if key in self._dumps else self._extra].load(kwargs[key]) for key in kwargs
         }
         return cast(Bound, self._validator.validate_python(ArgsKwargs(tuple(positional), named)))
+
+    def _load_streams(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
+        given: Bound = tuple(args), dict(kwargs)
+        found: dict[str, AsyncIterator[Any]] = {}
+        for name, items in self.streams.items():
+            given, values = self._exchanged(given, name, None)
+            if isinstance(values, list | AsyncIterable):
+                found[name] = stream(cast("list[Any]", values), items.taken)
+            elif values is not _ABSENT:
+                raise SignatureError(
+                    f"{self._name}() argument {name!r}: a stream is made of a list of values,"
+                    f" not of {type(values).__name__}"
+                )
+        bound = self._load(*given)
+        for name, values in found.items():
+            bound, _ = self._exchanged(bound, name, values)
+        return bound
+
+    def _exchanged(self, bound: Bound, name: str, value: object) -> tuple[Bound, Any]:
+        """Return arguments with *value* for what stands there under *name*, and that, or _ABSENT."""
+        (args, kwargs), index = bound, self._positional.index(name)
+        if index < len(args):
+            return ((*args[:index], value, *args[index + 1 :]), kwargs), args[index]
+        return (bound, _ABSENT) if name not in kwargs else ((args, {**kwargs, name: value}), kwargs[name])
+
+    def _refuse_streams(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self.streams:
+                raise SignatureError(
+                    f"{self._name}() argument {name!r} is a stream, which can only be the previous result:"
+                    " leave it out, with .p(), behind a group or a call that returns a list"
+                )
 
     def _parameter(self, index: int) -> str:
         return self._positional[index] if index < len(self._positional) else self._rest

@@ -21,6 +21,7 @@ from aioqueue.errors import ConfigurationError
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
 from aioqueue.models.stats import DeadLetter
+from aioqueue.models.workflow import WRITERS, Group
 from aioqueue.results import AsyncResult, GroupResult, Reading
 from aioqueue.router import Router
 from aioqueue.schema import ValueSchema
@@ -123,12 +124,17 @@ class Server(Router):
     ) -> None:
         await self.close()
 
-    async def send(self, call: Signature[R_co]) -> AsyncResult[R_co]:
+    @overload
+    async def send(self, call: Group[T], *, concurrency: int = WRITERS) -> GroupResult[T]: ...
+    @overload
+    async def send(self, call: Signature[R_co], *, concurrency: int = WRITERS) -> AsyncResult[R_co]: ...
+    async def send(self, call: Signature[Any], *, concurrency: int = WRITERS) -> AsyncResult[Any]:
         """Send one call, typed or by name, and return its result to await.
 
+        concurrency: of a workflow, most pages of it that are written at a time.
         Raises SignatureError, PayloadTooLargeError, QueueFullError, BrokerUnavailableError.
         """
-        return (await self.send_many([call]))[0]
+        return (await self._opened().send_many([_complete(call)], concurrency=concurrency))[0]
 
     async def send_many(self, calls: Iterable[Signature[R_co]]) -> list[AsyncResult[R_co]]:
         """Send calls, all or none, and return their results in order. Raises as ``send``."""

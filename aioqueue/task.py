@@ -8,33 +8,16 @@ by arity are what both type checkers understand.
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Coroutine, Iterable
-from datetime import timedelta
-from typing import (
-    Annotated,
-    Any,
-    Generic,
-    Literal,
-    ParamSpec,
-    Protocol,
-    Self,
-    TypedDict,
-    TypeVar,
-    Unpack,
-    cast,
-    overload,
-)
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from itertools import islice
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
-
-from aioqueue.errors import ConfigurationError
+from aioqueue.definition import Definition
+from aioqueue.errors import ConfigurationError, SignatureError
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import CallOptions, Link, R_co, Signature, Way
-from aioqueue.models.types import Name, Priority, Seconds
 from aioqueue.models.workflow import Group
 from aioqueue.results import AsyncResult, Reading
-from aioqueue.schema import CallSchema
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,68 +30,6 @@ T5 = TypeVar("T5")
 T6 = TypeVar("T6")
 T7 = TypeVar("T7")
 T8 = TypeVar("T8")
-
-Executor = Literal["loop", "thread", "process"]
-
-
-class TaskOptions(TypedDict, total=False):
-    """What a task can be registered with.
-
-    executor: where a sync function runs. raises: exceptions, or one, that a waiter gets back as
-    themselves. The rest are the defaults of its calls.
-    """
-
-    executor: Executor
-    raises: tuple[type[Exception], ...] | type[Exception]
-    queue: str
-    priority: int
-    timeout: float | timedelta
-    retry: RetryPolicy
-    result_ttl: float | timedelta
-    ignore_result: bool
-
-
-class NamedTaskOptions(TaskOptions, total=False):
-    """The same for the decorator. name: what it is sent by; the function's own name by default."""
-
-    name: str
-
-
-def _listed(value: object) -> object:
-    return (cast(object, value),) if isinstance(value, type) else value
-
-
-class _Options(BaseModel):
-    """TaskOptions as they are checked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    executor: Executor = "thread"
-    raises: Annotated[tuple[type[Exception], ...], BeforeValidator(_listed)] = ()
-    queue: Name = ""
-    priority: Priority = 0
-    timeout: Seconds = 0.0
-    retry: InstanceOf[RetryPolicy] | None = None
-    result_ttl: Seconds = 0.0
-    ignore_result: Annotated[bool, Field(strict=True)] = False
-
-
-def checked_options(name: str, options: TaskOptions) -> TaskOptions:
-    """Return the options that are given, converted: durations are float seconds, *raises* is a tuple.
-
-    None is the same as not given. Raises ConfigurationError naming the task and the option.
-    """
-    if unknown := options.keys() - _Options.model_fields.keys():
-        known = ", ".join(_Options.model_fields)
-        raise ConfigurationError(f"task {name!r}: there is no option {min(unknown)!r}; there are {known}")
-    try:
-        made = _Options.model_validate({key: value for key, value in options.items() if value is not None})
-    except ValidationError as exc:
-        error = exc.errors(include_url=False)[0]
-        raise ConfigurationError(
-            f"task {name!r}: option {error['loc'][0]!r}: {error['msg']} (got {error['input']!r})"
-        ) from None
-    return cast(TaskOptions, {key: getattr(made, key) for key in options if key in made.model_fields_set})
 
 
 class Outbox(Protocol):
@@ -134,36 +55,6 @@ class Home:
         return self.outbox()
 
 
-class Definition:
-    """What is known of a task whatever options a copy carries. options: as ``checked_options`` returns."""
-
-    def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
-        self.function = function
-        self.name = name
-        self.is_async = inspect.iscoroutinefunction(function)
-        self.executor: Executor = options.get("executor", "loop" if self.is_async else "thread")
-        self.raises = cast("tuple[type[Exception], ...]", options.get("raises", ()))
-        self.retry = options.get("retry")
-        if self.is_async and self.executor != "loop":
-            raise ConfigurationError(
-                f"task {name!r} is async and runs on the loop; executor is for sync functions"
-            )
-        if not self.is_async and self.executor == "loop":
-            raise ConfigurationError(
-                f"task {name!r} is sync: on the loop it would block it; use 'thread' or 'process'"
-            )
-
-    @functools.cached_property
-    def schema(self) -> CallSchema:
-        """How arguments and result become data; made when first needed, as annotations may look ahead."""
-        return CallSchema(self.function, self.name)
-
-    @functools.cached_property
-    def reading(self) -> Reading:
-        """How a waiter reads the result."""
-        return Reading(self.schema.result.load, self.raises)
-
-
 class Task(Generic[P, R_co]):
     """A registered function. Made by ``@server.task``; async or sync as the function is."""
 
@@ -181,6 +72,11 @@ class Task(Generic[P, R_co]):
         """What it is sent by."""
         return self.definition.name
 
+    @property
+    def way(self) -> Way:
+        """How its calls are sent."""
+        return Way(self._home.opened)
+
     def options(self, **options: Unpack[CallOptions]) -> Self:
         """Return a copy whose calls carry these options. Raises SignatureError for a bad one."""
         merged: CallOptions = {**self.defaults, **options}
@@ -193,7 +89,7 @@ class Task(Generic[P, R_co]):
         call: Signature[R_co] = Signature.checked(
             {"name": self.name, **self.defaults, "args": positional, "kwargs": named, "takes": "none"}
         )
-        return call.by(Way(self._home.opened))
+        return call.by(self.way)
 
     async def send(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
         """Send a call and return its result to await, as soon as the store has accepted it.
@@ -204,7 +100,7 @@ class Task(Generic[P, R_co]):
 
     def starmap(self, items: Iterable[tuple[Any, ...]], /) -> Group[R_co]:
         """Return the group that calls it with each of *items*, which are its positional arguments."""
-        return Group.checked({"members": [cast(Any, self).s(*item) for item in items]})
+        return _group(self, (cast(Any, self).s(*item) for item in items))
 
     def result(self, id: str) -> AsyncResult[R_co]:
         """Return the result of a call that was sent under *id*, perhaps by another process."""
@@ -213,7 +109,7 @@ class Task(Generic[P, R_co]):
     def _partial(self, args: tuple[Any, ...]) -> Link[Any, Any]:
         fixed = self.definition.schema.dump_leading(args)
         signature = Signature.checked({"name": self.name, **self.defaults, "args": fixed, "takes": "last"})
-        return Link(signature=signature.by(Way(self._home.opened)))
+        return Link(signature=signature.by(self.way))
 
 
 class AsyncTask(Task[P, R_co]):
@@ -252,6 +148,15 @@ class AsyncTask(Task[P, R_co]):
         """Return the group that calls it with each of *items*. Raises SignatureError."""
         return _mapped(self, items)
 
+    def chunks(  # type: ignore[misc]  # a task is such a callable
+        self: Callable[[list[A]], Coroutine[Any, Any, R]],  # pyright: ignore[reportGeneralTypeIssues]  # the same
+        items: Iterable[A],
+        /,
+        size: int,
+    ) -> Group[R]:
+        """Return the group that calls it with *items*, lists of at most *size* of them. Raises SignatureError."""
+        return _mapped(self, _slices(items, size))
+
 
 class SyncTask(Task[P, R_co]):
     """A task made of a ``def``: it runs in a thread, or in a process."""
@@ -288,6 +193,15 @@ class SyncTask(Task[P, R_co]):
     def map(self: Callable[[A], R], items: Iterable[A], /) -> Group[R]:  # pyright: ignore[reportGeneralTypeIssues]  # a task is such a callable
         """Return the group that calls it with each of *items*. Raises SignatureError."""
         return _mapped(self, items)
+
+    def chunks(  # type: ignore[misc]  # a task is such a callable
+        self: Callable[[list[A]], R],  # pyright: ignore[reportGeneralTypeIssues]  # the same
+        items: Iterable[A],
+        /,
+        size: int,
+    ) -> Group[R]:
+        """Return the group that calls it with *items*, lists of at most *size* of them. Raises SignatureError."""
+        return _mapped(self, _slices(items, size))
 
 
 class WorkflowTask(Task[P, R_co]):
@@ -326,6 +240,15 @@ class WorkflowTask(Task[P, R_co]):
         """Return the group that calls it with each of *items*. Raises SignatureError."""
         return _mapped(self, items)
 
+    def chunks(  # type: ignore[misc]  # a task is such a callable
+        self: Callable[[list[A]], Coroutine[Any, Any, Signature[R]]],  # pyright: ignore[reportGeneralTypeIssues]  # the same
+        items: Iterable[A],
+        /,
+        size: int,
+    ) -> Group[R]:
+        """Return the group that calls it with *items*, lists of at most *size* of them. Raises SignatureError."""
+        return _mapped(self, _slices(items, size))
+
 
 class SyncWorkflowTask(Task[P, R_co]):
     """The type of a sync task that returns a call or a workflow: its result is that one's."""
@@ -363,27 +286,32 @@ class SyncWorkflowTask(Task[P, R_co]):
         """Return the group that calls it with each of *items*. Raises SignatureError."""
         return _mapped(self, items)
 
+    def chunks(  # type: ignore[misc]  # a task is such a callable
+        self: Callable[[list[A]], Signature[R]],  # pyright: ignore[reportGeneralTypeIssues]  # the same
+        items: Iterable[A],
+        /,
+        size: int,
+    ) -> Group[R]:
+        """Return the group that calls it with *items*, lists of at most *size* of them. Raises SignatureError."""
+        return _mapped(self, _slices(items, size))
+
 
 def _mapped(task: Any, items: Iterable[object]) -> Group[Any]:
-    return Group.checked({"members": [task.s(item) for item in items]})
+    return _group(task, (task.s(item) for item in items))
 
 
-def call_defaults(options: TaskOptions) -> CallOptions:
-    """Return the options that the calls of a task carry by themselves.
+def _group(task: Task[..., Any], calls: Iterable[Signature[R]]) -> Group[R]:
+    """Return the group of *calls* of a task, which can be sent though it be empty."""
+    made: Group[R] = Group.checked({"members": list(calls)})
+    return made.by(task.way)
 
-    Where a call is to run is the sender's to say; how it is run (timeout, retry, the time its
-    result is kept) is read from the worker's own registration, whose code may be newer. One
-    exception: a task that ignores its result and has a retry policy carries the policy too, as
-    the sender has to know that its attempts need a record.
-    """
-    defaults: CallOptions = {}
-    if "queue" in options:
-        defaults["queue"] = options["queue"]
-    if "priority" in options:
-        defaults["priority"] = options["priority"]
-    if options.get("ignore_result"):
-        defaults["ignore_result"] = True
-    return defaults
+
+def _slices(items: Iterable[A], size: int) -> Iterator[list[A]]:
+    if size < 1:
+        raise SignatureError(f"chunks: size is {size}; a call takes at least one item")
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield part
 
 
 def _with_policy(options: CallOptions, retry: RetryPolicy | None) -> CallOptions:

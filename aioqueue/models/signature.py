@@ -134,6 +134,10 @@ else:
     Calls = Annotated[tuple[Call, ...], BeforeValidator(_as_calls)]
 
 
+class Spread(tuple[Any, ...]):
+    """Values of one task, each of which is an argument of its own to what comes after it."""
+
+
 class Way:
     """How a call is sent: what finds the server of a task by its name. No two calls differ by it."""
 
@@ -204,10 +208,10 @@ class Signature(BaseModel, Generic[R_co]):
         sent: AsyncResult[R_co] = await self._sent()
         return sent
 
-    async def _sent(self) -> Any:
+    async def _sent(self, **how: Any) -> Any:
         for call in self.walk():
             if call.way.outbox is not None:
-                return await call.way.outbox(call.name).send(self)
+                return await call.way.outbox(call.name).send(self, **how)
         raise ConfigurationError(
             f"{self.name}: this call was written by hand and knows no server; send it by server.send(...)"
         )
@@ -235,12 +239,23 @@ class Signature(BaseModel, Generic[R_co]):
         return _workflows().joined(self, after)
 
     def given(self, value: object, *, error: bool = False) -> Self:
-        """Return the call with *value*, what came before it, put where *takes* says."""
-        takes = "none" if self.immutable else self.takes or ("first" if error else "last")
-        if takes == "none":
+        """Return the call with *value*, what came before it, put where *takes* says; a Spread in order."""
+        place = self.place(error=error)
+        if place is None:
             return self
-        args = (value, *self.args) if takes == "first" else (*self.args, value)
+        values = value if isinstance(value, Spread) else (value,)
+        args = (*self.args[:place], *values, *self.args[place:])
         return self.model_copy(update={"args": args})
+
+    def place(self, *, error: bool = False) -> int | None:
+        """Return which of its arguments what came before it becomes, from 0; None if it takes nothing."""
+        match "none" if self.immutable else self.takes or ("first" if error else "last"):
+            case "none":
+                return None
+            case "first":
+                return 0
+            case "last":
+                return len(self.args)
 
 
 class Link(BaseModel, Generic[In_contra, R_co]):

@@ -34,6 +34,16 @@ class DeadLetter(BaseModel):
     at: float
 
 
+class GroupCounts(BaseModel):
+    """How many members of a group there are, have ended with a value, and have failed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: int
+    completed: int
+    failed: int
+
+
 class WorkerCard(BaseModel):
     """What a live worker process says of itself. started_at, seen_at: Unix seconds."""
 

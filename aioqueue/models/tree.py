@@ -1,4 +1,4 @@
-"""WorkflowTree: a workflow as a person reads it: its parts as they were written down, nodes with their records."""
+"""WorkflowTree: a workflow as a person reads it: its parts as they were written down, nodes as they stand."""
 
 from __future__ import annotations
 

@@ -41,12 +41,15 @@ M = DefaultTypeVar("M", default=Any)
 
 Errors = Literal["fail_fast", "collect"]
 
+WRITERS: Final = 4
+"""Pages of a workflow that are written at a time, where its sender does not say."""
+
 _OF_ONE_CALL: Final = ("args", "kwargs", "takes", "immutable", "ignore_result")
 _DEFAULTS: Final = ("queue", "priority", "timeout", "retry", "result_ttl")
 _PARTS: Final = frozenset({"name", "steps", "members", "group", "callback", "errors"})
 
 if TYPE_CHECKING:
-    from aioqueue.results import GroupResult
+    from aioqueue.results import AsyncResult, GroupResult
 
     # any sequence may be written; a tuple is what is kept
     Parts = Sequence[Signature[Any]]
@@ -58,6 +61,11 @@ else:
 
 class Workflow(Signature[R_co], Generic[R_co]):
     """What Chain, Group and Chord have in common. Raises SignatureError for what only one call can have."""
+
+    async def send(self, *, concurrency: int = WRITERS) -> AsyncResult[R_co]:
+        """Send it through the server of the first task in it, as ``server.send`` does."""
+        sent: AsyncResult[R_co] = await self._sent(concurrency=concurrency)
+        return sent
 
     @property
     def calls(self) -> tuple[Signature[Any], ...]:
@@ -111,9 +119,9 @@ class Group(Workflow[list[M]], Generic[M]):
     name: Name = "group"
     members: Parts
 
-    async def send(self) -> GroupResult[M]:
-        """Send it through the server of the first task in it. Raises as ``server.send``."""
-        sent: GroupResult[M] = await self._sent()
+    async def send(self, *, concurrency: int = WRITERS) -> GroupResult[M]:
+        """Send it through the server of the first task in it, as ``server.send`` does."""
+        sent: GroupResult[M] = await self._sent(concurrency=concurrency)
         return sent
 
     @property

@@ -20,6 +20,7 @@ from aioqueue.canvas import ERROR
 from aioqueue.clock import Clock
 from aioqueue.codec import Body
 from aioqueue.context import Context, running
+from aioqueue.definition import TaskOptions
 from aioqueue.errors import (
     AioqueueError,
     QueueFullError,
@@ -33,7 +34,6 @@ from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import SUSPECT, Delivery, Ending, Start
 from aioqueue.router import AnyTask, Router
-from aioqueue.task import TaskOptions
 from aioqueue.worker import outcome
 from aioqueue.worker.outcome import Job, Rules
 from aioqueue.worker.pools import Pools
@@ -304,7 +304,10 @@ class Executor:
         source = prepared.takes_from
         if source is None:
             return prepared.call
-        return prepared.call.given(await self._workflows.take(source), error=source.startswith(ERROR))
+        call, error = prepared.call, source.startswith(ERROR)
+        place = call.place(error=error)
+        streamed = place is not None and prepared.task.definition.schema.is_stream(place)
+        return call.given(await self._workflows.take(source, streamed), error=error)
 
     async def _goes_on(self, job: Job, call: Signature) -> Finished:
         """Keep the workflow that a task has returned, in whose place it is to run."""

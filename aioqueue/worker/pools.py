@@ -17,8 +17,9 @@ from typing import Any, assert_never
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process, to_thread
 
 from aioqueue.context import Context, current, running
+from aioqueue.definition import Definition
 from aioqueue.errors import ConfigurationError
-from aioqueue.task import Definition, Task
+from aioqueue.task import Task
 
 Began = Callable[[], None]
 """Called when the user's code begins to run, after any wait for a thread or a process."""

@@ -28,9 +28,9 @@ class Workflows:
         self._backend = backend
         self._clock = clock
 
-    async def take(self, source: str) -> Any:
-        """Return what a node takes. Raises InputGoneError, BackendUnavailableError."""
-        return await taken(self._backend, source)
+    async def take(self, source: str, streamed: bool) -> Any:
+        """Return what a node takes, whole or as a stream. Raises InputGoneError, BackendUnavailableError."""
+        return await taken(self._backend, source, streamed)
 
     async def start(self, workflow: Workflow[Any], id: str) -> None:
         """Start a workflow under *id*; safe to repeat. Raises as a send does."""

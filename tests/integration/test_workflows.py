@@ -98,6 +98,14 @@ async def test_chord_of_chords(bench: Bench) -> None:
     assert await within(result.get()) == 3 + 23
 
 
+async def test_slices_are_a_group(bench: Bench) -> None:
+    result = await (bench.total.chunks(range(10), 4) | bench.multiply.p()).send()
+    nothing = await bench.total.chunks([], 4).send()
+
+    assert await within(result.get()) == (0 + 1 + 2 + 3) * (4 + 5 + 6 + 7) * (8 + 9)
+    assert await within(nothing.get()) == []
+
+
 async def test_group_of_a_thousand(bench: Bench) -> None:
     result = await chord(group(bench.add.s(n, 0) for n in range(1_000)), bench.total.p()).send()
 
@@ -208,7 +216,8 @@ async def test_failure_in_a_group_of_a_group_is_raised_and_shown(bench: Bench) -
 
     with pytest.raises(TaskFailedError, match="no"):
         await within(result.get())
-    (one, error), two = await within(result.get(errors="return"))
+    outcomes: list[Any] = await within(result.get(errors="return"))
+    (one, error), two = outcomes
 
     assert (one, two) == (2, [4])
     assert isinstance(error, TaskFailedError)

@@ -13,6 +13,7 @@ from aioqueue import (
     Chain,
     Chord,
     Group,
+    GroupResult,
     Link,
     RetryPolicy,
     Server,
@@ -93,6 +94,21 @@ async def sound(xs: list[int | TaskError]) -> int:
 @server.task
 async def rows(n: int) -> list[int]:
     return list(range(n))
+
+
+@server.task
+def weigh(xs: list[int]) -> float:
+    return sum(xs) / 2
+
+
+@server.task
+async def planned_of(xs: list[int]) -> Signature[str]:
+    return crunch.s(len(xs))
+
+
+@server.task
+def plan_of(xs: list[int], label: str = "x") -> Signature[str]:
+    return crunch.s(len(xs))
 
 
 @server.task
@@ -192,6 +208,12 @@ assert_type(chain(add.s(1, 2)).options(id="once", delay=3), Chain[int])
 assert_type(with_default.map([1, 2]), Group[int])
 assert_type(crunch.map(range(3)), Group[str])
 assert_type(crunch.map(range(3)) | longest.p(), Signature[str])
+assert_type(total.chunks(range(10), 3), Group[int])
+assert_type(longest.chunks(["a", "b"], size=1), Group[str])
+assert_type(weigh.chunks([1, 2], 2), Group[float])
+assert_type(planned_of.chunks([1, 2], 2), Group[str])
+assert_type(plan_of.chunks([1, 2], 2), Group[str])
+assert_type(total.chunks(range(10), 3) | total.p(), Signature[int])
 assert_type(add.starmap([(1, 2), (3, 4)]), Group[int])
 add.s(1, 2).options(on_success=chain(crunch.p(), longest.s(["a"])), on_error=[group([alert.p("ops")])])
 
@@ -204,6 +226,21 @@ assert_type(spread.s(3) | total.p(), Signature[int])
 assert_type(plan.s(1) | heavy.s(2), Signature[bytes])
 assert_type(planned(1), Signature[int])
 assert_type(plan.map([1, 2]), Group[str])
+
+
+async def gathering() -> None:
+    assert_type(await server.send(group([add.s(1, 2)]), concurrency=2), GroupResult[int])
+    assert_type(await server.send(total.chunks([1], 1)), GroupResult[int])
+    assert_type(await group([add.s(1, 2)]).send(concurrency=2), GroupResult[int])
+    assert_type(await chain(add.s(1, 2)).send(concurrency=2), AsyncResult[int])
+    assert_type(await chord(group([add.s(1, 2)]), total.p()).send(concurrency=2), AsyncResult[int])
+    results = await group([add.s(1, 2)]).send()
+    async for number, value in results.as_completed():
+        assert_type(number, int)
+        assert_type(value, int)
+    async for _, outcome in results.as_completed(errors="return"):
+        assert_type(outcome, int | TaskError)
+    assert_type((await results.counts()).failed, int)
 
 
 async def planning() -> None:

@@ -102,6 +102,9 @@ chord(add.s(1, 2), total.p())  # error: one call is no group
 chord(group([add.s(1, 2)]), total.p(), errors="some")  # error: there is no such way
 crunch.map(["x"])  # error: a str is no int
 add.map([1, 2])  # error: it wants two arguments
+total.chunks(["x"], 2)  # error: a str is no int
+total.chunks([1, 2])  # error: the size is missing
+crunch.chunks([1, 2], 2)  # error: it takes no list
 chain(add.s(1, 2)).options(dely=3)  # error: there is no such option
 text: Signature[str] = add.s(1, 2) | add.p(3)  # error: it is an int's
 link: Signature[int] = add.p(1)  # error: it still wants a result

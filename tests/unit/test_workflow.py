@@ -126,6 +126,23 @@ def test_a_task_makes_a_group_of_one_call_an_item() -> None:
     assert add.starmap([(1, 2), (3, 4)]) == Group(members=(add.s(1, 2), add.s(3, 4)))
 
 
+def test_a_task_makes_a_group_of_slices() -> None:
+    assert total.chunks(range(5), 2) == Group(members=(total.s([0, 1]), total.s([2, 3]), total.s([4])))
+    assert total.chunks(iter([1, 2]), size=2) == Group(members=(total.s([1, 2]),))
+    assert total.chunks([], 2) == Group(members=())
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_slices_of_nothing_are_refused(size: int) -> None:
+    with pytest.raises(SignatureError, match=f"chunks: size is {size}; a call takes at least one item"):
+        total.chunks([1], size)
+
+
+def test_what_is_in_slices_is_checked() -> None:
+    with pytest.raises(SignatureError, match="total"):
+        total.chunks(["x"], 1)  # type: ignore[list-item]  # it is the subject
+
+
 def test_what_a_task_maps_is_checked() -> None:
     with pytest.raises(SignatureError, match="tick"):
         tick.map(["x"])  # type: ignore[list-item]  # it is the subject

@@ -16,7 +16,7 @@ import pytest
 
 from aioqueue import codec
 from aioqueue.models.retry import RetryPolicy
-from aioqueue.models.signature import Signature
+from aioqueue.models.signature import Signature, Spread
 from aioqueue.models.state import ErrorInfo
 from aioqueue.protocols.messages import Message
 from aioqueue.schema import ValueSchema
@@ -73,6 +73,7 @@ CALLS: dict[str, Signature] = {
     ),
 }
 VALUE: Any = {"sum": 3, "parts": [1, 2.0, None], "of": "Zoë"}
+SPREAD: Any = [3, "Zoë"]
 ERROR = ErrorInfo(
     type="ValueError",
     message="no",
@@ -129,6 +130,25 @@ def test_value_has_the_golden_bytes() -> None:
     assert codec.decode_value(golden("value")) == VALUE
 
 
+def test_spread_has_the_golden_bytes() -> None:
+    assert codec.encode_value(Spread(SPREAD)) == golden("spread")
+    assert codec.decode_given(golden("spread")) == Spread(SPREAD)
+    assert isinstance(codec.decode_given(golden("spread")), Spread)
+
+
+def test_whoever_knows_no_spread_reads_its_list() -> None:
+    assert orjson.loads(golden("spread")) == SPREAD
+    assert codec.decode_value(golden("spread")) == SPREAD
+
+
+@pytest.mark.parametrize("value", [VALUE, [3, "Zoë"], [], " [3]", None, 0])
+def test_plain_value_is_no_spread(value: Any) -> None:
+    given = codec.decode_given(codec.encode_value(value))
+
+    assert given == value
+    assert not isinstance(given, Spread)
+
+
 def test_error_has_the_golden_bytes() -> None:
     assert codec.encode_error(ERROR) == golden("error")
     assert codec.decode_error(golden("error")) == ERROR
@@ -156,7 +176,7 @@ def test_page_shows_the_hex_of(name: str) -> None:
 
 
 def test_every_golden_file_has_its_test() -> None:
-    assert {file.stem for file in GOLDEN.iterdir()} == {*CALLS, "value", "error", "released"}
+    assert {file.stem for file in GOLDEN.iterdir()} == {*CALLS, "value", "spread", "error", "released"}
 
 
 def test_page_explains_every_key_and_the_golden_calls_use_it() -> None:

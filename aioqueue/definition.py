@@ -1,0 +1,148 @@
+"""Definition: what is known of a registered function, and the options it was registered with."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, Literal, TypedDict, cast, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
+
+from aioqueue.errors import ConfigurationError
+from aioqueue.models.retry import RetryPolicy
+from aioqueue.models.signature import CallOptions
+from aioqueue.models.types import Name, Priority, Seconds
+from aioqueue.results import Reading
+from aioqueue.schema import CallSchema, require_tuple
+
+Executor = Literal["loop", "thread", "process"]
+
+
+class TaskOptions(TypedDict, total=False):
+    """What a task can be registered with.
+
+    executor: where a sync function runs. raises: exceptions, or one, that a waiter gets back as
+    themselves. spread: it returns a tuple, each of whose values is an argument of its own to what comes
+    after it. The rest are the defaults of its calls.
+    """
+
+    executor: Executor
+    raises: tuple[type[Exception], ...] | type[Exception]
+    spread: bool
+    queue: str
+    priority: int
+    timeout: float | timedelta
+    retry: RetryPolicy
+    result_ttl: float | timedelta
+    ignore_result: bool
+
+
+class NamedTaskOptions(TaskOptions, total=False):
+    """The same for the decorator. name: what it is sent by; the function's own name by default."""
+
+    name: str
+
+
+def _listed(value: object) -> object:
+    return (cast(object, value),) if isinstance(value, type) else value
+
+
+class _Options(BaseModel):
+    """TaskOptions as they are checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    executor: Executor = "thread"
+    raises: Annotated[tuple[type[Exception], ...], BeforeValidator(_listed)] = ()
+    spread: Annotated[bool, Field(strict=True)] = False
+    queue: Name = ""
+    priority: Priority = 0
+    timeout: Seconds = 0.0
+    retry: InstanceOf[RetryPolicy] | None = None
+    result_ttl: Seconds = 0.0
+    ignore_result: Annotated[bool, Field(strict=True)] = False
+
+
+def checked_options(name: str, options: TaskOptions) -> TaskOptions:
+    """Return the options that are given, converted: durations are float seconds, *raises* is a tuple.
+
+    None is the same as not given. Raises ConfigurationError naming the task and the option.
+    """
+    if unknown := options.keys() - _Options.model_fields.keys():
+        known = ", ".join(_Options.model_fields)
+        raise ConfigurationError(f"task {name!r}: there is no option {min(unknown)!r}; there are {known}")
+    try:
+        made = _Options.model_validate({key: value for key, value in options.items() if value is not None})
+    except ValidationError as exc:
+        error = exc.errors(include_url=False)[0]
+        raise ConfigurationError(
+            f"task {name!r}: option {error['loc'][0]!r}: {error['msg']} (got {error['input']!r})"
+        ) from None
+    return cast(TaskOptions, {key: getattr(made, key) for key in options if key in made.model_fields_set})
+
+
+class Definition:
+    """What is known of a task whatever options a copy carries. options: as ``checked_options`` returns."""
+
+    def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
+        self.function = function
+        self.name = name
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.executor: Executor = options.get("executor", "loop" if self.is_async else "thread")
+        self.raises = cast("tuple[type[Exception], ...]", options.get("raises", ()))
+        self.retry = options.get("retry")
+        self.spread = options.get("spread", False)
+        if self.spread:
+            self._require_tuple()
+        if self.is_async and self.executor != "loop":
+            raise ConfigurationError(
+                f"task {name!r} is async and runs on the loop; executor is for sync functions"
+            )
+        if not self.is_async and self.executor == "loop":
+            raise ConfigurationError(
+                f"task {name!r} is sync: on the loop it would block it; use 'thread' or 'process'"
+            )
+
+    def _require_tuple(self) -> None:
+        try:
+            returned = get_type_hints(self.function).get("return", Any)
+        except NameError:
+            # it looks ahead, and is read when the schema is made
+            return
+        require_tuple(returned, f"{self.name}() result")
+
+    @functools.cached_property
+    def schema(self) -> CallSchema:
+        """How arguments and result become data; made when first needed, as annotations may look ahead."""
+        schema = CallSchema(self.function, self.name, spread=self.spread)
+        if schema.streams and not self.is_async:
+            raise ConfigurationError(
+                f"task {self.name!r} is sync and cannot iterate over the stream {min(schema.streams)!r}; "
+                "write it with async def, or let it take a list"
+            )
+        return schema
+
+    @functools.cached_property
+    def reading(self) -> Reading:
+        """How a waiter reads the result."""
+        return Reading(self.schema.result.load, self.raises)
+
+
+def call_defaults(options: TaskOptions) -> CallOptions:
+    """Return the options that the calls of a task carry by themselves.
+
+    Where a call is to run is the sender's to say; how it is run (timeout, retry, the time its
+    result is kept) is read from the worker's own registration, whose code may be newer. One
+    exception: a task that ignores its result and has a retry policy carries the policy too, as
+    the sender has to know that its attempts need a record.
+    """
+    defaults: CallOptions = {}
+    if "queue" in options:
+        defaults["queue"] = options["queue"]
+    if "priority" in options:
+        defaults["priority"] = options["priority"]
+    if options.get("ignore_result"):
+        defaults["ignore_result"] = True
+    return defaults

@@ -1,0 +1,129 @@
+"""Writing a workflow down: some pages at a time, and opened once all of them are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from aioqueue import Chain, Group, Server, Signature
+from aioqueue.canvas import Plan
+from aioqueue.dispatch import Opener, Packer
+from aioqueue.errors import BackendUnavailableError, SignatureError
+from aioqueue.protocols.flow import Opening, Page
+from tests.support.waiting import eventually, under_way, within
+
+pytestmark = pytest.mark.anyio
+
+WIDE: Group[Any] = Group(members=[Signature(name="one")] * 2_000)
+
+
+class Desk:
+    """A store whose writing of pages is let go on by a test; it fails from page *fails* on."""
+
+    def __init__(self, *, fails: int | None = None) -> None:
+        self.go = asyncio.Event()
+        self.fails = fails
+        self.writing = self.most = self.begun = self.kept = 0
+        self.opened: list[int] = []
+
+    async def plan(self, page: Page) -> None:
+        self.begun += 1
+        number = self.begun
+        self.writing += 1
+        self.most = max(self.most, self.writing)
+        try:
+            if self.fails is not None and number >= self.fails:
+                raise BackendUnavailableError("the cable is out")
+            await self.go.wait()
+            self.kept += 1
+        finally:
+            self.writing -= 1
+
+    async def open_workflow(self, opening: Opening) -> None:
+        self.opened.append(self.kept)
+
+    @property
+    def opener(self) -> Opener:
+        return Opener(cast(Any, self), cast(Any, self), Packer("default", 1_000_000))
+
+    @property
+    def plan_of_ten_pages(self) -> Plan:
+        return self.opener.compile(WIDE, id="wide", now=0.0)
+
+
+@pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (3, 3), (50, 10)])
+async def test_no_more_pages_than_that_are_written_at_a_time(concurrency: int, most: int) -> None:
+    desk = Desk()
+    plan = desk.plan_of_ten_pages
+
+    sending = asyncio.create_task(desk.opener.start(plan, concurrency=concurrency))
+    await eventually(lambda: desk.writing == most)
+    desk.go.set()
+    await within(sending)
+
+    assert desk.most == most
+    assert (desk.kept, desk.opened) == (10, [10])
+
+
+async def test_four_pages_are_written_at_a_time_where_nobody_says() -> None:
+    desk = Desk()
+
+    sending = await under_way(desk.opener.start(desk.plan_of_ten_pages))
+    desk.go.set()
+    await within(sending)
+
+    assert (desk.most, desk.opened) == (4, [10])
+
+
+async def test_error_opens_nothing_and_leaves_nobody_writing() -> None:
+    desk = Desk(fails=3)
+    plan = desk.plan_of_ten_pages
+
+    sending = await under_way(desk.opener.start(plan, concurrency=3))
+    assert desk.writing == 2
+    desk.go.set()
+    with pytest.raises(BackendUnavailableError, match="the cable is out"):
+        await within(sending)
+
+    assert (desk.writing, desk.begun, desk.opened) == (0, 3, [])
+
+
+async def test_sender_that_is_cancelled_leaves_nobody_writing() -> None:
+    desk = Desk()
+
+    sending = await under_way(desk.opener.start(desk.plan_of_ten_pages, concurrency=3))
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(sending)
+
+    assert (desk.writing, desk.kept, desk.opened) == (0, 0, [])
+
+
+async def test_fewer_than_one_page_at_a_time_is_refused() -> None:
+    call: Chain[Any] = Chain(steps=[Signature(name="one")])
+    async with Server("memory://opening") as server:
+
+        @server.task
+        async def one() -> int:
+            return 1
+
+        sends = [
+            server.send(call, concurrency=0),
+            Group(members=[one.s()]).send(concurrency=0),
+            Chain(steps=[one.s()]).send(concurrency=-1),
+        ]
+        for send in sends:
+            with pytest.raises(SignatureError, match="at least one page is written at a time"):
+                await send
+
+
+async def test_workflow_that_is_written_one_page_at_a_time_is_kept_whole() -> None:
+    async with Server("memory://opening") as server:
+        result = await server.send(WIDE.options(id="all"), concurrency=1)
+        (counts,) = await server.stores.broker.stats(["default"])
+
+        assert (await result.counts()).total == 2_000
+    assert counts.ready is not None
+    assert counts.ready >= 200
