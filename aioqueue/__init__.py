@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aioqueue.context import Context, current
     from aioqueue.errors import Reject, Retry
+    from aioqueue.group_result import GroupResult
     from aioqueue.models.retry import RetryPolicy
     from aioqueue.models.settings import Settings
     from aioqueue.models.signature import Link, Signature
     from aioqueue.models.state import State, TaskState
     from aioqueue.models.workflow import Chain, Chord, Group, chain, chord, group
-    from aioqueue.results import AsyncResult, GroupResult
+    from aioqueue.results import AsyncResult
     from aioqueue.router import Router
     from aioqueue.server import Server
     from aioqueue.task import Task
@@ -28,7 +29,7 @@ _HOMES = {
     "Chord": "aioqueue.models.workflow",
     "Context": "aioqueue.context",
     "Group": "aioqueue.models.workflow",
-    "GroupResult": "aioqueue.results",
+    "GroupResult": "aioqueue.group_result",
     "Link": "aioqueue.models.signature",
     "Reject": "aioqueue.errors",
     "Retry": "aioqueue.errors",

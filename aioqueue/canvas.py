@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Final
 
 from aioqueue.errors import SignatureError
-from aioqueue.layout import End, Into, LaidJoin, LaidNode, LaidScope, Layout, Outline, Stead
+from aioqueue.layout import End, Into, LaidJoin, LaidNode, LaidScope, Layout, Stead
 from aioqueue.models.signature import Signature
+from aioqueue.outline import Outline, brief
 from aioqueue.protocols.flow import Join, Node, Place, Range, Scope
 from aioqueue.protocols.messages import Message
 
@@ -65,7 +66,7 @@ def compiled(workflow: Signature, *, id: str, pack: Pack, stead: Stead | None = 
         writing.name(root.end),
         tuple(map(writing.name, layout.full)),
         writing.name(root),
-        [_brief(part) for part in around.outline],
+        brief(around.outline),
     )
 
 
@@ -113,25 +114,3 @@ class _Writing:
 
     def _place(self, into: Into | None) -> Place | None:
         return None if into is None else Place(self.name(into[0]), into[1])
-
-
-def _brief(part: Any) -> Any:
-    """Return a part of an outline with the nodes that stand in a row as text."""
-    if not isinstance(part, list):
-        return part
-    brief: list[Any] = []
-    for inner in map(_brief, cast("Outline", part)):
-        first, last = _row(brief[-1]) if brief else (-1, -2)
-        if isinstance(inner, int) and inner == last + 1:
-            brief[-1] = f"{first}-{inner}"
-        else:
-            brief.append(inner)
-    return brief
-
-
-def _row(part: Any) -> tuple[int, int]:
-    """Return the first and the last of nodes in a row."""
-    if isinstance(part, int):
-        return part, part
-    first, dash, last = part.partition("-") if isinstance(part, str) else ("", "", "")
-    return (int(first), int(last)) if dash and first.isdigit() else (-1, -2)

@@ -23,6 +23,7 @@ from aioqueue.errors import (
     SignatureError,
     UnavailableError,
 )
+from aioqueue.group_result import GroupResult
 from aioqueue.ids import RESERVED, derived_id, new_id
 from aioqueue.layout import Stead
 from aioqueue.models.signature import R_co, Signature
@@ -33,7 +34,7 @@ from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.flow import PAGE, Opening, Page
 from aioqueue.protocols.messages import Message, Record
-from aioqueue.results import AsyncResult, GroupResult, Reading, Results
+from aioqueue.results import AsyncResult, Reading, Results
 from aioqueue.schema import json_fault
 
 
@@ -297,21 +298,20 @@ class Dispatcher:
         messages = [
             self._packed(call, id, now) for call, id in zip(signatures, ids, strict=True) if id not in plans
         ]
-        results = [
-            self._outcome(call, plans[id].result if id in plans else id)
-            for call, id in zip(signatures, ids, strict=True)
-        ]
+        results = [self._outcome(call, id, plans.get(id)) for call, id in zip(signatures, ids, strict=True)]
+        created: dict[str, bool] = {}
         try:
             answers = await self._submitter.submit(messages, limit=self._limit) if messages else ()
+            for message, new in zip(messages, answers, strict=True):
+                created[message.id] = new
             for plan in plans.values():
-                await self._opener.start(plan, concurrency=concurrency)
+                created[plan.id] = await self._opener.start(plan, concurrency=concurrency)
         except UnavailableError as exc:
             raise BrokerUnavailableError(
                 f"it is unknown whether {len(results)} calls were sent: {exc}; "
                 "sending again with their ids is safe",
                 results=results,
             ) from exc
-        created = dict(zip((message.id for message in messages), answers, strict=True))
         for result, id in zip(results, ids, strict=True):
             result.created = created.get(id)
         return results
@@ -320,14 +320,14 @@ class Dispatcher:
         require_releasable(call, id)
         return self._packer.message(call, id=id, now=now)
 
-    def _outcome(self, call: Signature[R_co], id: str) -> AsyncResult[R_co]:
+    def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""
-        last = last_of(call)
+        last, record = last_of(call), None if plan is None else plan.result
         if isinstance(last, Group):
             members = tuple(self._reading_of(member) for member in last.members)
-            results: GroupResult[Any] = GroupResult(id, self._results, members)
+            results: GroupResult[Any] = GroupResult(id, self._results, members, record=record)
             return cast("AsyncResult[R_co]", results)
-        return AsyncResult(id, self._results, self._reading(last.name))
+        return AsyncResult(id, self._results, self._reading(last.name), record=record)
 
     def _reading_of(self, call: Signature[Any]) -> Reading:
         last = last_of(call)

@@ -113,6 +113,10 @@ class ResultTimeoutError(AioqueueError):
     """The wait was over before the task was; the task goes on."""
 
 
+class TaskDeadlockError(AioqueueError):
+    """Every slot of a worker waits for tasks that only such a slot could run."""
+
+
 class ResultNotFoundError(AioqueueError):
     """There is no record of that id: it is unknown, forgotten or expired."""
 

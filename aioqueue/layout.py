@@ -24,14 +24,11 @@ from typing import Any, Final, cast
 from aioqueue.errors import SignatureError
 from aioqueue.models.signature import Signature
 from aioqueue.models.workflow import NOTHING, Chain, Chord, Group, Inheritance, Workflow
+from aioqueue.outline import Outline
 from aioqueue.protocols.flow import Range
 
 DEEPEST: Final = 100
 """Workflows within workflows; as deep as their JSON can be read."""
-
-Outline = list[Any]
-"""How the nodes of a workflow stand: ``[kind, part, …]``, a part being the number of a node, such a list, or
-the numbers of nodes in a row as text, ``"4-9"``."""
 
 
 @dataclass(frozen=True, slots=True)

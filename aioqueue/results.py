@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, overload
+from functools import partial
+from typing import Any, Final, Generic, cast
 
 from pydantic import ValidationError
 
@@ -27,24 +28,25 @@ from aioqueue.errors import (
     TaskTimeoutError,
     UnavailableError,
 )
-from aioqueue.joins import Watch, first_error, gone
+from aioqueue.joins import first_error, joined
 from aioqueue.models.signature import R_co
-from aioqueue.models.state import State, TaskState
-from aioqueue.models.stats import GroupCounts, WorkerCard
+from aioqueue.models.state import Cancellation, CancelOutcome, State, TaskState
+from aioqueue.models.stats import WorkerCard
+from aioqueue.outline import nodes_of, outline_of
 from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.flow import PAGE
 from aioqueue.protocols.messages import Record
 from aioqueue.protocols.store import Store
+from aioqueue.waits import deadlock, waiting_for, waits
 
 _log = logging.getLogger("aioqueue.results")
-
-R = TypeVar("R")
 
 CARDS = "worker:"
 """Prefix under which live workers' cards stand in the store."""
 
-_ROUND = 10.0
-_SOON = 0.05
-_LOOK = 1.0
+ROUND: Final = 10.0
+"""Seconds of one wait at a store; after the first one a waiter looks whether anybody serves the queue."""
+
 _BY_TYPE: dict[str, type[TaskError]] = {"TaskTimeoutError": TaskTimeoutError}
 _BY_STATE: dict[State, type[TaskError]] = {
     State.CANCELLED: TaskCancelledError,
@@ -71,11 +73,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Where results are read. backend: None where they are off."""
+    """Where results are read. backend: None where they are off. canceller: cancels by id."""
 
     backend: Backend | None
     store: Store | None
     clock: Clock
+    canceller: Callable[[Sequence[str]], Awaitable[Sequence[CancelOutcome]]]
 
     def required(self) -> Backend:
         """Return the backend. Raises ConfigurationError where results are off."""
@@ -85,39 +88,76 @@ class Results:
             )
         return self.backend
 
-    async def warn_if_unserved(self, record: Record) -> bool:
-        """Log once that no live worker serves the record's queue; True if it has been said.
+    async def cancel(self, id: str) -> Cancellation:
+        """Cancel a task, or a workflow, and say what of it was cancelled and what had ended."""
+        backend = self.required()
+        (outcome,) = await self.canceller([id])
+        whole = None if outcome is not CancelOutcome.CANCELLED else await backend.workflow(id)
+        if whole is None:
+            return Cancellation(
+                outcome=outcome, cancelled=(id,) if outcome is CancelOutcome.CANCELLED else ()
+            )
+        ended: dict[bool, list[str]] = {True: [], False: []}
+        nodes = list(nodes_of(id, outline_of(whole)))
+        for first in range(0, len(nodes), PAGE):
+            for record in await backend.get(nodes[first : first + PAGE]):
+                if record is not None and record.state.final:
+                    ended[record.state is State.CANCELLED].append(record.id)
+        return Cancellation(outcome=outcome, cancelled=tuple(ended[True]), finished=tuple(ended[False]))
 
-        Raises nothing: a store that is away is asked again, a card of another version is skipped.
+    async def warn_if_unserved(self, record: Record) -> bool:
+        """Log once that no live worker serves the queue of a record that is due; True if it has been said.
+
+        Of a group that is the first of its workflow's nodes that are due. Raises nothing: a store that is
+        away is asked again, a card of another version is skipped.
         """
         if self.store is None:
             return True
         try:
+            waiting = await self._waiting(record)
             listed = await self.store.list(CARDS)
         except UnavailableError as exc:
             _log.debug("cannot tell whether a worker serves queue %r: %s", record.queue, exc)
             return False
-        if any(record.queue in card.queues for card in map(_card, listed.values()) if card is not None):
+        served = (card.queues for card in map(_card, listed.values()) if card is not None)
+        if waiting is None or any(waiting.queue in queues for queues in served):
             return False
         _log.warning(
             "%s[%s] waits on queue %r and no live worker serves it; start one: aioqueue worker APP -q %s",
-            record.name,
-            record.id,
-            record.queue,
-            record.queue,
+            waiting.name,
+            waiting.id,
+            waiting.queue,
+            waiting.queue,
         )
         return True
 
+    async def _waiting(self, record: Record) -> Record | None:
+        """Return the record that waits for a worker, if one is due."""
+        records: Sequence[Record | None] = [record]
+        if not record.queue:
+            workflow = record.id.rpartition(".")[0]
+            records = await self.required().get([f"{workflow}.{number}" for number in range(PAGE)])
+        now = self.clock.time()
+        for found in records:
+            waits = found is not None and found.queue and found.state is State.PENDING
+            if found is not None and waits and found.due is not None and found.due <= now:
+                return found
+        return None
+
 
 class AsyncResult(Generic[R_co]):
-    """The outcome of one task. ``await`` it, in the sending process or, by id, in another.
+    """The outcome of a task, or of a workflow. ``await`` it, in the sending process or, by id, in another.
 
     created: False if its id was known when it was sent, so that nothing was; None where nobody sent.
+    record: id of the record that is the outcome, where it is known not to be *id*.
     """
 
-    def __init__(self, id: str, results: Results, reading: Reading = Reading()) -> None:
+    def __init__(
+        self, id: str, results: Results, reading: Reading = Reading(), *, record: str | None = None
+    ) -> None:
         self.id = id
         self.created: bool | None = None
+        self._record = record or id
         self._results = results
         self._reading = reading
 
@@ -132,142 +172,88 @@ class AsyncResult(Generic[R_co]):
 
         timeout: seconds to wait; None waits as long as it takes.
         Raises TaskFailedError, TaskTimeoutError, TaskCancelledError, TaskExpiredError,
-        ResultTimeoutError, ResultNotFoundError, BackendUnavailableError.
+        ResultTimeoutError, ResultNotFoundError, BackendUnavailableError; in a task, TaskDeadlockError.
         """
-        backend = self._results.required()
         until = None if timeout is None else self._results.clock.time() + timeout
-        told = False
+        told, queue = False, await self._queue()
         while True:
-            left = _ROUND if until is None else min(_ROUND, until - self._results.clock.time())
-            record = await backend.wait(self.id, timeout=max(0.0, left))
-            if record is None:
-                raise ResultNotFoundError(
-                    f"there is no task {self.id!r}: it is unknown, forgotten or expired"
-                )
+            left = ROUND if until is None else min(ROUND, until - self._results.clock.time())
+            with waiting_for(queue) as wait:
+                record = await self._waited(left)
             if record.state.final:
-                return self._value(record)
+                return cast("R_co", await self._value(record))
+            queue = record.queue if record.state is State.PENDING else None
+            if wait.stuck and queue is not None:
+                raise deadlock(queue)
             if until is not None and self._results.clock.time() >= until:
                 raise ResultTimeoutError(f"{record.name}[{self.id}] is {record.state} after {timeout} s")
-            if (
-                record.state is State.PENDING
-                and record.due is not None
-                and record.due <= self._results.clock.time()
-            ):
-                told = told or await self._results.warn_if_unserved(record)
+            told = told or await self._results.warn_if_unserved(record)
             # a clock in a test's hands may let a wait end without one turn of the loop
             await asyncio.sleep(0)
 
     async def state(self) -> TaskState:
         """Return the task's record. Raises ResultNotFoundError, BackendUnavailableError."""
-        record = (await self._results.required().get([self.id]))[0]
-        if record is None:
-            raise ResultNotFoundError(f"there is no task {self.id!r}: it is unknown, forgotten or expired")
-        return task_state(record)
+        backend = self._results.required()
+
+        async def get(id: str) -> Record | None:
+            return (await backend.get([id]))[0]
+
+        record = await self._looked(get)
+        state = task_state(record)
+        if record.state is not State.SUCCESS or (join := join_of(record)) is None:
+            return state
+        return state.model_copy(update={"result": shown(await joined(backend, join))})
+
+    async def cancel(self) -> Cancellation:
+        """End the task, or all of the workflow that has not ended: it reads CANCELLED and commits nothing.
+
+        What runs of it is interrupted; awaiting it raises TaskCancelledError at once. Raises
+        BackendUnavailableError, BrokerUnavailableError.
+        """
+        return await self._results.cancel(self.id)
 
     async def forget(self) -> None:
         """Drop the record; of a task that still runs, as soon as it ends."""
-        await self._results.required().forget([self.id])
+        await self._results.required().forget([self._record])
 
-    def _value(self, record: Record) -> R_co:
+    async def _waited(self, timeout: float) -> Record:
+        """Return the record once it is final, or as it stands after *timeout* s."""
+        return await self._looked(partial(self._results.required().wait, timeout=max(0.0, timeout)))
+
+    async def _queue(self) -> str | None:
+        """Return the queue where the task waits, if it is awaited in another task."""
+        record = await self._waited(0.0) if waits.get(None) is not None else None
+        return record.queue if record is not None and record.state is State.PENDING else None
+
+    async def _looked(self, look: Callable[[str], Awaitable[Record | None]]) -> Record:
+        """Return the record that *look* finds; that of a workflow is found through the workflow."""
+        record = await look(self._record)
+        if record is None and self._record == self.id:
+            whole = await self._results.required().workflow(self.id)
+            self._record = self.id if whole is None else whole.result
+            record = None if whole is None else await look(self._record)
+        if record is None:
+            raise ResultNotFoundError(f"there is no task {self.id!r}: it is unknown, forgotten or expired")
+        return record
+
+    async def _value(self, record: Record) -> Any:
         if record.state is State.SUCCESS:
-            value: R_co = self._read(record.value)
-            return value
+            return await self._success(record)
         error = task_error(record)
         for kind in self._reading.raises:
             if kind.__name__ == error.type and (own := _made(kind, error)) is not None:
                 raise own from error
         raise error
 
-    def _read(self, data: bytes | None) -> Any:
+    async def _success(self, record: Record) -> Any:
+        join = join_of(record)
+        if join is not None:
+            values = await joined(self._results.required(), join)
+            if (error := first_error(values)) is not None:
+                raise error
+            return self._reading.read(values)
         # a value that was ignored was not kept, and is no value of the task's type
-        if data is None:
-            return None
-        value = codec.decode_value(data)
-        return value if self._reading.load is None else self._reading.load(value)
-
-
-class GroupResult(AsyncResult[list[R]]):
-    """The outcomes of a group, in the order of its members. id: of the group's record.
-
-    readings: how each member's value is read; raw JSON where they are not known.
-    """
-
-    def __init__(self, id: str, results: Results, readings: Sequence[Reading] = ()) -> None:
-        super().__init__(id, results)
-        self._readings = readings
-        self._counted: Watch | None = None
-        self._failed = 0
-
-    def __repr__(self) -> str:
-        return f"<GroupResult {self.id}>"
-
-    @overload
-    async def get(self, *, timeout: float | None = None, errors: Literal["raise"] = "raise") -> list[R]: ...
-    @overload
-    async def get(
-        self, *, timeout: float | None = None, errors: Literal["return"]
-    ) -> list[R | TaskError]: ...
-    async def get(
-        self, *, timeout: float | None = None, errors: Literal["raise", "return"] = "raise"
-    ) -> list[Any]:
-        """Return the members' values, in order, as soon as all of them have ended.
-
-        timeout: seconds to wait; None waits as long as it takes. errors: ``raise`` the first failure as soon
-        as one is known, while the rest runs on, or ``return`` errors among the values. Raises as
-        AsyncResult.get.
-        """
-        found = {number: value async for number, value in self._ended(timeout, first=errors == "raise")}
-        return [found[number] for number in range(len(found))]
-
-    async def counts(self) -> GroupCounts:
-        """Return how many of the members have ended by now.
-
-        A group among them has ended when all of it has, and has failed where one of its members has.
-        Raises ResultNotFoundError, BackendUnavailableError.
-        """
-        watch = self._counted = self._counted or Watch(self._results.required(), self.id)
-        async for _, outcome in watch.look():
-            self._failed += first_error([outcome]) is not None
-        ended = watch.size - watch.left
-        return GroupCounts(total=watch.size, completed=ended - self._failed, failed=self._failed)
-
-    @overload
-    def as_completed(self, *, errors: Literal["raise"] = "raise") -> AsyncIterator[tuple[int, R]]: ...
-    @overload
-    def as_completed(self, *, errors: Literal["return"]) -> AsyncIterator[tuple[int, R | TaskError]]: ...
-    def as_completed(self, *, errors: Literal["raise", "return"] = "raise") -> AsyncIterator[tuple[int, Any]]:
-        """Iterate over the members as they end: the number of each, from 0, and its value.
-
-        errors: ``raise`` the failure of a member when its turn comes, or ``return`` it as its value.
-        Ends when all have ended. Raises as ``get``, in the iteration.
-        """
-        return self._ended(None, first=errors == "raise")
-
-    async def _ended(self, timeout: float | None, *, first: bool) -> AsyncIterator[tuple[int, Any]]:
-        """Yield number and value of each member as it is seen to have ended. first: raise an error."""
-        backend, clock = self._results.required(), self._results.clock
-        until = None if timeout is None else clock.time() + timeout
-        watch, pause = Watch(backend, self.id), 0.0
-        while True:
-            left = pause if until is None else min(pause, until - clock.time())
-            record = await backend.wait(self.id, timeout=max(0.0, left))
-            if record is None:
-                raise ResultNotFoundError(f"there is no group {self.id!r}: unknown, forgotten or expired")
-            if record.state.final and record.state is not State.SUCCESS:
-                raise task_error(record)
-            async for number, outcome in watch.look():
-                if first and (error := first_error([outcome])) is not None:
-                    raise error
-                known = number < len(self._readings)
-                yield number, self._readings[number].read(outcome) if known else outcome
-            if record.state.final:
-                if watch.left:
-                    raise gone(self.id)
-                return
-            if until is not None and clock.time() >= until:
-                raise ResultTimeoutError(f"group {self.id} is {record.state} after {timeout} s")
-            pause = min(_LOOK, max(_SOON, 2 * pause))
-            await asyncio.sleep(0)
+        return None if record.value is None else self._reading.read(codec.decode_value(record.value))
 
 
 def _card(data: bytes) -> WorkerCard | None:
@@ -288,6 +274,23 @@ def _made(kind: type[Exception], error: TaskError) -> Exception | None:
     return made if isinstance(made, Exception) else None
 
 
+def join_of(record: Record) -> str | None:
+    """Return the join whose values are those of a record: that of a group has no queue."""
+    return record.joined or (None if record.queue else record.id)
+
+
+def shown(values: list[Any]) -> list[Any]:
+    """Return the values of a group as a person reads them: of errors type and message."""
+    return [
+        {"error": value.type, "message": value.message}
+        if isinstance(value, TaskError)
+        else shown(cast("list[Any]", value))
+        if isinstance(value, list)
+        else value
+        for value in values
+    ]
+
+
 def task_state(record: Record) -> TaskState:
     """Return *record* as a person reads it."""
     return TaskState(
@@ -304,6 +307,7 @@ def task_state(record: Record) -> TaskState:
         finished_at=record.finished,
         next_at=record.due,
         worker=record.worker,
+        plan=record.plan,
     )
 
 

@@ -18,14 +18,18 @@ from aioqueue.clock import Clock
 from aioqueue.config import load
 from aioqueue.dispatch import Dispatcher, checked
 from aioqueue.errors import ConfigurationError
+from aioqueue.group_result import GroupResult
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
+from aioqueue.models.state import Cancellation
 from aioqueue.models.stats import DeadLetter
+from aioqueue.models.tree import WorkflowTree
 from aioqueue.models.workflow import WRITERS, Group
-from aioqueue.results import AsyncResult, GroupResult, Reading
+from aioqueue.results import AsyncResult, Reading
 from aioqueue.router import Router
 from aioqueue.schema import ValueSchema
 from aioqueue.stores import Stores, stores_of
+from aioqueue.tree import tree
 from aioqueue.worker import Worker, WorkerOptions
 
 T = TypeVar("T")
@@ -151,8 +155,21 @@ class Server(Router):
         return AsyncResult(id, self.stores.results(), reading or Reading())
 
     def group_result(self, id: str) -> GroupResult[Any]:
-        """Return the results of a group by the id of its result, from any process: raw JSON, in order."""
+        """Return the results of a group by its id, from any process: raw JSON, in order."""
         return GroupResult(id, self.stores.results())
+
+    async def workflow(self, id: str) -> WorkflowTree:
+        """Return a workflow as a tree: its parts, and of each node the state, attempts and times.
+
+        Raises ResultNotFoundError, BackendUnavailableError.
+        """
+        self._opened()
+        return await tree(self.stores.results().required(), id)
+
+    async def cancel(self, id: str) -> Cancellation:
+        """Cancel a task, or a workflow, by its id. See ``AsyncResult.cancel``."""
+        self._opened()
+        return await self.stores.results().cancel(id)
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters, newest first. Raises BrokerUnavailableError, ConfigurationError."""

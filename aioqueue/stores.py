@@ -5,20 +5,25 @@ The Server makes them from URLs; dispatcher and worker take them, so that neithe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from aioqueue.clock import Clock, SystemClock
 from aioqueue.coalescer import Coalescer
 from aioqueue.dispatch import Dispatcher, Packer, TwoStepSubmitter
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.settings import Settings
+from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.store import Store
 from aioqueue.results import Reading, Results
 from aioqueue.urls import connect
+
+_CANCELLED: Final = 86_400.0
+"""Seconds that a record is shown which a cancel has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,10 @@ class Stores:
 
     def results(self) -> Results:
         """Return where results are read."""
-        return Results(self.backend, self.store, self.clock)
+        return Results(self.backend, self.store, self.clock, self._cancel)
+
+    async def _cancel(self, ids: Sequence[str]) -> Sequence[CancelOutcome]:
+        return await self.submitter().cancel(ids, ttl=_CANCELLED)
 
 
 def stores_of(settings: Settings, *, clock: Clock | None = None) -> Stores:

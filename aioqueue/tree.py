@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from aioqueue import codec
 from aioqueue.errors import ResultNotFoundError
 from aioqueue.models.state import TaskState
-from aioqueue.models.tree import Branch, Kind, WorkflowTree
+from aioqueue.models.tree import Branch, WorkflowTree
+from aioqueue.outline import Outline, nodes_of, outline_of, row_of
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.flow import Whole
 from aioqueue.results import task_state
 
 _PAGE: Final = 200
@@ -43,25 +42,6 @@ async def tree(backend: Backend, id: str) -> WorkflowTree:
     return WorkflowTree(id=id, state=None if result is None else result.state, counts=counts, parts=parts)
 
 
-def outline_of(whole: Whole) -> list[Any]:
-    """Return how the nodes of a workflow stand."""
-    return cast("list[Any]", codec.decode_value(whole.outline))
-
-
-def nodes_of(workflow: str, outline: list[Any]) -> Iterator[str]:
-    """Yield the ids of all nodes."""
-    for part in outline:
-        match part:
-            case int():
-                yield f"{workflow}.{part}"
-            case str() if "-" in part:
-                yield from (f"{workflow}.{number}" for number in _row(part))
-            case list():
-                yield from nodes_of(workflow, cast("list[Any]", part))
-            case _:
-                continue
-
-
 async def _states(backend: Backend, nodes: list[str]) -> dict[str, TaskState]:
     states: dict[str, TaskState] = {}
     for first in range(0, len(nodes), _PAGE):
@@ -72,29 +52,18 @@ async def _states(backend: Backend, nodes: list[str]) -> dict[str, TaskState]:
 
 
 def _branches(
-    workflow: str, outline: list[Any], outlines: dict[str, list[Any]], states: dict[str, TaskState]
+    workflow: str, outline: Outline, outlines: dict[str, Outline], states: dict[str, TaskState]
 ) -> Iterator[Branch]:
     for part in outline:
-        match part:
-            case int():
-                yield _node(f"{workflow}.{part}", outlines, states)
-            case str() if "-" in part:
-                yield from (_node(f"{workflow}.{number}", outlines, states) for number in _row(part))
-            case [kind, *inner]:
-                yield Branch(
-                    kind=cast("Kind", kind), parts=tuple(_branches(workflow, inner, outlines, states))
-                )
-            case _:
-                continue
+        if isinstance(part, list):
+            kind, *inner = cast("Outline", part)
+            yield Branch(kind=kind, parts=tuple(_branches(workflow, inner, outlines, states)))
+        else:
+            yield from (_node(f"{workflow}.{number}", outlines, states) for number in row_of(part))
 
 
-def _node(id: str, outlines: dict[str, list[Any]], states: dict[str, TaskState]) -> Branch:
+def _node(id: str, outlines: dict[str, Outline], states: dict[str, TaskState]) -> Branch:
     state = states.get(id)
     plan = None if state is None else state.plan
     inner = outlines.get(plan, []) if plan is not None else []
     return Branch(kind="task", id=id, task=state, parts=tuple(_branches(plan or "", inner, outlines, states)))
-
-
-def _row(part: str) -> range:
-    first, _, last = part.partition("-")
-    return range(int(first), int(last) + 1)

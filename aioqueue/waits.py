@@ -1,17 +1,25 @@
 """Waits: which slots of a worker wait for tasks that only such a slot could run.
 
 A task may send others and await them, as long as slots are left for those. When every slot of a worker has
-waited long for tasks of its own queues that have not started, nothing of it moves any more.
+waited long for tasks of its own queues that have not started, nothing of it would ever move again: one that
+waits is told so, and its slot is free.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Final
+
+from aioqueue.context import running
+from aioqueue.errors import TaskDeadlockError
+
+_log = logging.getLogger("aioqueue.worker")
 
 LONG: Final = 10.0
 """Seconds after which slots that all wait are taken for stuck."""
@@ -23,26 +31,21 @@ class Waits:
     def __init__(self, slots: int, queues: Collection[str]) -> None:
         self.slots = slots
         self.queues = frozenset(queues)
-        self._waiting: Counter[int] = Counter()
+        self._waiting: Counter[str] = Counter()
         self._since: float | None = None
 
-    @contextmanager
-    def waiting(self, slot: object, queue: str) -> Iterator[None]:
-        """Count *slot* as one that waits for a task in *queue*; one that waits for many counts once."""
-        if queue not in self.queues:
-            yield
-            return
-        key = id(slot)
-        self._waiting[key] += 1
+    def enter(self, task: str) -> None:
+        """Write that a task waits; one that waits for many counts once."""
+        self._waiting[task] += 1
         if self._since is None and len(self._waiting) >= self.slots:
             self._since = asyncio.get_running_loop().time()
-        try:
-            yield
-        finally:
-            self._waiting[key] -= 1
-            if not self._waiting[key]:
-                del self._waiting[key]
-                self._since = None
+
+    def leave(self, task: str) -> None:
+        """Write that it waits no more."""
+        self._waiting[task] -= 1
+        if not self._waiting[task]:
+            del self._waiting[task]
+            self._since = None
 
     @property
     def stuck(self) -> bool:
@@ -50,5 +53,40 @@ class Waits:
         return self._since is not None and asyncio.get_running_loop().time() - self._since >= LONG
 
 
-waits: ContextVar[Waits | None] = ContextVar("waits", default=None)
+waits: ContextVar[Waits] = ContextVar("aioqueue_waits")
 """The waits of the worker whose task runs here."""
+
+
+@dataclass(slots=True)
+class Wait:
+    """One wait. stuck: once it is over, that all slots had waited for long."""
+
+    stuck: bool = False
+
+
+@contextmanager
+def waiting_for(queue: str | None) -> Iterator[Wait]:
+    """Wait in a task for another one that has not started. queue: where that one is; None: none is known."""
+    here, wait = waits.get(None), Wait()
+    if here is None or queue not in here.queues:
+        yield wait
+        return
+    task = running.get().task_id
+    here.enter(task)
+    try:
+        yield wait
+        wait.stuck = here.stuck
+    finally:
+        here.leave(task)
+
+
+def deadlock(queue: str) -> TaskDeadlockError:
+    """Return the error of a wait that nothing would end, having logged it."""
+    here, context = waits.get(), running.get()
+    message = (
+        f"all {here.slots} slots of worker {context.worker} wait for tasks of its own queues, among them "
+        f"{queue!r}, and none of those has started for {LONG:g} s; raise concurrency, start another worker, "
+        "or return the workflow instead of awaiting it"
+    )
+    _log.error("%s[%s]: %s", context.task_name, context.task_id, message)
+    return TaskDeadlockError(message)

@@ -49,7 +49,8 @@ _DEFAULTS: Final = ("queue", "priority", "timeout", "retry", "result_ttl")
 _PARTS: Final = frozenset({"name", "steps", "members", "group", "callback", "errors"})
 
 if TYPE_CHECKING:
-    from aioqueue.results import AsyncResult, GroupResult
+    from aioqueue.group_result import GroupResult
+    from aioqueue.results import AsyncResult
 
     # any sequence may be written; a tuple is what is kept
     Parts = Sequence[Signature[Any]]

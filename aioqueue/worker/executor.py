@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import random, uniform
@@ -34,7 +34,10 @@ from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import SUSPECT, Delivery, Ending, Start
 from aioqueue.router import AnyTask, Router
+from aioqueue.schema import Bound
+from aioqueue.waits import Waits, waits
 from aioqueue.worker import outcome
+from aioqueue.worker.inputs import InputGoneError
 from aioqueue.worker.outcome import Job, Rules
 from aioqueue.worker.pools import Pools
 from aioqueue.worker.run import Reason, Run
@@ -85,8 +88,10 @@ class Executor:
         max_losses: int,
         timeout: float | None,
         workflows: Workflows,
+        queues: Sequence[str],
     ) -> None:
         self._workflows = workflows
+        self._waits = Waits(capacity, queues)
         self._router = router
         self._rules = rules
         self._pools = pools
@@ -261,6 +266,7 @@ class Executor:
 
     async def _call(self, run: Run, prepared: Prepared) -> Finished:
         message = run.delivery.message
+        waits.set(self._waits)
         running.set(
             Context(
                 task_id=message.id,
@@ -279,16 +285,11 @@ class Executor:
             run.started = self._clock.time()
             run.limit(prepared.timeout, asyncio.get_running_loop())
 
+        bound = await self._bound(run, prepared)
+        if not isinstance(bound, tuple):
+            return bound
         try:
-            call = await self._complete(prepared)
-            args, kwargs = definition.schema.load(call.args, call.kwargs)
-        except UnavailableError as exc:
-            _log.warning("%s cannot read what it takes, trying again: %s", label(run.delivery), exc)
-            return GiveBack(delay=_AGAIN)
-        except AioqueueError as exc:
-            return outcome.refused(self._job(run, prepared), exc)
-        try:
-            value = await self._pools.call(definition, args, kwargs, began)
+            value = await self._pools.call(definition, *bound, began)
             run.close()
         except BaseException as exc:  # noqa: BLE001 - the user's code, which may raise SystemExit too
             run.close()
@@ -298,6 +299,20 @@ class Executor:
         if isinstance(value, Signature):
             return await self._goes_on(self._job(run, prepared), cast("Signature", value))
         return self._returned(self._job(run, prepared), prepared, value)
+
+    async def _bound(self, run: Run, prepared: Prepared) -> Bound | Finished:
+        """Return the arguments, or what the attempt comes to without them."""
+        try:
+            call = await self._complete(prepared)
+            return prepared.task.definition.schema.load(call.args, call.kwargs)
+        except UnavailableError as exc:
+            _log.warning("%s cannot read what it takes, trying again: %s", label(run.delivery), exc)
+            return GiveBack(delay=_AGAIN)
+        except AioqueueError as exc:
+            if isinstance(exc, InputGoneError) and run.delivery.first_seen is None:
+                # its workflow may have ended meanwhile: then it is not handed out again
+                return GiveBack(delay=_AGAIN)
+            return outcome.refused(self._job(run, prepared), exc)
 
     async def _complete(self, prepared: Prepared) -> Signature:
         """Return the call with what it takes from before it."""

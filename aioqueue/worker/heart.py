@@ -142,7 +142,8 @@ class Heart:
         frame = self._frame()
         if frame is None:
             return "an unknown frame"
-        path, line = frame.f_code.co_filename, frame.f_lineno
+        # a frame on its way from line to line is at none
+        path, line = frame.f_code.co_filename, frame.f_lineno or 0
         code = linecache.getline(path, line).strip()
         who = task.get_name() if task is not None else "a callback"
         return f"{who} at {path}:{line} in {frame.f_code.co_name}: {code}"

@@ -83,6 +83,7 @@ class Term:
             unknown_grace=options.unknown_grace,
             max_losses=options.max_losses,
             timeout=options.timeout,
+            queues=options.queues,
             workflows=Workflows(
                 Opener(stores.submitter(), stores.backend, packer), stores.backend, stores.clock
             ),

@@ -31,6 +31,12 @@ class Bench:
             return x + y
 
         @server.task
+        async def multiply(xs: list[int], factor: int = 1) -> int:
+            for x in xs:
+                factor *= x
+            return factor
+
+        @server.task
         async def times(factor: int, x: int) -> int:
             return factor * x
 
@@ -55,7 +61,7 @@ class Bench:
         async def tell(what: Any) -> None:
             self.told.append((current().task_name, what))
 
-        self.add, self.times, self.total, self.fail = add, times, total, fail
+        self.add, self.multiply, self.times, self.total, self.fail = add, multiply, times, total, fail
         self.count_errors, self.tell, self.slow = count_errors, tell, slow
 
 

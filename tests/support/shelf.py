@@ -7,11 +7,12 @@ from typing import Any, cast
 from aioqueue.clock import Clock
 from aioqueue.codec import encode_value
 from aioqueue.errors import BackendUnavailableError
+from aioqueue.group_result import GroupResult
 from aioqueue.models.state import State
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import Kind, Member, Members
 from aioqueue.protocols.messages import Record
-from aioqueue.results import GroupResult, Results
+from aioqueue.results import Results
 
 
 def value(what: object) -> Member:

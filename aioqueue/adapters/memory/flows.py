@@ -157,11 +157,13 @@ class Flows:
         flow = self.find(record.id)
         if flow is None:
             return None
-        if record.state is State.STARTED:
-            return self._cancelled_at(flow)
         if record.id in flow.steps:
-            return self.closed_at(flow.steps[record.id].node.scope)
-        return self.closed_at(flow.joins[record.id].join.scope) if record.id in flow.joins else None
+            closed = self.closed_at(flow.steps[record.id].node.scope)
+        else:
+            closed = self.closed_at(flow.joins[record.id].join.scope) if record.id in flow.joins else None
+        # callbacks stand in no scope
+        runs_on = record.state is State.STARTED and self._cancelled_at(flow) is None
+        return None if runs_on else closed
 
     def bars(self, message: Message, row: Row | None) -> bool:
         """Tell whether a task may not start, or commit, any more."""

@@ -1,0 +1,184 @@
+"""Cancel and the tree of a workflow, end to end on every pair of stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from aioqueue import Server, Signature, chain, chord, current, group
+from aioqueue.errors import ResultNotFoundError, TaskCancelledError, TaskDeadlockError
+from aioqueue.models.state import CancelOutcome, State
+from tests.support.waiting import eventually, within
+
+pytestmark = pytest.mark.anyio
+
+
+class Bench:
+    """A Server with tasks. began, ended: by their arguments, those that began, and whose finally ran."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.began: list[Any] = []
+        self.ended: list[Any] = []
+        self.told: list[Any] = []
+        self.gate = asyncio.Event()
+
+        @server.task
+        async def add(x: int, y: int) -> int:
+            return x + y
+
+        @server.task
+        async def total(xs: list[int]) -> int:
+            return sum(xs)
+
+        @server.task
+        async def held(n: int) -> int:
+            self.began.append(n)
+            try:
+                await self.gate.wait()
+            finally:
+                self.ended.append(n)
+            return n
+
+        @server.task
+        async def goes_on(n: int) -> Signature[int]:
+            return chain(held.s(n), add.p(1))
+
+        @server.task
+        async def tell(what: Any) -> None:
+            self.told.append((current().task_name, what))
+
+        self.add, self.total, self.held, self.goes_on, self.tell = add, total, held, goes_on, tell
+
+
+@pytest.fixture
+async def bench(server: Server) -> AsyncIterator[Bench]:
+    """The Server, open, with a worker beside it."""
+    bench = Bench(server)
+    async with server, server.worker(concurrency=20):
+        yield bench
+
+
+async def test_running_task_is_interrupted_and_its_waiter_told_at_once(bench: Bench) -> None:
+    result = await bench.held.send(1)
+    await eventually(lambda: bench.began == [1])
+
+    answer = await result.cancel()
+
+    assert (answer.outcome, answer.cancelled) == (CancelOutcome.CANCELLED, (result.id,))
+    assert answer
+    with pytest.raises(TaskCancelledError):
+        await within(result.get())
+    await eventually(lambda: bench.ended == [1])
+    assert not await result.cancel()
+
+
+async def test_delayed_task_is_cancelled_by_its_id(bench: Bench) -> None:
+    result = await bench.add.options(delay=3600).send(1, 1)
+
+    assert (await bench.server.cancel(result.id)).outcome is CancelOutcome.CANCELLED
+    assert (await bench.server.cancel("nobody")).outcome is CancelOutcome.NOT_FOUND
+    assert (await result.state()).state is State.CANCELLED
+
+
+async def test_workflow_is_cancelled_and_says_what_had_ended(bench: Bench) -> None:
+    members = group([bench.add.s(1, 1), bench.held.s(2)])
+    result = await chord(members, bench.total.p()).options(on_error=bench.tell.p()).send()
+    await eventually(lambda: bench.began == [2])
+    await within(bench.server.result(f"{result.id}.0").get())
+
+    answer = await result.cancel()
+
+    assert answer.outcome is CancelOutcome.CANCELLED
+    assert answer.finished == (f"{result.id}.0",)
+    assert f"{result.id}.1" in answer.cancelled
+    with pytest.raises(TaskCancelledError):
+        await within(result.get())
+    await eventually(lambda: bench.ended == [2] and bench.told == [("tell", "the workflow was cancelled")])
+
+
+async def test_cancel_reaches_what_runs_in_place_of_a_member(bench: Bench) -> None:
+    result = await group([bench.goes_on.s(7), bench.add.s(1, 1)]).send()
+    await eventually(lambda: bench.began == [7])
+
+    assert await result.cancel()
+
+    with pytest.raises(TaskCancelledError):
+        await within(result.get())
+    # inside what runs in its place it may be seen by the slow look alone
+    await eventually(lambda: bench.ended == [7], deadline=20)
+
+
+async def test_workflow_is_awaited_shown_and_cancelled_by_its_id(bench: Bench) -> None:
+    sent = await chain(bench.held.s(3), bench.add.p(4)).options(id="order").send()
+    again = await chain(bench.held.s(3), bench.add.p(4)).options(id="order").send()
+    assert (sent.id, sent.created, again.created) == ("order", True, False)
+    await eventually(lambda: bench.began == [3])
+    tree = await bench.server.workflow("order")
+    step = bench.server.result("order.1")
+    assert (await step.state()).state is State.PENDING
+
+    bench.gate.set()
+
+    assert await within(bench.server.result("order").get()) == 7
+    assert tree.state is State.PENDING
+    assert [(part.kind, [inner.id for inner in part.parts]) for part in tree.parts] == [
+        ("chain", ["order.0", "order.1"])
+    ]
+    assert tree.counts == {State.STARTED: 1, State.PENDING: 1}
+    assert (await bench.server.workflow("order")).counts == {State.SUCCESS: 2}
+    with pytest.raises(ResultNotFoundError, match="nothing-of-it"):
+        await bench.server.workflow("nothing-of-it")
+
+
+async def test_tree_shows_what_runs_in_place_of_a_node(bench: Bench) -> None:
+    bench.gate.set()
+    result = await (bench.goes_on.s(1) | group([bench.add.p(1), bench.add.p(2)])).send()
+    assert await within(result.get()) == [3, 4]
+
+    tree = await bench.server.workflow(result.id)
+
+    (whole,) = tree.parts
+    first, fan = whole.parts
+    assert (whole.kind, first.kind, fan.kind) == ("chain", "task", "group")
+    assert [part.kind for part in first.parts] == ["chain"]
+    assert [task.task.name for task in first.walk() if task.task is not None] == ["goes_on", "held", "add"]
+    assert tree.counts == {State.SUCCESS: 5}
+
+
+async def test_group_is_awaited_by_the_id_of_its_workflow(bench: Bench) -> None:
+    sent = await group([bench.add.s(1, n) for n in range(3)]).send()
+    assert await within(sent.get()) == [1, 2, 3]
+
+    assert await within(bench.server.result(sent.id).get()) == [1, 2, 3]
+    assert await within(bench.server.group_result(sent.id).get()) == [1, 2, 3]
+    assert (await bench.server.result(sent.id).state()).result == [1, 2, 3]
+
+
+async def test_slots_that_all_wait_for_their_own_queue_are_told(
+    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioqueue.waits.LONG", 0.3)
+    monkeypatch.setattr("aioqueue.results.ROUND", 0.4)
+
+    @server.task
+    async def child(n: int) -> int:
+        return n
+
+    @server.task
+    async def parent(n: int) -> int:
+        return await (await child.send(n)).get()
+
+    async with server:
+        sent = [await parent.send(n) for n in range(2)]
+        async with server.worker(concurrency=2):
+            ended = await within(asyncio.gather(*[one.get() for one in sent], return_exceptions=True))
+
+    told = [error for error in ended if isinstance(error, Exception)]
+    assert told
+    assert all(getattr(error, "type", "") == "TaskDeadlockError" for error in told)
+    assert "all 2 slots of worker" in caplog.text
+    assert issubclass(TaskDeadlockError, Exception)
