@@ -196,13 +196,31 @@ async def test_what_runs_in_place_of_a_step_stops_with_what_is_around(works: Wor
         instead = await works.instead(taken["a"], chain(C, NEXT))
         await crew.go_on(taken["a"], instead)
         (inner,) = await crew.take_all()
+        waiting = await under_way(works.backend.wait(taken["a"].message.id, timeout=600))
         await crew.fail(taken["b"], "boom")
+        task = await passing(works.clock, waiting)
         await crew.end(inner)
         following = await crew.take()
 
     assert following == {}
+    assert task is not None
+    assert (task.state, (await works.states(plan))["a"]) == (State.CANCELLED, State.CANCELLED)
     assert (await works.states(instead))["next"] is State.CANCELLED
     assert await works.error(plan.result) == "boom"
+
+
+async def test_what_runs_in_place_of_a_stopped_step_ends_it_no_more(works: Works) -> None:
+    plan = await works.send(chord(many(A, B), LAST))
+    async with works.crew() as crew:
+        taken = await crew.take()
+        await crew.go_on(taken["a"], await works.instead(taken["a"], C))
+        (inner,) = await crew.take_all()
+        await crew.fail(taken["b"], "boom")
+        assert await crew.end(inner)
+        assert await crew.run() == []
+
+    states = await works.states(plan)
+    assert (states["a"], states["last"]) == (State.CANCELLED, State.FAILURE)
 
 
 async def test_forgotten_task_that_went_on_shows_nothing(works: Works) -> None:

@@ -19,7 +19,7 @@ from tests.support.trees import calls_of, depth
 
 FEW, MANY = 25, 200
 
-RETURNING: Final = 0
+RETURNING: Final = 3
 """Percent of calls that return a workflow: with 3, a third of the workflows have such a call."""
 
 

@@ -115,8 +115,8 @@ class Ground:
             await asyncio.sleep(0)
         again = context.attempt == 1 and does in ("retry", "exhaust")
         if again or does in ("fail", "exhaust"):
-            # one that was to be tried again may have been stopped, and then finds nothing to take
-            plot.ended[context.task_id] = _STOPPED if again else frozenset({State.FAILURE})
+            # one that was to be tried again may have been stopped
+            plot.ended[context.task_id] = frozenset({State.CANCELLED if again else State.FAILURE})
             raise ValueError(label)
         returned = self._calls[id, label].returns
         if returned is not None:

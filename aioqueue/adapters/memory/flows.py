@@ -152,7 +152,7 @@ class Flows:
     def barred_at(self, record: Record) -> float | None:
         """Return from when on a record that is not final reads CANCELLED; None if it does not.
 
-        One that has started is cancelled with the whole alone: a failure elsewhere lets it run on.
+        One that runs is cancelled with the whole alone: a failure elsewhere lets it run on.
         """
         flow = self.find(record.id)
         if flow is None:
@@ -162,8 +162,8 @@ class Flows:
         else:
             closed = self.closed_at(flow.joins[record.id].join.scope) if record.id in flow.joins else None
         # callbacks stand in no scope
-        runs_on = record.state is State.STARTED and self._cancelled_at(flow) is None
-        return None if runs_on else closed
+        runs = record.state is State.STARTED and record.plan is None
+        return None if runs and self._cancelled_at(flow) is None else closed
 
     def bars(self, message: Message, row: Row | None) -> bool:
         """Tell whether a task may not start, or commit, any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aioqueue.adapters.memory.flows import Flow, Flows, Stage
+from aioqueue.adapters.memory.flows import Flow, Flows, Stage, Step
 from aioqueue.advance import SHOWN_TTL, cancelled, ended, failed, opened, opener, paged, rest_of
 from aioqueue.models.state import CancelOutcome, State
 from aioqueue.protocols.flow import Join, Kind, Member, Opening, Place, Range, Scope
@@ -93,17 +93,11 @@ class Move:
     def succeed_task(self, id: str, member: Member) -> Place | None:
         value = member.data if member.kind is Kind.VALUE else None
         joined = member.data.decode() if member.kind is Kind.JOIN else None
-        if not self._decide(Record(id, "", "", State.SUCCESS, value=value, joined=joined)):
-            return None
-        self.leave(id)
-        step = self._flows.step(id)
+        step = self._end_task(Record(id, "", "", State.SUCCESS, value=value, joined=joined))
         return None if step is None else step.node.into
 
     def fail_task(self, id: str, error: bytes) -> str | None:
-        if not self._decide(Record(id, "", "", State.FAILURE, error=error)):
-            return None
-        self.leave(id)
-        step = self._flows.step(id)
+        step = self._end_task(Record(id, "", "", State.FAILURE, error=error))
         return None if step is None else step.node.scope
 
     def leave(self, id: str) -> None:
@@ -143,6 +137,16 @@ class Move:
         self._records.release(step.node.message, self._now)
         flow.kept = max(flow.kept, step.node.message.due(self._now) + OPEN_TTL)
         self.messages.append(step.node.message)
+
+    def _end_task(self, record: Record) -> Step | None:
+        """Write what a task that went on as a workflow has come to; return its node, if that moves on."""
+        row = self._records.row(record.id)
+        if row is not None and self._flows.barred_at(row.record) is not None:
+            return None
+        if not self._decide(record):
+            return None
+        self.leave(record.id)
+        return self._flows.step(record.id)
 
     def _decide(self, record: Record) -> bool:
         self._at(record.id)
