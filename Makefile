@@ -36,7 +36,7 @@ demo: .venv-core/.stamp ## send tasks to a worker in another process; BROKER=url
 	@$(if $(BROKER),BROKER='$(BROKER)') .venv-core/bin/python examples/quickstart/demo.py
 
 test: .venv/.stamp ## run the tests, without the slow ones
-	$(TOGETHER) tests -rfEs -m "not slow"
+	$(TOGETHER) tests -rfEs -m "not slow and not wide"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
 	prove-memory prove-workflows prove-stop prove-arguments prove-results prove-imports prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
@@ -49,6 +49,7 @@ prove-fresh:
 
 prove-conformance: .venv/.stamp
 	$(TOGETHER) tests/conformance
+	$(TOGETHER) tests/integration tests/unit -m wide
 
 prove-kill: .venv/.stamp
 	$(PYTEST) tests/chaos/test_kill.py tests/chaos/test_kill_redis.py tests/chaos/test_supervised.py

@@ -22,14 +22,14 @@ from tests.support.clocks import MovableClock
 from tests.support.flows import Works, works_of_one, works_of_two
 from tests.support.onestep import Hand, OneStep, one_step
 from tests.support.stores import (
-    IMPLEMENTATIONS,
-    PAIRS,
     Implementation,
     Pair,
     Place,
     backend_of,
     broker_of,
     clock_for,
+    over_pairs,
+    over_stores,
     place,
     store_of,
 )
@@ -44,7 +44,7 @@ def queue() -> str:
     return f"queue-{new_id()}"
 
 
-@pytest.fixture(params=IMPLEMENTATIONS, ids=lambda implementation: implementation.name)
+@pytest.fixture(params=over_stores())
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Where this test's store is; it is looked through for leaks afterwards."""
     implementation: Implementation = request.param
@@ -129,7 +129,7 @@ def store(adapter: Adapter) -> Store:
     return store_of(adapter)
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0].name}+{pair[1].name}")
+@pytest.fixture(params=over_pairs())
 async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
     """A broker and a backend, open: every pair of stores."""
     first, second = request.param
@@ -143,11 +143,7 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield Pair(broker_of(one), backend_of(other), clock, one_store=first is second)
 
 
-def _known(how: Implementation | tuple[Implementation, Implementation]) -> str:
-    return how.name if isinstance(how, Implementation) else f"{how[0].name}+{how[1].name}"
-
-
-@pytest.fixture(params=[*IMPLEMENTATIONS, *PAIRS], ids=_known)
+@pytest.fixture(params=[*over_stores(), *over_pairs()])
 async def works(request: pytest.FixtureRequest, tmp_path: Path, queue: str) -> AsyncIterator[Works]:
     """Where workflows run: every store in one step, and every pair of stores in two."""
     stores = (request.param,) if isinstance(request.param, Implementation) else request.param

@@ -9,12 +9,10 @@ import pytest
 
 from aioqueue import Server
 from tests.support import acceptance
-from tests.support.stores import PAIRS
+from tests.support.stores import over_pairs
 
 
-@pytest.fixture(
-    params=PAIRS, ids=lambda pair: pair[0].name if pair[0] is pair[1] else f"{pair[0].name}+{pair[1].name}"
-)
+@pytest.fixture(params=over_pairs())
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
     """A Server on stores of this test's own, not open yet."""
     first, second = request.param

@@ -11,13 +11,13 @@ from aioqueue import RetryPolicy, Server, Signature, current
 from aioqueue.errors import ConfigurationError, QueueFullError
 from aioqueue.models.signature import Signature as AnySignature
 from tests.support.counting import counts
-from tests.support.stores import PAIRS, Implementation
+from tests.support.stores import Implementation, over_pairs
 from tests.support.waiting import eventually, within
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0].name}+{pair[1].name}")
+@pytest.fixture(params=over_pairs())
 def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
     """A Server whose queues hold three tasks at most, not open yet."""
     first, second = request.param

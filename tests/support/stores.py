@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from aioqueue.errors import MissingExtraError, UnavailableError
 from aioqueue.ids import new_id
@@ -76,6 +77,30 @@ _GIVEN = tuple(
 )
 IMPLEMENTATIONS = _GIVEN or (*BUILT_IN, VALKEY, *ACROSS)
 PAIRS = tuple(product(_GIVEN or BUILT_IN, repeat=2))
+_DAILY = {"redis+sqlite", "sqlite+redis", "memory+sqlite"}
+"""Names of the pairs of two stores that every run is over; ``make prove`` is over all of them."""
+
+
+def named_pair(pair: tuple[Implementation, Implementation]) -> str:
+    """Return how tests over *pair* are called."""
+    return f"{pair[0].name}+{pair[1].name}"
+
+
+def over_stores() -> list[ParameterSet]:
+    """Return the parameters of tests over all stores; another server of the same kind is marked wide."""
+    return [
+        pytest.param(store, id=store.name, marks=pytest.mark.wide if store is VALKEY else ())
+        for store in IMPLEMENTATIONS
+    ]
+
+
+def over_pairs() -> list[ParameterSet]:
+    """Return the parameters of tests over all pairs; those that not every run is over are marked wide."""
+    daily = [pair[0] is pair[1] or bool(_GIVEN) or named_pair(pair) in _DAILY for pair in PAIRS]
+    return [
+        pytest.param(pair, id=named_pair(pair), marks=() if each else pytest.mark.wide)
+        for pair, each in zip(PAIRS, daily, strict=True)
+    ]
 
 
 def missing(what: str, why: object) -> NoReturn:

@@ -17,13 +17,13 @@ from aioqueue.protocols.store import Store
 from aioqueue.testing import VirtualClock
 from aioqueue.worker.birth import BIRTHS, TTL, Birth, bury
 from tests.support.faulty import Faults, FaultyBackend, FaultyBroker
-from tests.support.stores import PAIRS, Implementation
+from tests.support.stores import Implementation, over_pairs
 from tests.support.waiting import one, pause, ready, within
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0].name}+{pair[1].name}")
+@pytest.fixture(params=over_pairs())
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
     """An open Server."""
     first, second = request.param
