@@ -81,7 +81,7 @@ _DAILY = {"redis+sqlite", "sqlite+redis", "memory+sqlite"}
 """Names of the pairs of two stores that every run is over; ``make prove`` is over all of them."""
 
 
-def named_pair(pair: tuple[Implementation, Implementation]) -> str:
+def named_pair(pair: tuple[Implementation, ...]) -> str:
     """Return how tests over *pair* are called."""
     return f"{pair[0].name}+{pair[1].name}"
 
