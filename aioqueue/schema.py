@@ -9,8 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from types import UnionType
-from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, cast, get_origin, get_type_hints
 
 import orjson
 from pydantic import (
@@ -23,8 +22,8 @@ from pydantic import (
 from pydantic_core import ArgsKwargs, CoreConfig, CoreSchema, PydanticSerializationError, SchemaValidator
 
 from aioqueue.errors import ConfigurationError, SignatureError, TaskError
-from aioqueue.models.signature import Signature, Spread
-from aioqueue.models.workflow import Group
+from aioqueue.models.signature import Spread
+from aioqueue.models.workflow import awaited
 from aioqueue.streams import stand_in, stream, streamed
 
 _CONFIG: Final = ConfigDict(allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
@@ -225,7 +224,7 @@ class CallSchema:
             self._validator = SchemaValidator(_strict(arguments), _CORE_CONFIG)
             self._by_json = any(node.get("type") in _BY_JSON for node in _nodes(arguments))
             result = SpreadSchema if spread else ValueSchema
-            self.result = result(_awaited(hints.get("return", Any)), f"{name}() result")
+            self.result = result(awaited(hints.get("return", Any)), f"{name}() result")
         except (PydanticUserError, PydanticSchemaGenerationError, NameError) as exc:
             reason = str(exc).split("\n", maxsplit=1)[0]
             raise ConfigurationError(f"task {name!r}: an annotation cannot be data: {reason}") from exc
@@ -389,13 +388,3 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
         items = cast("list[Any]", schema)
     for item in items:
         yield from _nodes(item)
-
-
-def _awaited(hint: Any) -> Any:
-    """Return the type of the value that is awaited: of a task that may return a call, that one's too."""
-    if isinstance(hint, type) and issubclass(hint, Signature):
-        inner = hint.__pydantic_generic_metadata__["args"] or (Any,)
-        return list[inner[0]] if issubclass(hint, Group) else inner[0]  # type: ignore[valid-type]
-    if get_origin(hint) in (Union, UnionType):
-        return Union[tuple(_awaited(part) for part in get_args(hint))]  # noqa: UP007 - made of what is found
-    return hint

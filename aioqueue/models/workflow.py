@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
+from operator import or_
+from types import GenericAlias, UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -19,7 +22,10 @@ from typing import (
     Self,
     TypeAlias,
     TypeVar,
+    Union,
     cast,
+    get_args,
+    get_origin,
     overload,
 )
 
@@ -234,6 +240,16 @@ _SHAPES: Final[dict[str, type[Workflow[Any]]]] = {"steps": Chain, "members": Gro
 def shape(fields: Mapping[str, Any]) -> type[Workflow[Any]] | None:
     """Return the workflow that has these fields, or None: then they are one call's."""
     return next((kind for field, kind in _SHAPES.items() if field in fields), None)
+
+
+def awaited(hint: Any) -> Any:
+    """Return the type of the value that is awaited of a task: where it may return a call, that one's too."""
+    if isinstance(hint, type) and issubclass(hint, Signature):
+        inner = hint.__pydantic_generic_metadata__["args"] or (Any,)
+        return GenericAlias(list, inner[0]) if issubclass(hint, Group) else inner[0]
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, map(awaited, get_args(hint)))
+    return hint
 
 
 # fmt: off

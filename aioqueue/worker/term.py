@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from aioqueue import codec
-from aioqueue.dispatch import Opener, Packer
+from aioqueue.dispatch import Packer
 from aioqueue.errors import UnavailableError
 from aioqueue.models.state import State
 from aioqueue.protocols.broker import Consumer
@@ -84,9 +84,7 @@ class Term:
             max_losses=options.max_losses,
             timeout=options.timeout,
             queues=options.queues,
-            workflows=Workflows(
-                Opener(stores.submitter(), stores.backend, packer), stores.backend, stores.clock
-            ),
+            workflows=Workflows(stores, packer),
         )
         self._watch = Watch(stores.backend, self._executor)
         self._committer = Committer(

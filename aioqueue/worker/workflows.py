@@ -6,15 +6,14 @@ import asyncio
 from typing import Any
 
 from aioqueue.canvas import Plan
-from aioqueue.clock import Clock
-from aioqueue.dispatch import Opener
+from aioqueue.dispatch import Opener, Packer
 from aioqueue.ids import derived_id
 from aioqueue.layout import Stead
 from aioqueue.models.signature import Signature
 from aioqueue.models.workflow import Workflow
-from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message
+from aioqueue.stores import Stores
 from aioqueue.worker.inputs import taken
 
 _LONG = 80
@@ -23,10 +22,10 @@ _LONG = 80
 class Workflows:
     """Workflows of one pair of stores."""
 
-    def __init__(self, opener: Opener, backend: Backend, clock: Clock) -> None:
-        self._opener = opener
-        self._backend = backend
-        self._clock = clock
+    def __init__(self, stores: Stores, packer: Packer) -> None:
+        self._opener = Opener(stores.submitter(), stores.backend, packer)
+        self._backend = stores.backend
+        self._clock = stores.clock
 
     async def take(self, source: str, streamed: bool) -> Any:
         """Return what a node takes, whole or as a stream. Raises InputGoneError, BackendUnavailableError."""

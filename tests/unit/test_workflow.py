@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from aioqueue import Chain, Chord, Group, Link, RetryPolicy, Server, Signature, chain, chord, codec, group
 from aioqueue.codec import DecodeError
 from aioqueue.errors import SignatureError
+from aioqueue.models.workflow import awaited
 from aioqueue.protocols.messages import Message
 
 PAGE = (Path(__file__).parents[2] / "docs" / "internals" / "wire-format.md").read_text(encoding="utf-8")
@@ -432,3 +433,19 @@ def test_an_error_goes_to_the_first_place_of_what_is_written_by_hand() -> None:
 
     assert given_error.group.calls[0].args == ("no", "ops")
     assert given_error.callback == B
+
+
+@pytest.mark.parametrize(
+    ("hint", "type_"),
+    [
+        (int, int),
+        (Signature[int], int),
+        (Chain[str], str),
+        (Group[int], list[int]),
+        (Signature, Any),
+        (int | Signature[str], int | str),
+        (list[int] | None, list[int] | None),
+    ],
+)
+def test_value_of_a_task_that_may_return_a_call_is_that_ones(hint: Any, type_: Any) -> None:
+    assert awaited(hint) == type_
