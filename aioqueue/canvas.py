@@ -44,6 +44,11 @@ class Plan:
     root: str = ""
     outline: Outline = field(default_factory=Outline, compare=False)
 
+    @property
+    def starting(self) -> tuple[Node, ...]:
+        """The nodes that are released when it is opened."""
+        return self.nodes[self.start.first : self.start.first + self.start.count]
+
 
 def compiled(workflow: Signature, *, id: str, pack: Pack, stead: Stead | None = None) -> Plan:
     """Return the plan of *workflow*, whose nodes, joins and scopes have ids ``<id>.<n>``.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -134,7 +134,7 @@ class TwoStepSubmitter:
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         if limit is not None:
-            await self._require_room(messages, limit)
+            await require_room(self._broker, messages, limit)
         accepted = iter(
             await self._backend.put([record_of(message) for message in messages if message.tracked])
         )
@@ -156,13 +156,15 @@ class TwoStepSubmitter:
             await self._broker.publish(released)
         return [answer.outcome for answer in answers]
 
-    async def _require_room(self, messages: Sequence[Message], limit: int) -> None:
-        new = Counter(message.queue for message in messages)
-        for stats in await self._broker.stats(list(new)) if new else ():
-            # what a service cannot count is taken for none
-            held = sum(count or 0 for count in (stats.ready, stats.delayed, stats.held))
-            if held + new[stats.queue] > limit:
-                raise QueueFullError.of(stats.queue, limit=limit, held=held, new=new[stats.queue])
+
+async def require_room(broker: Broker, messages: Iterable[Message], limit: int) -> None:
+    """Raise QueueFullError if a queue would hold more than *limit* with messages that are new."""
+    new = Counter(message.queue for message in messages)
+    for stats in await broker.stats(list(new)) if new else ():
+        # what a service cannot count is taken for none
+        held = sum(count or 0 for count in (stats.ready, stats.delayed, stats.held))
+        if held + new[stats.queue] > limit:
+            raise QueueFullError.of(stats.queue, limit=limit, held=held, new=new[stats.queue])
 
 
 def record_of(message: Message) -> Record:
@@ -254,19 +256,24 @@ def pages(plan: Plan) -> Iterator[Page]:
 
 
 class Dispatcher:
-    """Sends calls, and hands out the results to await. limit: most tasks a queue may hold for that."""
+    """Sends calls, and hands out the results to await. limit: most tasks a queue may hold for that.
+
+    Of a workflow those count that start at once; they are looked at a moment before, as in two stores.
+    """
 
     def __init__(
         self,
+        broker: Broker,
         submitter: Submitter,
         packer: Packer,
         results: Results,
         reading: Callable[[str], Reading],
-        clock: Clock,
         *,
+        clock: Clock,
         limit: int | None = None,
     ) -> None:
         self._limit = limit
+        self._broker = broker
         self._submitter = submitter
         self._reading = reading
         self._packer = packer
@@ -300,7 +307,10 @@ class Dispatcher:
         ]
         results = [self._outcome(call, id, plans.get(id)) for call, id in zip(signatures, ids, strict=True)]
         created: dict[str, bool] = {}
+        starting = [node.message for plan in plans.values() for node in plan.starting]
         try:
+            if starting and self._limit is not None:
+                await require_room(self._broker, [*messages, *starting], self._limit)
             answers = await self._submitter.submit(messages, limit=self._limit) if messages else ()
             for message, new in zip(messages, answers, strict=True):
                 created[message.id] = new

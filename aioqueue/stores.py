@@ -67,9 +67,14 @@ class Stores:
 
     def dispatcher(self, settings: Settings, reading: Callable[[str], Reading]) -> Dispatcher:
         """Return what sends calls into them. reading: how the result of a task of that name is read."""
-        packer = Packer(settings.queue, settings.max_payload)
         return Dispatcher(
-            self.submitter(), packer, self.results(), reading, self.clock, limit=settings.max_queue
+            self.broker,
+            self.submitter(),
+            Packer(settings.queue, settings.max_payload),
+            self.results(),
+            reading,
+            clock=self.clock,
+            limit=settings.max_queue,
         )
 
     def results(self) -> Results:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aioqueue import RetryPolicy, Server, Signature, current
+from aioqueue import Chain, RetryPolicy, Server, Signature, current, group
 from aioqueue.errors import ConfigurationError, QueueFullError
 from aioqueue.models.signature import Signature as AnySignature
 from tests.support.counting import counts
@@ -98,6 +98,20 @@ async def test_concurrent_sends_fill_a_queue_and_do_not_refuse_those_to_another(
     refused = [isinstance(answer, QueueFullError) for answer in answers]
     assert refused == [False] * 3 + [True] * 2 + [False] * 3
     assert [stats.ready for stats in held] == [3, 3]
+
+
+async def test_workflow_is_refused_where_what_starts_of_it_has_no_room(limited: Server) -> None:
+    wide = group([*calls(4)]).options(id="wide")
+    long = Chain(steps=[*calls(1), *[Signature(name="two") for _ in range(5)]])
+    async with limited:
+        with pytest.raises(QueueFullError, match="max_queue"):
+            await limited.send(wide)
+        sent = await limited.send(long)
+        held = await counts(limited.stores.broker, "default")
+        found = await limited.stores.backend.workflow("wide")
+
+    assert (held.ready, found) == (1, None)
+    assert sent.created
 
 
 async def test_limit_of_nothing_is_refused() -> None:
