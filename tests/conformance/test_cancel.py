@@ -23,8 +23,8 @@ async def cancel(works: Works, *ids: str) -> list[CancelOutcome]:
     return list(await works.submitter.cancel(ids, ttl=3600.0))
 
 
-async def sent(works: Works, name: str, **what: float) -> Message:
-    message = Message(new_id(), name, works.queue, b"", **what)
+async def sent(works: Works, name: str, *, delay: float = 0.0) -> Message:
+    message = Message(new_id(), name, works.queue, b"", delay=delay)
     await works.submitter.submit([message])
     return message
 
@@ -206,3 +206,45 @@ async def test_repeated_cancel_publishes_what_the_first_one_released(works: Work
 
     async with works.crew() as crew:
         assert sorted(await crew.run()) == ["d", "told"]
+
+
+async def test_what_is_told_of_a_cancelled_whole_runs_and_commits(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT).options(on_error=[TOLD]))
+    async with works.crew() as crew:
+        await crew.take()
+        await cancel(works, plan.id)
+        told = (await crew.take())["told"]
+        done = await crew.end(told)
+
+    assert done
+    assert (await works.record(told.message.id)).state is State.SUCCESS
+
+
+@pytest.mark.parametrize("what", ["task", "whole"])
+async def test_holder_of_what_was_cancelled_holds_it_no_more(works: Works, what: str) -> None:
+    plan = await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        await cancel(works, plan.id if what == "whole" else delivery.message.id)
+        await crew.end(delivery)
+        await crew.run()
+        (stats,) = await works.broker.stats([works.queue])
+
+    assert (stats.held, stats.ready) == (0, 0)
+
+
+async def test_whoever_waits_for_what_runs_in_place_of_a_node_is_woken_by_a_cancel_around_it(
+    works: Works,
+) -> None:
+    plan = await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        instead = await works.instead(delivery, chain(B, LAST))
+        await crew.go_on(delivery, instead)
+        ids = [node.message.id for node in instead.nodes]
+        waiting = [await under_way(works.backend.wait(id, timeout=600)) for id in ids]
+        await crew.take()
+        await cancel(works, plan.id)
+    records = [await passing(works.clock, each) for each in waiting]
+
+    assert [record and record.state for record in records] == [State.CANCELLED] * 2

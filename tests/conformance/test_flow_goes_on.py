@@ -161,6 +161,20 @@ async def test_it_goes_on_once_however_often_that_is_said(works: Works) -> None:
     assert (await works.record(plan.result)).value == b'"b"'
 
 
+async def test_it_may_be_said_again_when_the_workflow_has_ended(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        instead = await works.instead(delivery, NOBODY)
+        said = [await crew.go_on(delivery, instead) for _ in range(2)]
+        ran = await crew.run()
+        said.append(await crew.go_on(delivery, instead))
+        ran += await crew.run()
+
+    assert (said, ran) == ([True] * 3, ["next"])
+    assert (await works.record(plan.result)).state is State.SUCCESS
+
+
 async def test_holder_may_die_once_its_task_went_on(works: Works) -> None:
     plan = await works.send(chain(A, NEXT))
     async with works.crew(lease=2.0) as mortal, works.crew() as heir:
@@ -206,6 +220,7 @@ async def test_what_runs_in_place_of_a_step_stops_with_what_is_around(works: Wor
     assert task is not None
     assert (task.state, (await works.states(plan))["a"]) == (State.CANCELLED, State.CANCELLED)
     assert (await works.states(instead))["next"] is State.CANCELLED
+    assert (await works.states(plan))["a"] is State.CANCELLED
     assert await works.error(plan.result) == "boom"
 
 

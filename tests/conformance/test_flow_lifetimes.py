@@ -15,7 +15,7 @@ from tests.support.waiting import passing, under_way
 
 pytestmark = pytest.mark.anyio
 
-A, B, C = calls("abc")
+A, B, C, D = calls("abcd")
 NEXT, LAST = (Signature(name=name) for name in ("next", "last"))
 
 
@@ -176,3 +176,49 @@ async def test_workflow_whose_time_is_over_may_be_sent_anew(works: Works) -> Non
     async with works.crew(lease=OPEN_TTL) as crew:
         assert await crew.run() == ["a", "next"]
     assert await works.value(plan.joins[0].id) == "a"
+
+
+async def test_step_of_what_runs_in_place_of_a_node_keeps_what_is_around(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT))
+    async with works.crew(lease=OPEN_TTL * 4) as crew:
+        delivery = (await crew.take())["a"]
+        await crew.go_on(delivery, await works.instead(delivery, chain(B, C, LAST)))
+        for _ in range(3):
+            await works.clock.advance(OPEN_TTL * 0.6)
+            await works.maintain()
+            (inner,) = await crew.take_all()
+            await crew.end(inner)
+        assert await crew.run() == ["next"]
+
+    assert (await works.record(delivery.message.id)).value == b'"last"'
+    assert (await works.record(plan.result)).state is State.SUCCESS
+
+
+async def test_values_of_what_ran_in_place_of_a_node_are_kept_with_what_is_around(works: Works) -> None:
+    plan = await works.send(chord(many(A, B), LAST))
+    async with works.crew(lease=OPEN_TTL) as crew:
+        taken = await crew.take()
+        await crew.go_on(taken["a"], await works.instead(taken["a"], many(C, D)))
+        for inner in await crew.take_all():
+            await crew.end(inner)
+        await works.clock.advance(SHOWN_TTL * 30)
+        await works.maintain()
+        await crew.end(taken["b"])
+        value = await works.value(plan.joins[0].id)
+        assert await crew.run() == ["last"]
+
+    assert value == [["c", "d"], "b"]
+
+
+async def test_what_ran_in_place_of_a_node_goes_with_what_is_around(works: Works) -> None:
+    await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        instead = await works.instead(delivery, many(B, C))
+        await crew.go_on(delivery, instead)
+        await crew.run()
+        await works.clock.advance(OPEN_TTL)
+        await works.maintain()
+
+    assert await works.value(instead.joins[-1].id) is None
+    assert await works.backend.workflow(instead.id) is None

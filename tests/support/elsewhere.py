@@ -21,15 +21,25 @@ from pathlib import Path
 from typing import Any
 
 from aioqueue.ids import new_id
+from aioqueue.models.state import CancelOutcome
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.adapter import Adapter
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
-from aioqueue.protocols.flow import Members, Opening, Page
+from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Record, Settlement, Start
+from aioqueue.protocols.messages import (
+    Cancelled,
+    Committed,
+    Delivery,
+    Ending,
+    Message,
+    Record,
+    Settlement,
+    Start,
+)
 from aioqueue.protocols.store import ANYTHING, Anything, Store
 from aioqueue.testing import VirtualClock
 from aioqueue.urls import connect
@@ -82,8 +92,13 @@ class FarSubmitter:
         answers: Sequence[bool] = await self._far.call("submitter", "submit", messages, limit=limit)
         return answers
 
-    async def open_workflow(self, opening: Opening) -> None:
-        await self._far.call("submitter", "open_workflow", opening)
+    async def open_workflow(self, opening: Opening) -> bool:
+        first: bool = await self._far.call("submitter", "open_workflow", opening)
+        return first
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        outcomes: Sequence[CancelOutcome] = await self._far.call("submitter", "cancel", ids, ttl=ttl)
+        return outcomes
 
 
 class NearConsumer:
@@ -209,12 +224,25 @@ class SplitBackend:
     async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return await self.near.commit(endings, owner=owner)
 
-    async def plan(self, page: Page) -> None:
-        await self._far.call("backend", "plan", page)
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
+        answers: Sequence[Cancelled] = await self._far.call("backend", "cancel", ids, ttl=ttl)
+        return answers
 
-    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
-        opened: Sequence[Message] = await self._far.call("backend", "open_workflow", opening)
+    async def plan(self, page: Page) -> Sequence[str]:
+        foreign: Sequence[str] = await self._far.call("backend", "plan", page)
+        return foreign
+
+    async def open_workflow(self, opening: Opening) -> Opened:
+        opened: Opened = await self._far.call("backend", "open_workflow", opening)
         return opened
+
+    async def workflow(self, id: str) -> Whole | None:
+        found: Whole | None = await self._far.call("backend", "workflow", id)
+        return found
+
+    async def fault(self, scope: str) -> bytes | None:
+        error: bytes | None = await self._far.call("backend", "fault", scope)
+        return error
 
     async def members(self, join: str, first: int, count: int) -> Members | None:
         found: Members | None = await self._far.call("backend", "members", join, first, count)

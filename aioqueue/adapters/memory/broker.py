@@ -253,6 +253,7 @@ class MemoryFinisher:
         if entry is None:
             return row is not None and _ended_by(row, owner, message.attempt)
         if row is not None and not self._owns(row, message):
+            self._let_go(entry, row)
             return False
         losses = entry.losses
         self._core.drop(entry)
@@ -266,6 +267,14 @@ class MemoryFinisher:
         elif message.tracked or ending.opening is not None:
             self._core.add(move.moved(self._core.flows, ending))
         return True
+
+    def _let_go(self, entry: Entry, row: Row) -> None:
+        """Forget the message of a task that was ended or cancelled meanwhile."""
+        if row.ended:
+            self._core.drop(entry)
+        elif self._core.flows.bars(entry.message, row):
+            move.bar(self._core.flows, entry.message.id)
+            self._core.drop(entry)
 
     def _owns(self, row: Row, message: Message) -> bool:
         mine = row.owner == self._consumer.id and row.record.attempt == message.attempt

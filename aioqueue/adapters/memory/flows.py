@@ -7,6 +7,7 @@ tasks it runs in the place.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -136,34 +137,21 @@ class Flows:
 
     def closed_at(self, scope: str | None) -> float | None:
         """Return the moment a scope, or one around it, was closed; None if they are open."""
-        while scope is not None:
-            flow = self.find(scope)
-            if flow is None:
-                return None
-            if scope in flow.closed:
-                return flow.closed[scope]
-            found = flow.scopes.get(scope)
-            if found is None:
-                return None
-            step = None if found.task is None else self.step(found.task)
-            scope = found.around if step is None else step.node.scope
-        return None
+        return next((flow.closed[id] for flow, id in self._up(scope) if id in flow.closed), None)
 
     def barred_at(self, record: Record) -> float | None:
         """Return from when on a record that is not final reads CANCELLED; None if it does not.
 
-        One that runs is cancelled with the whole alone: a failure elsewhere lets it run on.
+        One that runs is cancelled with a whole alone: a failure elsewhere lets it run on.
         """
         flow = self.find(record.id)
         if flow is None:
             return None
         if record.id in flow.steps:
-            closed = self.closed_at(flow.steps[record.id].node.scope)
-        else:
-            closed = self.closed_at(flow.joins[record.id].join.scope) if record.id in flow.joins else None
-        # callbacks stand in no scope
-        runs = record.state is State.STARTED and record.plan is None
-        return None if runs and self._cancelled_at(flow) is None else closed
+            scope = flow.steps[record.id].node.scope
+            running = record.state is State.STARTED and record.plan is None
+            return self._cancelled_at(scope) if running else self.closed_at(scope)
+        return self.closed_at(flow.joins[record.id].join.scope) if record.id in flow.joins else None
 
     def bars(self, message: Message, row: Row | None) -> bool:
         """Tell whether a task may not start, or commit, any more."""
@@ -205,12 +193,22 @@ class Flows:
         around = None if parts is None else self._flows.get(parts[0])
         return flow.kept if around is None else max(flow.kept, self._kept(around))
 
-    def _cancelled_at(self, flow: Flow | None) -> float | None:
-        while flow is not None:
-            if flow.cancelled is not None or flow.task is None:
+    def _cancelled_at(self, scope: str | None) -> float | None:
+        for flow, id in self._up(scope):
+            if flow.cancelled is not None and flow.opening is not None and flow.opening.root == id:
                 return flow.cancelled
-            flow = self.find(flow.task)
         return None
+
+    def _up(self, scope: str | None) -> Iterator[tuple[Flow, str]]:
+        """Yield a scope and those around it, each with its workflow."""
+        while scope is not None:
+            flow = self.find(scope)
+            found = None if flow is None else flow.scopes.get(scope)
+            if flow is None or found is None:
+                return
+            yield flow, scope
+            step = None if found.task is None else self.step(found.task)
+            scope = found.around if step is None else step.node.scope
 
     def _made(self, id: str) -> Flow:
         parts = numbered(id)

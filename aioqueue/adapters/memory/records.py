@@ -133,7 +133,8 @@ class Records:
             finished=now,
             due=None,
         )
-        row.owner, row.follow, row.moved, row.dead = None, (), (), None
+        if row.record.plan is None:
+            row.owner, row.follow, row.moved, row.dead = None, (), (), None
         row.commit_kept = now + COMMIT_TTL
         self.write(row, until=now + max(0.0 if row.forgotten else ttl, COMMIT_TTL), shown=now + ttl)
         self.tell(record.id)

@@ -6,27 +6,29 @@ nothing and what its commit released can be published again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
-from aioqueue.adapters.sqlite import flows
+from aioqueue.adapters.sqlite import flows, joins, scopes
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import records as table
+from aioqueue.adapters.sqlite.cancel import cancel
 from aioqueue.adapters.sqlite.core import Access, Core
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.lease import SqliteLease
-from aioqueue.adapters.sqlite.move import Move, plan
+from aioqueue.adapters.sqlite.move import Move
+from aioqueue.adapters.sqlite.plan import plan
 from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
 from aioqueue.protocols.capabilities import Capabilities
-from aioqueue.protocols.flow import Members, Opening, Page
+from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
     OPEN_TTL,
+    Cancelled,
     Committed,
     Delivery,
     Ending,
@@ -35,8 +37,6 @@ from aioqueue.protocols.messages import (
     Start,
     Verdict,
 )
-
-_NOT_RUNNING: Final = frozenset({State.PENDING, State.RETRY})
 
 
 class SqliteBackend:
@@ -81,17 +81,26 @@ class SqliteBackend:
     async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return await self._access.write(lambda tx: commit(tx, endings, owner))
 
-    async def plan(self, page: Page) -> None:
-        await self._access.write(lambda tx: plan(tx, page))
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
+        return await self._access.write(lambda tx: cancel(tx, ids, ttl))
 
-    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
-        return await self._access.write(lambda tx: released_by(tx, lambda move: move.open(opening)))
+    async def plan(self, page: Page) -> Sequence[str]:
+        return await self._access.write(lambda tx: plan(tx, page))
+
+    async def open_workflow(self, opening: Opening) -> Opened:
+        return await self._access.write(lambda tx: open_workflow(tx, opening))
+
+    async def workflow(self, id: str) -> Whole | None:
+        return await self._access.read(lambda tx: workflow(tx, id))
+
+    async def fault(self, scope: str) -> bytes | None:
+        return await self._access.read(lambda tx: scopes.fault(tx, scope))
 
     async def members(self, join: str, first: int, count: int) -> Members | None:
-        return await self._access.read(lambda tx: flows.members(tx, join, first, count))
+        return await self._access.read(lambda tx: joins.members(tx, join, first, count))
 
     async def release_more(self, message: Message) -> Sequence[Message]:
-        return await self._access.write(lambda tx: released_by(tx, lambda move: move.more(message)))
+        return await self._access.write(lambda tx: release_more(tx, message))
 
     async def forget(self, ids: Sequence[str]) -> None:
         await self._access.write(lambda tx: forget(tx, ids))
@@ -122,9 +131,10 @@ def get(tx: Transaction, ids: Sequence[str]) -> list[Record | None]:
     """Return what may be shown."""
     entries = {id: entry for id, entry in table.load(tx, ids).items() if entry.visible(tx.now)}
     found = {id: entry.record() for id, entry in entries.items()}
-    waiting = [id for id, entry in entries.items() if entry.state in _NOT_RUNNING]
-    for id, moment in flows.barred(tx, waiting).items():
-        found[id] = replace(found[id], state=State.CANCELLED, finished=moment, due=None)
+    open = [id for id, entry in entries.items() if not entry.state.final]
+    for id, bar in scopes.barred(tx, open).items():
+        if (moment := bar.since(running=entries[id].running)) is not None:
+            found[id] = replace(found[id], state=State.CANCELLED, finished=moment, due=None)
     return [found.get(id) for id in ids]
 
 
@@ -134,7 +144,7 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
     entries = table.load(tx, (message.id for message in tracked))
     running = {entry.owner for entry in entries.values() if entry.state is State.STARTED}
     alive = leases.left(tx, {name for name in running if name is not None and name != owner})
-    barred = flows.barred(tx, {message.id for message in tracked})
+    barred = scopes.barred(tx, {message.id for message in tracked})
     move = Move(tx, entries)
     started: dict[str, Entry] = {}
 
@@ -150,10 +160,13 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
             # The record that counted is gone: only the broker knows.
             entry = entries[message.id] = table.pending(message, tx.now)
             entry.losses = delivery.losses
-        if message.id in barred and not _is_running(entry, message, owner):
-            move.cancel(entry)
+        running = entry.running and entry.attempt == message.attempt
+        # what a dead owner had begun has not begun
+        mine = running and entry.owner == owner
+        if message.id in barred and barred[message.id].since(running=mine) is not None:
+            move.bar(entry)
             return Start(Verdict.COMMITTED)
-        if entry.state is State.STARTED and entry.attempt == message.attempt and entry.owner != owner:
+        if running and not mine:
             entry.losses += 1
         table.start(entry, message.attempt, owner=owner, worker=worker, now=tx.now)
         started[message.id] = entry
@@ -167,18 +180,14 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
     return starts
 
 
-def _is_running(entry: Entry, message: Message, owner: str) -> bool:
-    """Tell whether *owner* runs this attempt already."""
-    return entry.state is State.STARTED and entry.attempt == message.attempt and entry.owner == owner
-
-
 def _refusal(entry: Entry, message: Message, owner: str, alive: dict[str, float]) -> Start | None:
     """Return why *message* must not run, or None."""
     if entry.attempt > message.attempt:
         return Start(Verdict.COMMITTED)
     same = entry.attempt == message.attempt
     # One that was given back reads RETRY too, but nobody owns it.
-    ended = entry.state.final or (same and entry.state is State.RETRY and entry.owner is not None)
+    retried = entry.state is State.RETRY and entry.owner is not None
+    ended = entry.state.final or (same and (retried or entry.plan is not None))
     if ended and same:
         return Start(
             Verdict.COMMITTED,
@@ -210,7 +219,9 @@ def commit(tx: Transaction, endings: Sequence[Ending], owner: str) -> list[Commi
         entry = entries.get(message.id)
         if entry is None or entry.owner != owner or entry.attempt != message.attempt:
             return None
-        if entry.state is State.STARTED:
+        if entry.running:
+            if move.bars(entry):
+                return None
             table.end(entry, ending, owner=owner, now=tx.now, keep=COMMIT_TTL)
             entry.released, entry.dead = encode_messages(ending.follow), ending.dead
             saved[entry.id] = entry
@@ -227,13 +238,31 @@ def commit(tx: Transaction, endings: Sequence[Ending], owner: str) -> list[Commi
     return answers
 
 
-def released_by(tx: Transaction, step: Callable[[Move], None]) -> list[Message]:
-    """Return what a step of a workflow releases, with all of it that was released and has not started."""
+def open_workflow(tx: Transaction, opening: Opening) -> Opened:
+    """Start a workflow; return all of it that was released and has not started."""
     move = Move(tx, {}, again=True)
-    step(move)
+    first = move.open(opening)
+    return Opened(first, _written(tx, move))
+
+
+def release_more(tx: Transaction, message: Message) -> Sequence[Message]:
+    """Release the next page that an OPEN message stands for, with all of it that has not started."""
+    move = Move(tx, {}, again=True)
+    move.more(message)
+    return _written(tx, move)
+
+
+def _written(tx: Transaction, move: Move) -> tuple[Message, ...]:
+    """Write a step of a workflow; return what it releases."""
     move.write()
     table.save(tx, move.changed.values())
-    return move.messages
+    return tuple(move.messages)
+
+
+def workflow(tx: Transaction, id: str) -> Whole | None:
+    """Return a workflow that was opened."""
+    opening = flows.whole(tx, id)
+    return None if opening is None else Whole(opening.result, opening.outline)
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aioqueue.adapters.sqlite import flows, messages, records
+from aioqueue.adapters.sqlite import flows, messages, records, scopes
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite.backend import SqliteBackend
 from aioqueue.adapters.sqlite.core import Access
@@ -74,8 +74,8 @@ def begin(tx: Transaction, holder: Holder, taken: Sequence[Delivery]) -> list[De
     """Write STARTED; forget messages whose task has ended, or is at a later attempt."""
     tracked = (delivery.message.id for delivery in taken if delivery.message.tracked)
     entries = records.load(tx, tracked)
-    open = [id for id, entry in entries.items() if not entry.state.final]
-    barred = flows.barred(tx, open)
+    open = [id for id, entry in entries.items() if not entry.ended]
+    barred = scopes.barred(tx, open)
     move = Move(tx, entries)
     begun: list[Delivery] = []
     stale: list[int] = []
@@ -86,14 +86,14 @@ def begin(tx: Transaction, holder: Holder, taken: Sequence[Delivery]) -> list[De
             if entry is None:
                 entry = entries[message.id] = records.pending(message, tx.now)
                 entry.losses = delivery.losses
-            elif entry.state.final or entry.attempt > message.attempt or message.id in barred:
-                if not entry.state.final and entry.attempt <= message.attempt:
-                    move.cancel(entry)
+            elif entry.ended or entry.attempt > message.attempt or message.id in barred:
+                if not entry.ended and entry.attempt <= message.attempt:
+                    move.bar(entry)
                 stale += [receipt[0] for receipt in [messages.receipt_of(delivery)] if receipt is not None]
                 continue
             records.start(entry, message.attempt, owner=holder.id, worker=holder.worker, now=tx.now)
         begun.append(replace(delivery, begun=True))
-    started = [entry for entry in entries.values() if entry.owner == holder.id]
+    started = [entry for entry in entries.values() if entry.owner == holder.id and not entry.ended]
     flows.renew(tx, (entry.id for entry in started), tx.now + OPEN_TTL)
     if move.changed:
         move.write()

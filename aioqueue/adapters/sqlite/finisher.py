@@ -29,6 +29,7 @@ class _Batch:
     now: float
     held: dict[Receipt, int]
     entries: dict[str, Entry]
+    move: Move
     settled: list[int] = field(default_factory=list[int])
     saved: dict[str, Entry] = field(default_factory=dict[str, Entry])
     removed: set[str] = field(default_factory=set[str])
@@ -46,10 +47,7 @@ class _Batch:
             # Its own repeat; should it hold a copy, that has nothing more to say.
             self._settle(ending.delivery)
             return True
-        if not holds or (
-            entry is not None
-            and (entry.state.final or entry.attempt != message.attempt or entry.owner != self.owner)
-        ):
+        if not holds or (entry is not None and not self._owns(entry, ending.delivery)):
             return False
         losses = self._settle(ending.delivery)
         self.taken.append(ending)
@@ -60,6 +58,15 @@ class _Batch:
         self.again += [(after, losses) for after in ending.follow if after.id == message.id]
         self.follow += [after for after in ending.follow if after.id != message.id]
         return True
+
+    def _owns(self, entry: Entry, delivery: Delivery) -> bool:
+        """Tell whether it is the owner's to end; what was ended meanwhile is held no more."""
+        if not entry.ended and self.move.bars(entry):
+            self.move.bar(entry)
+        if entry.ended:
+            self._settle(delivery)
+            return False
+        return entry.owner == self.owner and entry.attempt == delivery.message.attempt
 
     def _settle(self, delivery: Delivery) -> int:
         receipt = messages.receipt_of(delivery)
@@ -81,14 +88,13 @@ class _Batch:
 def finish(tx: Transaction, owner: str, endings: Sequence[Ending]) -> list[bool]:
     """Commit each ending that is *owner*'s to make, publish what follows, settle."""
     deliveries = [ending.delivery for ending in endings]
-    batch = _Batch(
-        owner,
-        tx.now,
-        held=messages.held(tx, owner, deliveries),
-        entries=records.load(tx, (d.message.id for d in deliveries if d.message.tracked)),
-    )
+    tracked = [delivery.message.id for delivery in deliveries if delivery.message.tracked]
+    entries = records.load(tx, tracked)
+    move = Move(tx, entries)
+    move.read(tracked)
+    batch = _Batch(owner, tx.now, messages.held(tx, owner, deliveries), entries, move)
     answers = [batch.judge(ending) for ending in endings]
-    move = _moved(tx, batch)
+    _move_on(batch)
     records.save(tx, (batch.saved | move.changed).values())
     records.remove(tx, batch.removed)
     messages.delete(tx, batch.settled)
@@ -104,18 +110,15 @@ def finish(tx: Transaction, owner: str, endings: Sequence[Ending]) -> list[bool]
     return answers
 
 
-def _moved(tx: Transaction, batch: _Batch) -> Move:
+def _move_on(batch: _Batch) -> None:
     """Let workflows move on from the endings that were taken."""
-    move = Move(tx, batch.entries)
-    taken = [(ending, ending.delivery.message) for ending in batch.taken]
-    move.read(message.id for _, message in taken if message.tracked)
-    for ending, message in taken:
-        if message.tracked:
-            move.end(ending)
-        elif message.name == OPEN and ending.state.final:
-            move.more(message)
-    move.write()
-    return move
+    for ending in batch.taken:
+        message = ending.delivery.message
+        if message.name == OPEN and ending.state.final:
+            batch.move.more(message)
+        elif message.tracked or ending.opening is not None:
+            batch.move.end(ending)
+    batch.move.write()
 
 
 class SqliteFinisher:

@@ -1,7 +1,7 @@
-"""Move: how workflows move on inside one transaction; nothing is written before ``write``.
+"""Move: how workflows move on inside one transaction; but for an opening nothing is written before ``write``.
 
-What a batch of endings touches is read at once, and changed in memory, so that each of them sees the
-others and a join of thousands costs the same for each member.
+What a batch of endings changes is changed in memory first, so that each of them sees the others and a join
+of thousands costs the same for each member.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aioqueue.adapters.sqlite import flows as table
-from aioqueue.adapters.sqlite import records
+from aioqueue.adapters.sqlite import joins, records, scopes
 from aioqueue.adapters.sqlite.database import Transaction
-from aioqueue.adapters.sqlite.flows import ENDED, RELEASED, WAITING, Fence, Filling, Flow, Step
+from aioqueue.adapters.sqlite.flows import ENDED, RELEASED, WAITING, Step
+from aioqueue.adapters.sqlite.joins import Filling
 from aioqueue.adapters.sqlite.records import Entry
-from aioqueue.advance import SHOWN_TTL, ended, opened, opener, paged, rest_of
+from aioqueue.adapters.sqlite.scopes import Fence
+from aioqueue.adapters.sqlite.seen import Seen
+from aioqueue.advance import SHOWN_TTL, cancelled, ended, failed, opened, opener, paged, rest_of
 from aioqueue.models.state import State
-from aioqueue.protocols.flow import PAGE, Join, Member, Node, Opening, Page, Place, Range, Scope
+from aioqueue.protocols.flow import PAGE, Join, Kind, Member, Opening, Place, Range, Scope
 from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
 
 
@@ -23,45 +26,47 @@ class Move:
     """Workflows inside one step. entries: records that the step has read; changed: those to be saved.
 
     messages: what is released. again: what was released before and has not started is released again.
+    ttl: seconds that records it decides are shown at least.
     """
 
-    def __init__(self, tx: Transaction, entries: dict[str, Entry], *, again: bool = False) -> None:
+    def __init__(
+        self, tx: Transaction, entries: dict[str, Entry], *, again: bool = False, ttl: float = SHOWN_TTL
+    ) -> None:
         self.messages: list[Message] = []
         self.changed: dict[str, Entry] = {}
         self._tx = tx
-        self._entries = entries
+        self._seen = Seen(tx, entries)
         self._again = again
-        self._ttl = SHOWN_TTL
-        self._steps: dict[str, Step | None] = {}
-        self._joins: dict[str, Filling | None] = {}
-        self._scopes: dict[str, Fence | None] = {}
+        self._ttl = max(ttl, SHOWN_TTL)
         self._members: dict[Place, Member] = {}
-        self._places: dict[Place, bool] = {}
         self._openers: dict[str, tuple[str, int]] = {}
         self._moved: dict[str, Step] = {}
         self._filled: dict[str, Filling] = {}
         self._freed: list[str] = []
-        self._closed: list[str] = []
+        self._closed: dict[str, Fence] = {}
         self._kept: dict[str, float] = {}
         self._shown: dict[str, float] = {}
 
     def read(self, ids: Iterable[str]) -> None:
         """Read at once what endings of these tasks will need."""
-        wanted = list(ids)
-        self._steps.update(dict.fromkeys(wanted))
-        possible = table.candidates(wanted)
-        if not possible:
-            return
-        self._steps.update(table.steps(self._tx, possible))
-        places = [step.into for id in possible if (step := self._steps[id]) is not None and step.into]
-        self._joins.update(table.joins(self._tx, {place.join for place in places}))
-        there = table.joined(self._tx, places)
-        self._places.update({place: place in there for place in places})
+        self._seen.read(ids)
+
+    def entry(self, id: str) -> Entry | None:
+        """Return a record as it stands in this step."""
+        return self._seen.entry(id)
+
+    def bars(self, entry: Entry) -> bool:
+        """Tell whether a task that is not final reads CANCELLED, and so may not start, or commit."""
+        return self._seen.bars(entry)
 
     def end(self, ending: Ending) -> None:
         """Move on from an ending."""
+        if ending.opening is not None:
+            self._ttl = SHOWN_TTL
+            self.open(ending.opening)
+            return
         id = ending.delivery.message.id
-        step = self._step(id)
+        step = self._seen.step(id)
         if step is None:
             return
         self._ttl = max(ending.ttl, SHOWN_TTL)
@@ -71,10 +76,12 @@ class Move:
             ended(self, ending, into=step.into, scope=step.scope)
         self._keep(step.flow, (ending.next_at or self._tx.now) + OPEN_TTL)
 
-    def open(self, opening: Opening) -> None:
-        """Start a workflow."""
+    def open(self, opening: Opening) -> bool:
+        """Start a workflow; False if it was before."""
+        first = table.open_whole(self._tx, opening)
         self._keep(opening.workflow, self._tx.now + OPEN_TTL)
         opened(self, opening)
+        return first
 
     def more(self, message: Message) -> None:
         """Release the next page that an OPEN message stands for."""
@@ -83,25 +90,53 @@ class Move:
         table.move_steps(self._tx, [Step(message.id, workflow, ENDED, None, None)])
         self.release(f"{workflow}.0", nodes)
 
-    def cancel(self, entry: Entry) -> None:
+    def bar(self, entry: Entry) -> None:
         """Write that a node which may not start has been cancelled."""
         self._ttl = COMMIT_TTL
         self._decide(entry, State.CANCELLED)
-        step = self._step(entry.id)
+        step = self._seen.step(entry.id)
         if step is not None:
             self._leave(step)
 
+    def cancel(self, entry: Entry, *, ttl: float) -> None:
+        """Cancel a task that is open, and what runs in its place. ttl: seconds its record is shown."""
+        records.decide(entry, State.CANCELLED, ttl=ttl, now=self._tx.now)
+        self._changes(entry)
+        if entry.plan is not None:
+            self.call_off(entry.plan)
+        step = self._seen.step(entry.id)
+        if step is not None:
+            self._leave(step)
+            failed(self, step.scope, cancelled(entry.id, entry.name))
+
+    def call_off(self, id: str) -> None:
+        """Cancel a whole workflow, if it is open."""
+        whole = table.whole(self._tx, id)
+        fence = None if whole is None else self._seen.fence(whole.root)
+        if whole is not None and fence is not None:
+            self._keep(id, self._tx.now + OPEN_TTL)
+            fence.cancelled, self._seen.cancels = self._tx.now, True
+            self._closed[whole.root] = fence
+            failed(self, whole.root, cancelled(id, "the workflow"), State.CANCELLED)
+
+    def tell_again(self, root: str) -> bool:
+        """Release again what was told of a whole that was cancelled; False if it was not."""
+        fence = self._seen.fence(root)
+        if fence is None or fence.cancelled is None:
+            return False
+        again, self._again = self._again, True
+        self.release(root, fence.scope.then)
+        self._again = again
+        return True
+
     def join(self, id: str) -> Join | None:
-        filling = self._filling(id)
+        filling = self._seen.filling(id)
         return None if filling is None or filling.freed else filling.join
 
     def put(self, place: Place, member: Member) -> int:
-        if place not in self._places:
-            self._places[place] = place in table.joined(self._tx, [place])
-        filling = self._filling(place.join)
-        if filling is None or self._places[place]:
+        filling = self._seen.filling(place.join)
+        if filling is None or not self._seen.take(place):
             return 0
-        self._places[place] = True
         self._members[place] = member
         filling.joined += 1
         self._filled[place.join] = filling
@@ -110,35 +145,28 @@ class Move:
         return filling.joined
 
     def scope(self, id: str) -> Scope | None:
-        fence = self._fence(id)
+        fence = self._seen.fence(id)
         return None if fence is None else fence.scope
 
-    def close(self, id: str) -> bool:
-        fence = self._fence(id)
+    def close(self, id: str, error: bytes | None) -> bool:
+        fence = self._seen.fence(id)
         if fence is None or self.is_closed(id):
             return False
-        fence.closed = self._tx.now
-        self._closed.append(id)
-        self._tx.news.flows.add(fence.flow)
+        fence.closed, fence.error = self._tx.now, error
+        self._closed[id] = fence
         return True
 
     def is_closed(self, id: str | None) -> bool:
-        while id is not None:
-            fence = self._fence(id)
-            if fence is None or fence.closed is not None:
-                return fence is not None
-            id = fence.scope.around
-        return False
+        return self._seen.is_closed(id)
 
     def release(self, owner: str, nodes: Range) -> None:
         workflow = owner.rpartition(".")[0]
         first, rest = paged(nodes)
         found = table.page(self._tx, workflow, Range(nodes.first, first.count + min(rest.count, 1)))
-        page = [self._steps.setdefault(step.id, step) or step for step in found]
+        page = [self._seen.steps.setdefault(step.id, step) or step for step in found]
         following = page.pop() if rest.count and len(page) > first.count else None
-        missing = {step.scope for step in page if step.scope is not None} - self._scopes.keys()
-        self._scopes.update(table.scopes(self._tx, missing))
-        self._load(step.id for step in page)
+        self._seen.enclose(step.scope for step in page)
+        self._seen.load(step.id for step in page)
         due = [step for step in page if self._may_release(step)]
         messages = table.messages(self._tx, [step.id for step in [*due, *([following] if following else [])]])
         for step in due:
@@ -150,20 +178,30 @@ class Move:
                 self.messages.append(message)
 
     def succeed(self, id: str) -> None:
-        self._decide(self._entry(id) or _of_join(id, self._tx.now), State.SUCCESS)
+        self._decide(self._seen.entry(id) or _of_join(id, self._tx.now), State.SUCCESS)
 
-    def fail(self, id: str, error: bytes) -> None:
-        step, entry = self._step(id), self._entry(id)
+    def fail(self, id: str, error: bytes, state: State) -> None:
+        step, entry = self._seen.step(id), self._seen.entry(id)
         if step is None:
-            self._decide(entry or _of_join(id, self._tx.now), State.FAILURE, error)
+            self._decide(entry or _of_join(id, self._tx.now), state, error=error)
         elif step.stage != ENDED:
             if entry is None:
                 entry = records.pending(table.messages(self._tx, [id])[id], self._tx.now)
-            self._decide(entry, State.FAILURE, error)
+            self._decide(entry, state, error=error)
             self._leave(step)
 
+    def succeed_task(self, id: str, member: Member) -> Place | None:
+        value = member.data if member.kind is Kind.VALUE else None
+        joined = member.data.decode() if member.kind is Kind.JOIN else None
+        step = self._decide_task(id, State.SUCCESS, value=value, joined=joined)
+        return None if step is None else step.into
+
+    def fail_task(self, id: str, error: bytes) -> str | None:
+        step = self._decide_task(id, State.FAILURE, error=error)
+        return None if step is None else step.scope
+
     def free(self, id: str) -> None:
-        filling = self._filling(id)
+        filling = self._seen.filling(id)
         if filling is not None and not filling.freed:
             filling.freed = 1
             self._filled[id] = filling
@@ -175,34 +213,36 @@ class Move:
         tx = self._tx
         if not self._kept:
             return
-        table.add_members(tx, self._members.items())
-        table.save_joins(tx, self._filled.values())
+        joins.add_members(tx, self._members.items())
+        joins.save(tx, self._filled.values())
         if self._closed:
-            table.close_scopes(tx, self._closed)
+            scopes.save(tx, self._closed.values())
+            within = {fence.flow for fence in self._closed.values()}
+            tx.news.flows |= within | table.inside(tx, within)
         table.move_steps(tx, self._moved.values())
-        table.add_openers(tx, [(id, flow, first) for id, (flow, first) in self._openers.items()])
+        table.add_openers(tx, self._openers)
         if self._freed:
-            table.empty(tx, self._freed, most=PAGE * len(self._freed) + 1)
-        kept: list[Flow] = []
-        for flow in table.flows(tx, self._kept).values():
-            if flow.kept <= tx.now:
-                continue
-            flow.shown = max(flow.shown, self._shown.get(flow.id, 0.0), tx.now + SHOWN_TTL)
-            # while nothing is released nothing can move it any more
-            flow.kept = max(flow.kept, self._kept[flow.id]) if flow.moving else flow.shown
-            kept.append(flow)
-        table.keep(tx, kept)
+            joins.empty(tx, self._freed, most=PAGE * len(self._freed) + 1)
+        homes = {id: home for id, home in table.homes(tx, self._kept).items() if home.kept > tx.now}
+        for id, home in homes.items():
+            home.shown = max(home.shown, self._shown.get(id, 0.0), tx.now + SHOWN_TTL)
+            home.kept = max(home.kept, self._kept[id])
+        for home in homes.values():
+            if not home.moving:
+                # while nothing is released nothing can move it any more
+                home.kept = home.shown
+        table.keep(tx, {home.id: home for home in homes.values()}.values())
 
     def _may_release(self, step: Step) -> bool:
-        if step.stage == ENDED or self.is_closed(step.scope):
+        if step.stage == ENDED or self._seen.is_closed(step.scope):
             return False
-        entry = self._entries.get(step.id)
+        entry = self._seen.entries.get(step.id)
         return step.stage == WAITING or (self._again and entry is not None and entry.state is State.PENDING)
 
     def _release(self, step: Step, message: Message) -> None:
-        entry = self._entries.get(step.id)
+        entry = self._seen.entries.get(step.id)
         if entry is None:
-            entry = self._entries[step.id] = records.pending(message, self._tx.now)
+            entry = self._seen.entries[step.id] = records.pending(message, self._tx.now)
         records.release(entry, message, self._tx.now)
         self.changed[step.id] = entry
         step.stage = RELEASED
@@ -215,17 +255,47 @@ class Move:
         self._moved[step.id] = step
         self._keep(step.flow, self._tx.now + OPEN_TTL)
 
-    def _decide(self, entry: Entry, state: State, error: bytes | None = None) -> None:
-        self._entries[entry.id] = entry
+    def _decide(
+        self,
+        entry: Entry,
+        state: State,
+        *,
+        error: bytes | None = None,
+        value: bytes | None = None,
+        joined: str | None = None,
+    ) -> bool:
+        self._seen.entries[entry.id] = entry
         if entry.state.final:
-            return
-        records.decide(entry, state, error=error, ttl=self._ttl, now=self._tx.now)
+            return False
+        records.decide(entry, state, error=error, value=value, joined=joined, ttl=self._ttl, now=self._tx.now)
+        self._changes(entry)
+        return True
+
+    def _decide_task(
+        self,
+        id: str,
+        state: State,
+        *,
+        error: bytes | None = None,
+        value: bytes | None = None,
+        joined: str | None = None,
+    ) -> Step | None:
+        """Let a task that goes on as a workflow read a final state; return the node that has ended so."""
+        entry = self._seen.entry(id) or records.opened(Record(id, "", ""), until=self._tx.now + OPEN_TTL)
+        if not self._decide(entry, state, error=error, value=value, joined=joined):
+            return None
+        step = self._seen.step(id)
+        if step is not None:
+            self._leave(step)
+        return step
+
+    def _changes(self, entry: Entry) -> None:
         self.changed[entry.id] = entry
         self._tx.news.ended.add(entry.id)
         self._show(entry.id.rpartition(".")[0])
 
     def _renew(self, id: str) -> None:
-        entry = self._entry(id)
+        entry = self._seen.entry(id)
         if entry is not None and not entry.state.final:
             entry.shown = entry.kept = max(entry.kept, self._tx.now + OPEN_TTL)
             self.changed[id] = entry
@@ -238,71 +308,6 @@ class Move:
 
     def _is_on_its_way(self, opener: str) -> bool:
         return opener in self._openers or opener in table.steps(self._tx, [opener])
-
-    def _load(self, ids: Iterable[str]) -> None:
-        missing = [id for id in ids if id not in self._entries]
-        if missing:
-            self._entries.update(records.load(self._tx, missing))
-
-    def _entry(self, id: str) -> Entry | None:
-        self._load([id])
-        return self._entries.get(id)
-
-    def _step(self, id: str) -> Step | None:
-        if id not in self._steps:
-            self._steps[id] = table.steps(self._tx, [id]).get(id)
-        return self._steps[id]
-
-    def _filling(self, id: str) -> Filling | None:
-        if id not in self._joins:
-            self._joins[id] = table.joins(self._tx, [id]).get(id)
-        return self._joins[id]
-
-    def _fence(self, id: str) -> Fence | None:
-        if id not in self._scopes:
-            self._scopes[id] = table.scopes(self._tx, [id]).get(id)
-        return self._scopes[id]
-
-
-def plan(tx: Transaction, page: Page) -> None:
-    """Keep some of a workflow; what is kept already stays as it is."""
-    nodes, joins, scopes = page.nodes, page.joins, page.scopes
-    ids = [*(n.message.id for n in nodes), *(j.id for j in joins), *(s.id for s in scopes)]
-    kept = _made(tx, {table.parts(id)[0] for id in ids})
-    shown = [join.id for join in joins if join.shown]
-    names = [node.message.id for node in nodes]
-    there = table.steps(tx, names)
-    entries = records.load(tx, [*names, *shown])
-    fresh: list[Entry] = []
-    new: list[Node] = []
-    for node in nodes:
-        message, entry = node.message, entries.get(node.message.id)
-        until = message.due(tx.now) + OPEN_TTL
-        flow = kept[table.parts(message.id)[0]]
-        flow.kept = max(flow.kept, until)
-        if message.id in there or (entry is not None and entry.state is not State.PENDING):
-            continue
-        new.append(node)
-        if entry is None:
-            record = Record(message.id, message.name, message.queue, sent=message.sent or tx.now)
-            fresh.append(records.opened(record, until=until))
-    fresh += [_of_join(id, kept[table.parts(id)[0]].kept - OPEN_TTL) for id in shown if id not in entries]
-    table.add_steps(tx, new)
-    table.save_joins(tx, [Filling(join, table.parts(join.id)[0]) for join in joins], new=True)
-    table.add_scopes(tx, scopes)
-    table.keep(tx, kept.values())
-    records.save(tx, fresh)
-
-
-def _made(tx: Transaction, ids: set[str]) -> dict[str, Flow]:
-    """Return workflows that are there, or begin; what is left of one whose time is over goes."""
-    found = table.flows(tx, ids)
-    past = [id for id, flow in found.items() if flow.kept <= tx.now]
-    if past:
-        records.remove(tx, table.drop(tx, past)[1])
-    return {
-        id: found[id] if id in found and id not in past else Flow(id, tx.now + OPEN_TTL, 0.0) for id in ids
-    }
 
 
 def _of_join(id: str, now: float) -> Entry:

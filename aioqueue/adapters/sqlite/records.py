@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Final
 
-from aioqueue.adapters.sqlite import flows
+from aioqueue.adapters.sqlite import scopes
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.rows import LISTED, Value, insert, listed
 from aioqueue.codec import encode_messages
@@ -25,7 +25,7 @@ class Entry:
 
     shown, kept: Unix seconds until which it is shown, and kept. released: what the commit of one
     of two stores released, encoded; None where broker and backend are one. moved: what the workflow
-    of the task released by it.
+    of the task released by it. plan, joined: as in a Record.
     """
 
     id: str
@@ -48,6 +48,8 @@ class Entry:
     value: bytes | None
     released: bytes | None
     moved: bytes | None = None
+    plan: str | None = None
+    joined: str | None = None
 
     def record(self) -> Record:
         return Record(
@@ -64,14 +66,26 @@ class Entry:
             self.worker,
             self.value,
             self.error,
+            self.plan,
+            self.joined,
         )
+
+    @property
+    def running(self) -> bool:
+        """True while an attempt runs; a task that goes on as a workflow runs no more."""
+        return self.state is State.STARTED and self.plan is None
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing of the task runs any more; it may go on as a workflow."""
+        return self.state.final or self.plan is not None
 
     def visible(self, now: float) -> bool:
         return not self.forgotten and self.shown > now
 
     def ended_by(self, owner: str, attempt: int) -> bool:
         """Tell whether *owner* has committed this attempt before."""
-        return self.owner == owner and self.attempt == attempt and self.state is not State.STARTED
+        return self.owner == owner and self.attempt == attempt and not self.running
 
     def row(self) -> tuple[Value, ...]:
         emptied = self.value is None and self.error is None
@@ -129,12 +143,14 @@ def over(tx: Transaction, ids: Sequence[str]) -> list[str]:
     """Return those of *ids* that nobody needs to wait for: ended, hidden or gone."""
     final = ", ".join(f"'{state}'" for state in sorted(FINAL))
     found = tx.db.execute(
-        f"SELECT id FROM tasks WHERE id IN {LISTED} AND shown > ?"
+        f"SELECT id, state = 'STARTED' AND plan IS NULL FROM tasks WHERE id IN {LISTED} AND shown > ?"
         f" AND NOT forgotten AND state NOT IN ({final})",
         (listed(ids), tx.now),
     )
-    open = {id for (id,) in found}
-    open -= flows.barred(tx, open).keys()
+    open = {id: bool(running) for id, running in found}
+    for id, bar in scopes.barred(tx, open).items():
+        if bar.since(running=open[id]) is not None:
+            del open[id]
     return [id for id in ids if id not in open]
 
 
@@ -186,6 +202,7 @@ def end(entry: Entry, ending: Ending, *, owner: str, now: float, keep: float = 0
     entry.state, entry.attempt = ending.state, ending.delivery.message.attempt
     entry.owner = owner
     entry.value, entry.error = ending.value, ending.error
+    entry.plan = None if ending.opening is None else ending.opening.workflow
     if not ending.state.final:
         entry.due = ending.next_at
         entry.shown = entry.kept = max(ending.next_at or now, now) + OPEN_TTL
@@ -198,12 +215,23 @@ def end(entry: Entry, ending: Ending, *, owner: str, now: float, keep: float = 0
         hide(entry, now)
 
 
-def decide(entry: Entry, state: State, *, error: bytes | None = None, ttl: float, now: float) -> None:
+def decide(
+    entry: Entry,
+    state: State,
+    *,
+    error: bytes | None = None,
+    value: bytes | None = None,
+    joined: str | None = None,
+    ttl: float,
+    now: float,
+) -> None:
     """Write a final state that no attempt has brought about. ttl: seconds it is shown."""
-    entry.state, entry.error = state, error
-    entry.owner = entry.due = entry.dead = entry.moved = None
-    # a copy of its message may still be on its way
-    entry.released = encode_messages(())
+    entry.state, entry.error, entry.value, entry.joined = state, error, value, joined
+    entry.due = None
+    if entry.plan is None:
+        entry.owner = entry.dead = entry.moved = None
+        # a copy of its message may still be on its way
+        entry.released = encode_messages(())
     entry.finished = now
     entry.shown, entry.kept = now + ttl, now + max(ttl, COMMIT_TTL)
     if entry.forgotten:
@@ -220,13 +248,14 @@ def release(entry: Entry, message: Message, now: float) -> None:
 def hide(entry: Entry, now: float) -> None:
     """Show an ended record no more, and keep no value."""
     entry.forgotten, entry.shown = 1, now
-    entry.value = entry.error = None
+    entry.value = entry.error = entry.joined = None
 
 
 def stop(tx: Transaction, ids: Iterable[str], *, owner: str, losses: int = 0) -> None:
     """Write that *owner*'s attempts never were, or with *losses* that it died with them."""
     tx.db.execute(
         "UPDATE tasks SET state = iif(attempt > 1, 'RETRY', 'PENDING'), owner = NULL, worker = NULL,"
-        f" started = NULL, losses = losses + ? WHERE id IN {LISTED} AND state = 'STARTED' AND owner = ?",
+        f" started = NULL, losses = losses + ? WHERE id IN {LISTED} AND state = 'STARTED' AND plan IS NULL"
+        " AND owner = ?",
         (losses, listed(ids), owner),
     )

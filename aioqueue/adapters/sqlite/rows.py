@@ -26,20 +26,20 @@ def listed(values: Iterable[str | int]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
-def insert(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[Value]]) -> None:
-    """Run *into* ``VALUES …`` for all *rows*.
+def insert(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[Value]], *, clash: str = "") -> None:
+    """Run *into* ``VALUES …`` for all *rows*. clash: what is done where a row is there.
 
     By powers of two, so that few statements are enough and all of them stay prepared.
     """
     start = 0
     while start < len(rows):
         count = min(_MOST, 1 << (len(rows) - start).bit_length() - 1)
-        statement = _statement(into, len(rows[start]), count)
+        statement = _statement(into, len(rows[start]), count, clash)
         db.execute(statement, [value for row in rows[start : start + count] for value in row])
         start += count
 
 
 @lru_cache(maxsize=256)
-def _statement(into: str, width: int, count: int) -> str:
+def _statement(into: str, width: int, count: int, clash: str) -> str:
     row = f"({', '.join('?' * width)})"
-    return f"{into} VALUES {', '.join([row] * count)}"
+    return f"{into} VALUES {', '.join([row] * count)} {clash}"

@@ -53,6 +53,8 @@ CREATE TABLE IF NOT EXISTS tasks (
   value BLOB,
   released BLOB,
   moved BLOB, -- what the workflow released by it
+  plan TEXT, -- the workflow that runs in its place
+  joined TEXT, -- the join whose values are its value
   look REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tasks_look ON tasks (look);
@@ -83,13 +85,20 @@ CREATE TABLE IF NOT EXISTS store (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS store_until ON store (until) WHERE until IS NOT NULL;
 
--- Workflows. Shown at least until one moment, kept until another.
+-- Workflows. Shown at least until one moment, kept until another; one that runs in place of a node is
+-- kept as long as the outermost around it, its home, and has no moments of its own.
 CREATE TABLE IF NOT EXISTS flows (
   id TEXT PRIMARY KEY,
-  kept REAL NOT NULL,
-  shown REAL NOT NULL
+  kept REAL,
+  shown REAL,
+  home TEXT,
+  task TEXT, -- in whose place it runs
+  result TEXT, -- this and the next two from its opening
+  root TEXT,
+  outline BLOB
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS flows_kept ON flows (kept);
+CREATE INDEX IF NOT EXISTS flows_home ON flows (home) WHERE home IS NOT NULL;
 
 -- Their nodes; number 0 and above. An OPEN message stands here too, with a negative number, while it
 -- is on its way.
@@ -120,6 +129,7 @@ CREATE TABLE IF NOT EXISTS joins (
   shown INTEGER NOT NULL,
   frees TEXT,
   scope TEXT,
+  task TEXT, -- the one that succeeds with it
   joined INTEGER NOT NULL,
   freed INTEGER NOT NULL -- 0 is read, 1 to be emptied, 2 emptied
 ) WITHOUT ROWID;
@@ -143,6 +153,10 @@ CREATE TABLE IF NOT EXISTS scopes (
   into_join TEXT,
   into_number INTEGER,
   around TEXT,
-  closed REAL -- when
+  task TEXT, -- the one that fails with it
+  closed REAL, -- when
+  cancelled REAL, -- when the whole was that it is the root of
+  error BLOB -- it was closed with, for who is told
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS scopes_flow ON scopes (flow);
+CREATE INDEX IF NOT EXISTS scopes_cancelled ON scopes (cancelled) WHERE cancelled IS NOT NULL;

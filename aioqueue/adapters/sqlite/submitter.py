@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from aioqueue.adapters.sqlite import messages, records
+from aioqueue.adapters.sqlite.cancel import cancel
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.move import Move
 from aioqueue.errors import QueueFullError
+from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message
 
@@ -41,13 +43,21 @@ def submit(tx: Transaction, sent: Sequence[Message], limit: int | None = None) -
     return added
 
 
-def open_workflow(tx: Transaction, opening: Opening) -> None:
-    """Start a workflow, and publish its first messages."""
+def open_workflow(tx: Transaction, opening: Opening) -> bool:
+    """Start a workflow, and publish its first messages; False if it was before."""
     move = Move(tx, {})
-    move.open(opening)
+    first = move.open(opening)
     move.write()
     records.save(tx, move.changed.values())
     messages.publish(tx, move.messages)
+    return first
+
+
+def cancel_all(tx: Transaction, ids: Sequence[str], ttl: float) -> list[CancelOutcome]:
+    """Cancel, and publish what that releases."""
+    answers = cancel(tx, ids, ttl)
+    messages.publish(tx, [message for answer in answers for message in answer.released])
+    return [answer.outcome for answer in answers]
 
 
 def _require_room(tx: Transaction, accepted: Sequence[Message], limit: int) -> None:
@@ -70,5 +80,8 @@ class SqliteSubmitter:
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         return await self._access.write(lambda tx: submit(tx, messages, limit))
 
-    async def open_workflow(self, opening: Opening) -> None:
-        await self._access.write(lambda tx: open_workflow(tx, opening))
+    async def open_workflow(self, opening: Opening) -> bool:
+        return await self._access.write(lambda tx: open_workflow(tx, opening))
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        return await self._access.write(lambda tx: cancel_all(tx, ids, ttl))

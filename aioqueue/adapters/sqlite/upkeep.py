@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from aioqueue.adapters.sqlite import flows, messages, records
+from aioqueue.adapters.sqlite import flows, joins, messages, records
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
@@ -145,9 +145,10 @@ def drop_values(tx: Transaction) -> int:
 
 def drop_freed(tx: Transaction) -> int:
     """Drop values of joins that nobody reads any more; return how many, or as many as there may be."""
-    joins = flows.freed(tx, _FLOWS)
-    dropped = flows.empty(tx, joins, _DROPPED) if joins else 0
-    return _DROPPED if joins else dropped
+    freed = joins.freed(tx, _FLOWS)
+    if freed:
+        joins.empty(tx, freed, _DROPPED)
+    return _DROPPED if freed else 0
 
 
 def drop_flows(tx: Transaction) -> int:

@@ -9,6 +9,7 @@ from aioqueue.adapters.sqlite import connect, upkeep
 from aioqueue.adapters.sqlite.backend import SqliteBackend
 from aioqueue.adapters.sqlite.broker import SqliteBroker
 from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.advance import SHOWN_TTL
 from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL
 from aioqueue.testing import VirtualClock
 from tests.support.flows import Works, many, works_of_one
@@ -75,6 +76,51 @@ async def test_nothing_is_left_of_workflows_whose_time_is_over(
             for delivery in batch[1:]:
                 await crew.end(delivery)
     await works.clock.advance(OPEN_TTL + COMMIT_TTL)
+    await works.maintain()
+    left = await count(works)
+    await works.broker.close()
+
+    assert left == dict.fromkeys(TABLES, 0)
+
+
+async def test_what_runs_in_place_of_nodes_goes_with_what_is_around(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_DROPPED", 10)
+    await works.broker.open()
+    leaf = Signature(name="leaf", takes="none")
+    await works.send(chain(many(*(Signature(name=f"n{number}") for number in range(12))), NEXT))
+    async with works.crew() as crew:
+        for delivery in await crew.take_all():
+            # some are kept and never opened, as where a worker dies in between
+            instead = await works.instead(delivery, many(leaf, leaf))
+            if delivery.message.name != "n0":
+                await crew.go_on(delivery, instead)
+            else:
+                await crew.end(delivery)
+        await crew.run()
+    before = await count(works)
+    await works.clock.advance(SHOWN_TTL + 60)
+    await works.maintain()
+    flows = (await count(works))["flows"]
+    await works.clock.advance(OPEN_TTL)
+    await works.maintain()
+    left = await count(works)
+    await works.broker.close()
+
+    assert (before["flows"], flows) == (13, 0)
+    assert left == dict.fromkeys(TABLES, 0)
+
+
+async def test_cancelled_whole_leaves_nothing(works: Works) -> None:
+    await works.broker.open()
+    plan = await works.send(chain(many(Signature(name="first", takes="none")), LAST).options(on_error=[LAST]))
+    async with works.crew() as crew:
+        (delivery,) = await crew.take_all()
+        await works.submitter.cancel([plan.id], ttl=60.0)
+        await crew.end(delivery)
+        await crew.run()
+    await works.clock.advance(SHOWN_TTL + COMMIT_TTL)
     await works.maintain()
     left = await count(works)
     await works.broker.close()

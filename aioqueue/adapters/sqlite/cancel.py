@@ -1,0 +1,71 @@
+"""Cancel: ends tasks, nodes and whole workflows in one step, with what runs in place of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aioqueue.adapters.sqlite import flows, records
+from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.adapters.sqlite.move import Move
+from aioqueue.codec import decode_messages, encode_messages
+from aioqueue.models.state import CancelOutcome
+from aioqueue.protocols.messages import Cancelled
+
+
+def cancel(tx: Transaction, ids: Sequence[str], ttl: float) -> list[Cancelled]:
+    """Cancel what has not ended, one after the other; records read CANCELLED for *ttl* s."""
+    step = _Cancel(tx, ids, ttl)
+    answers = [step.cancel(id) for id in ids]
+    step.write()
+    return answers
+
+
+class _Cancel:
+    """Cancels inside one step."""
+
+    def __init__(self, tx: Transaction, ids: Sequence[str], ttl: float) -> None:
+        self._tx = tx
+        self._ttl = ttl
+        self._entries = records.load(tx, ids)
+        self._move = Move(tx, self._entries, ttl=ttl)
+        self._move.read(ids)
+
+    def cancel(self, id: str) -> Cancelled:
+        """Cancel one of them; one that is no record, or shown no more, may be a whole workflow."""
+        entry = self._entries.get(id)
+        if entry is None or not entry.visible(self._tx.now):
+            return self._whole(id)
+        if entry.state.final or self._move.bars(entry):
+            moved = () if entry.moved is None else decode_messages(entry.moved)
+            return Cancelled(CancelOutcome.ALREADY_DONE, moved)
+        before = len(self._move.messages)
+        self._move.cancel(entry, ttl=self._ttl)
+        released = tuple(self._move.messages[before:])
+        entry.moved = encode_messages(released) if released else None
+        return Cancelled(CancelOutcome.CANCELLED, released)
+
+    def write(self) -> None:
+        """Write all of it."""
+        self._move.write()
+        records.save(self._tx, self._move.changed.values())
+
+    def _whole(self, id: str) -> Cancelled:
+        opening = flows.whole(self._tx, id)
+        if opening is None:
+            return Cancelled(CancelOutcome.NOT_FOUND)
+        before = len(self._move.messages)
+        if self._move.tell_again(opening.root) or self._has_ended(opening.result):
+            outcome = CancelOutcome.ALREADY_DONE
+        else:
+            self._move.call_off(id)
+            outcome = CancelOutcome.CANCELLED
+        return Cancelled(outcome, tuple(self._move.messages[before:]))
+
+    def _has_ended(self, result: str) -> bool:
+        """Tell whether what a whole comes to has been decided."""
+        entry = self._move.entry(result)
+        return (
+            entry is not None
+            and entry.visible(self._tx.now)
+            and (entry.state.final or self._move.bars(entry))
+        )

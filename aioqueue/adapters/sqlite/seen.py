@@ -1,0 +1,125 @@
+"""Seen: what one step has read of workflows and records, as it has changed them since.
+
+What a batch of endings will need is read at once; the rest when it is asked for, and once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aioqueue.adapters.sqlite import flows, joins, records, scopes
+from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.adapters.sqlite.flows import Step
+from aioqueue.adapters.sqlite.joins import Filling
+from aioqueue.adapters.sqlite.records import Entry
+from aioqueue.adapters.sqlite.scopes import Fence
+from aioqueue.protocols.flow import Place
+
+
+class Seen:
+    """Nodes, joins, scopes and records. cancels: some whole was cancelled; None as long as nobody asked."""
+
+    def __init__(self, tx: Transaction, entries: dict[str, Entry]) -> None:
+        self.entries = entries
+        self.steps: dict[str, Step | None] = {}
+        self.cancels: bool | None = None
+        self._tx = tx
+        self._joins: dict[str, Filling | None] = {}
+        self._fences: dict[str, Fence | None] = {}
+        self._taken: dict[Place, bool] = {}
+
+    def read(self, ids: Iterable[str]) -> None:
+        """Read at once what endings of these tasks will need."""
+        wanted = list(ids)
+        self.steps.update(dict.fromkeys(wanted))
+        self._joins.update(dict.fromkeys(wanted))
+        possible = flows.candidates(wanted)
+        if not possible:
+            return
+        self.steps.update(flows.steps(self._tx, possible))
+        places = [step.into for id in possible if (step := self.steps[id]) is not None and step.into]
+        # what is no node may be a join
+        needed = {*(place.join for place in places), *(id for id in possible if self.steps[id] is None)}
+        self._joins.update(joins.load(self._tx, needed))
+        there = joins.joined(self._tx, places)
+        self._taken.update({place: place in there for place in places})
+        around = [found.join.scope for found in self._joins.values() if found is not None]
+        if self._may_be_cancelled():
+            around += [step.scope for step in self.steps.values() if step is not None]
+        self.enclose(around)
+
+    def take(self, place: Place) -> bool:
+        """Take a place in a join; False if it was taken before."""
+        if place not in self._taken:
+            self._taken[place] = place in joins.joined(self._tx, [place])
+        free = not self._taken[place]
+        self._taken[place] = True
+        return free
+
+    def entry(self, id: str) -> Entry | None:
+        """Return a record as it stands in this step."""
+        self.load([id])
+        return self.entries.get(id)
+
+    def load(self, ids: Iterable[str]) -> None:
+        """Read records at once."""
+        missing = [id for id in ids if id not in self.entries]
+        if missing:
+            self.entries.update(records.load(self._tx, missing))
+
+    def step(self, id: str) -> Step | None:
+        """Return a node."""
+        if id not in self.steps:
+            self.steps[id] = flows.steps(self._tx, [id]).get(id)
+        return self.steps[id]
+
+    def filling(self, id: str) -> Filling | None:
+        """Return a join."""
+        if id not in self._joins:
+            self._joins[id] = joins.load(self._tx, [id]).get(id)
+        return self._joins[id]
+
+    def fence(self, id: str) -> Fence | None:
+        """Return a scope."""
+        if id not in self._fences:
+            self.enclose([id])
+        return self._fences[id]
+
+    def enclose(self, ids: Iterable[str | None]) -> None:
+        """Read scopes at once, with all around them."""
+        missing = {id for id in ids if id is not None and id not in self._fences}
+        if missing:
+            found: dict[str, Fence | None] = {**dict.fromkeys(missing), **scopes.load(self._tx, missing)}
+            for id, fence in found.items():
+                self._fences.setdefault(id, fence)
+
+    def _may_be_cancelled(self) -> bool:
+        if self.cancels is None:
+            self.cancels = scopes.any_cancelled(self._tx)
+        return self.cancels
+
+    def _up(self, scope: str | None) -> Iterator[Fence]:
+        """Yield a scope and those around it."""
+        while scope is not None and (fence := self.fence(scope)) is not None:
+            yield fence
+            scope = fence.above
+
+    def bars(self, entry: Entry) -> bool:
+        """Tell whether a task that is not final reads CANCELLED.
+
+        One that runs is cancelled with a whole alone: a failure elsewhere lets it run on.
+        """
+        step = self.step(entry.id)
+        filling = self.filling(entry.id) if step is None else None
+        scope = step.scope if step is not None else None if filling is None else filling.join.scope
+        if not entry.running:
+            return self.is_closed(scope)
+        return (
+            scope is not None
+            and self._may_be_cancelled()
+            and any(fence.cancelled is not None for fence in self._up(scope))
+        )
+
+    def is_closed(self, scope: str | None) -> bool:
+        """Tell whether a scope, or one around it, is closed."""
+        return any(fence.closed is not None for fence in self._up(scope))
