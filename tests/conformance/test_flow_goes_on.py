@@ -201,6 +201,8 @@ async def test_what_runs_in_place_of_a_step_stops_with_what_is_around(works: Wor
         following = await crew.take()
 
     assert following == {}
+    # what runs in its place can end it no more
+    assert (await works.states(plan))["a"] is State.CANCELLED
     assert (await works.states(instead))["next"] is State.CANCELLED
     assert await works.error(plan.result) == "boom"
 

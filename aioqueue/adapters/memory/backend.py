@@ -141,12 +141,16 @@ class MemoryBackend:
         self, message: Message, owner: str, worker: str, *, row: Row | None = None, losses: int = 0
     ) -> Start:
         """Let *owner* start; one that died holding the task is a loss."""
-        if self.core.flows.bars(message, row):
+        running = (
+            row is not None and row.record.state is State.STARTED and row.record.attempt == message.attempt
+        )
+        own = running and row is not None and row.owner == owner
+        # what its owner has died with would have to start again
+        if self.core.flows.bars(message, row if own else None):
             move.bar(self.core.flows, message.id)
             return Start(Verdict.COMMITTED)
         if row is not None:
-            running = row.record.state is State.STARTED and row.record.attempt == message.attempt
-            if running and row.owner == owner:
+            if own:
                 return Start(Verdict.RUN, losses=row.record.losses)
             losses = row.record.losses + running
         self.core.records.start(message, owner=owner, worker=worker, losses=losses)

@@ -142,25 +142,21 @@ class Flows:
                 return None
             if scope in flow.closed:
                 return flow.closed[scope]
-            found = flow.scopes.get(scope)
-            if found is None:
-                return None
-            step = None if found.task is None else self.step(found.task)
-            scope = found.around if step is None else step.node.scope
+            scope = self._around(flow, scope)
         return None
 
     def barred_at(self, record: Record) -> float | None:
         """Return from when on a record that is not final reads CANCELLED; None if it does not.
 
-        One that has started is cancelled with the whole alone: a failure elsewhere lets it run on.
+        One that runs is cancelled with the whole alone: a failure elsewhere lets it run on.
         """
         flow = self.find(record.id)
         if flow is None:
             return None
-        if record.state is State.STARTED:
-            return self._cancelled_at(flow)
         if record.id in flow.steps:
-            return self.closed_at(flow.steps[record.id].node.scope)
+            scope = flow.steps[record.id].node.scope
+            runs = record.state is State.STARTED and record.plan is None
+            return self._called_off_at(scope) if runs else self.closed_at(scope)
         return self.closed_at(flow.joins[record.id].join.scope) if record.id in flow.joins else None
 
     def bars(self, message: Message, row: Row | None) -> bool:
@@ -203,12 +199,23 @@ class Flows:
         around = None if parts is None else self._flows.get(parts[0])
         return flow.kept if around is None else max(flow.kept, self._kept(around))
 
-    def _cancelled_at(self, flow: Flow | None) -> float | None:
-        while flow is not None:
-            if flow.cancelled is not None or flow.task is None:
+    def _called_off_at(self, scope: str | None) -> float | None:
+        """Return the moment a whole was cancelled that a scope is part of."""
+        while scope is not None:
+            flow = self.find(scope)
+            if flow is None:
+                return None
+            if flow.cancelled is not None and flow.opening is not None and flow.opening.root == scope:
                 return flow.cancelled
-            flow = self.find(flow.task)
+            scope = self._around(flow, scope)
         return None
+
+    def _around(self, flow: Flow, scope: str) -> str | None:
+        found = flow.scopes.get(scope)
+        step = None if found is None or found.task is None else self.step(found.task)
+        if step is not None:
+            return step.node.scope
+        return None if found is None else found.around
 
     def _made(self, id: str) -> Flow:
         parts = numbered(id)
