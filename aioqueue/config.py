@@ -26,7 +26,9 @@ FILE: Final = "aioqueue.yaml"
 _MARKS: Final = (FILE, "pyproject.toml")
 _SETTINGS: Final = tuple(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
 _OTHERS: Final = ("AIOQUEUE_TEST_URLS",)
-_OF_COMMANDS: Final = tuple(f"{PREFIX}{verb}_" for verb in ("WORKER", "SEND", "RESULT", "WORKFLOW", "STATUS", "VERSION"))
+_OF_COMMANDS: Final = tuple(
+    f"{PREFIX}{verb}_" for verb in ("WORKER", "SEND", "RESULT", "WORKFLOW", "STATUS", "VERSION")
+)
 _told: set[str] = set()
 
 

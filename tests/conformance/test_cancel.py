@@ -188,6 +188,46 @@ async def test_cancel_reaches_what_runs_in_place_of_a_task(works: Works, what: s
     assert (await works.record(plan.result)).state is (State.CANCELLED if what == "whole" else State.FAILURE)
 
 
+async def test_who_is_told_of_a_cancelled_whole_commits(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT).options(on_error=[TOLD]))
+    async with works.crew() as crew:
+        await cancel(works, plan.id)
+        told = (await crew.take())["told"]
+        meanwhile = await works.record(told.message.id)
+        done = await crew.end(told)
+
+    assert (meanwhile.state, done) == (State.STARTED, True)
+    assert (await works.record(told.message.id)).state is State.SUCCESS
+
+
+async def test_node_of_a_cancelled_whole_is_handed_out_no_more(works: Works) -> None:
+    plan = await works.send(chord(many(A, B), LAST))
+    async with works.crew() as crew, works.crew() as other:
+        taken = await crew.take()
+        await cancel(works, plan.id)
+        await crew.finisher.release(list(taken.values()))
+        assert await other.run() == []
+        assert await crew.run() == []
+
+
+async def test_what_runs_in_place_of_a_task_can_be_cancelled_though_all_around_has_failed(
+    works: Works,
+) -> None:
+    plan = await works.send(chord(many(A, B), LAST))
+    async with works.crew() as crew:
+        taken = await crew.take()
+        instead = await works.instead(taken["a"], C)
+        await crew.go_on(taken["a"], instead)
+        (inner,) = await crew.take_all()
+        await crew.fail(taken["b"])
+        assert await cancel(works, plan.nodes[0].message.id) == [DONE]
+        assert await cancel(works, instead.id) == [CANCELLED]
+        assert await cancel(works, instead.id) == [DONE]
+        assert not await crew.end(inner)
+
+    assert (await works.states(instead))["c"] is State.CANCELLED
+
+
 async def test_whole_that_is_not_open_is_not_found(works: Works) -> None:
     plan = works.compiled(chain(A, NEXT))
     await works.keep(plan)

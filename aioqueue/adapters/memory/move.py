@@ -216,12 +216,12 @@ def cancel(flows: Flows, id: str, *, ttl: float) -> Cancelled:
     if record.state.final:
         return Cancelled(CancelOutcome.ALREADY_DONE, row.moved)
     flows.records.decide(Record(id, record.name, record.queue, State.CANCELLED), ttl=ttl)
-    move, step = Move(flows, ttl), flows.step(id)
+    move, step, error = Move(flows, ttl), flows.step(id), cancelled(id, record.name)
     if record.plan is not None:
-        _call_off(flows, move, record.plan)
+        _call_off(flows, move, record.plan, error)
     if step is not None:
         move.leave(id)
-        failed(move, step.node.scope, cancelled(id, record.name))
+        failed(move, step.node.scope, error)
     row.moved = tuple(move.done())
     return Cancelled(CancelOutcome.CANCELLED, row.moved)
 
@@ -233,7 +233,7 @@ def _whole(flows: Flows, id: str, ttl: float) -> Cancelled:
     result = flows.records.shown(flow.opening.result)
     if flow.cancelled is None and (result is None or not result.state.final):
         move = Move(flows, ttl)
-        _call_off(flows, move, id)
+        _call_off(flows, move, id, cancelled(id, "the workflow"))
         return Cancelled(CancelOutcome.CANCELLED, tuple(move.done()))
     move, root = Move(flows, ttl, again=True), flow.scopes[flow.opening.root]
     if flow.cancelled is not None:
@@ -241,9 +241,9 @@ def _whole(flows: Flows, id: str, ttl: float) -> Cancelled:
     return Cancelled(CancelOutcome.ALREADY_DONE, tuple(move.done()))
 
 
-def _call_off(flows: Flows, move: Move, id: str) -> None:
+def _call_off(flows: Flows, move: Move, id: str, error: bytes) -> None:
     flow = flows.whole(id)
     if flow is not None and flow.opening is not None:
         move.touch(flow)
         flow.cancelled = flows.clock.time()
-        failed(move, flow.opening.root, cancelled(id, "the workflow"), State.CANCELLED)
+        failed(move, flow.opening.root, error, State.CANCELLED)

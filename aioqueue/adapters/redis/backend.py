@@ -19,10 +19,11 @@ from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.ids import is_name
 from aioqueue.protocols.capabilities import Capabilities
-from aioqueue.protocols.flow import Members, Opening, Page
+from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
+    Cancelled,
     Committed,
     Delivery,
     Ending,
@@ -99,15 +100,25 @@ class RedisBackend:
             _committed(next(found)) if ending.delivery.message.tracked else Committed() for ending in endings
         ]
 
-    async def plan(self, page: Page) -> None:
-        await flow.plan(self._access, page)
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
+        return await flow.revoke(self._access, ids, ttl=ttl)
 
-    async def open_workflow(self, opening: Opening) -> Sequence[Message]:
+    async def plan(self, page: Page) -> Sequence[str]:
+        return await flow.plan(self._access, page)
+
+    async def open_workflow(self, opening: Opening) -> Opened:
         return await flow.opened(self._access, opening)
 
+    async def workflow(self, id: str) -> Whole | None:
+        return await flow.whole(self._access, id)
+
+    async def fault(self, scope: str) -> bytes | None:
+        found: list[bytes] = await self._access.script("fault", scope)
+        return found[0] if found else None
+
     async def release_more(self, message: Message) -> Sequence[Message]:
-        workflow, nodes = rest_of(message)
-        rows = await self._access.script("open", workflow, nodes.first, nodes.count, message.id)
+        _, nodes = rest_of(message)
+        rows = await self._access.script("more", message.id, nodes.first, nodes.count)
         return flow.messages(rows)
 
     async def members(self, join: str, first: int, count: int) -> Members | None:
@@ -143,11 +154,12 @@ def _commit_args(ending: Ending) -> tuple[Value, ...]:
         f"{ending.delivery.message.attempt} {ending.state.value} {milliseconds(ending.ttl)} {due}"
         f" {ending.value is not None:d} {ending.error is not None:d} {buried:d}"
     )
+    value, error = flow.came_to(ending)
     return (
         ending.delivery.message.id,
         meta,
-        ending.value or b"",
-        flow.fault(ending),
+        value,
+        error,
         encode_messages(ending.follow),
         ending.dead or "",
         milliseconds(COMMIT_TTL),

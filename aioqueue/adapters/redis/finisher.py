@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from aioqueue.adapters.redis.core import Access
-from aioqueue.adapters.redis.flow import fault
+from aioqueue.adapters.redis.flow import came_to
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.rows import Receipt, message_args, milliseconds
 from aioqueue.protocols.flow import OPEN
@@ -72,12 +72,6 @@ def _args(ending: Ending, *, held: bool) -> list[Value]:
         f" {delivery.losses} {milliseconds(ending.ttl)} {due} {ending.value is not None:d}"
         f" {ending.error is not None:d} {ending.dead is not None:d} {opens:d} {len(ending.follow)}"
     )
-    args: list[Value] = [
-        receipt.place,
-        m.id,
-        meta,
-        m.body if opens else ending.value or b"",
-        fault(ending),
-        ending.dead or "",
-    ]
+    value, error = came_to(ending)
+    args: list[Value] = [receipt.place, m.id, meta, m.body if opens else value, error, ending.dead or ""]
     return args + message_args(ending.follow) if ending.follow else args

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from aioqueue import advance
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.rows import milliseconds
 from aioqueue.advance import numbered
-from aioqueue.models.state import State
-from aioqueue.protocols.flow import Join, Kind, Member, Members, Node, Opening, Page, Place, Range, Scope
-from aioqueue.protocols.messages import Ending, Message
+from aioqueue.ids import is_name
+from aioqueue.models.state import CancelOutcome, State
+from aioqueue.protocols.flow import (
+    Join,
+    Kind,
+    Member,
+    Members,
+    Node,
+    Opened,
+    Opening,
+    Page,
+    Place,
+    Range,
+    Scope,
+    Whole,
+)
+from aioqueue.protocols.messages import Cancelled, Ending, Message
 
 Row = Sequence[bytes]
 
 _KINDS: Final = {kind.value: kind for kind in Kind}
+_BATCH: Final = 200
+_AGAIN: Final = 1
 
 
-async def plan(access: Access, page: Page) -> None:
-    """Keep some of a workflow. Raises QueueFullError at the maxmemory: nothing of it is kept then."""
+async def plan(access: Access, page: Page) -> list[str]:
+    """Keep some of a workflow; return the ids of nodes that are tasks of their own.
+
+    Raises QueueFullError at the maxmemory: nothing of it is kept then.
+    """
     ids = [node.message.id for node in page.nodes]
     ids += [join.id for join in page.joins] + [scope.id for scope in page.scopes]
     for id in ids:
@@ -33,18 +52,50 @@ async def plan(access: Access, page: Page) -> None:
         args += _join(join)
     for scope in page.scopes:
         args += _scope(scope)
-    if len(args) > 1:
-        await access.sending("plan", *args)
+    return [id.decode() for id in await access.sending("plan", *args)] if len(args) > 1 else []
 
 
-async def start(access: Access, opening: Opening) -> None:
-    """Open a workflow whose messages are in this store. Raises as ``plan``."""
-    await access.sending("start", *_starting(opening), *opening.full)
+async def start(access: Access, opening: Opening) -> bool:
+    """Open a workflow whose messages are in this store; False if it was open. Raises as ``plan``."""
+    first: int = await access.sending("start", starting(opening), opening.outline)
+    return first == 1
 
 
-async def opened(access: Access, opening: Opening) -> list[Message]:
-    """Open a workflow whose messages are in another store; return what is to be published."""
-    return messages(await access.sending("open", *_starting(opening), "", *opening.full))
+async def opened(access: Access, opening: Opening) -> Opened:
+    """Open a workflow whose messages are in another store."""
+    started, rows = await access.sending("open", starting(opening), opening.outline)
+    return Opened(started == 1, tuple(messages(rows)))
+
+
+async def whole(access: Access, id: str) -> Whole | None:
+    """Return a workflow that was opened."""
+    found = await access.script("workflow", id)
+    return Whole(found[0].decode(), found[1]) if found else None
+
+
+async def cancel(access: Access, ids: Sequence[str], *, ttl: float) -> list[CancelOutcome]:
+    """Cancel tasks, nodes and whole workflows whose messages are in this store."""
+    return [CancelOutcome(word.decode()) for word in await _cancelling(access, "cancel", ids, ttl)]
+
+
+async def revoke(access: Access, ids: Sequence[str], *, ttl: float) -> list[Cancelled]:
+    """Cancel tasks, nodes and whole workflows whose messages are in another store."""
+    return [
+        Cancelled(CancelOutcome(word.decode()), tuple(messages(rows)))
+        for word, rows in await _cancelling(access, "revoke", ids, ttl)
+    ]
+
+
+async def _cancelling(access: Access, script: str, ids: Sequence[str], ttl: float) -> list[Any]:
+    answers: list[Any] = []
+    for first in range(0, len(ids), _BATCH):
+        # what can be no name is nobody's
+        batch = [id if is_name(id) else "" for id in ids[first : first + _BATCH]]
+        args: list[Value] = [milliseconds(ttl), 0]
+        for id, name in zip(batch, await access.script("names", *batch), strict=True):
+            args += (id, advance.cancelled(id, name.decode() or "the workflow"))
+        answers += await access.script(script, *args, again=_AGAIN)
+    return answers
 
 
 def messages(rows: Sequence[Row]) -> list[Message]:
@@ -59,6 +110,19 @@ def members(row: Sequence[int | bytes | None]) -> Members | None:
             return Members(size, single == 1, tuple(map(_member, found)))
         case _:
             return None
+
+
+def starting(opening: Opening) -> str:
+    """Return an opening as scripts take it, without its outline."""
+    lines = (opening.workflow, opening.root, opening.result, _range(opening.start))
+    return " ".join(("\n".join(lines), *opening.full))
+
+
+def came_to(ending: Ending) -> tuple[Value, Value]:
+    """Return value and error of an ending as scripts take them: of one that opens, how."""
+    if ending.opening is not None:
+        return starting(ending.opening), ending.opening.outline
+    return ending.value or b"", fault(ending)
 
 
 def fault(ending: Ending) -> bytes:
@@ -80,11 +144,12 @@ def _node(node: Node) -> tuple[Value, ...]:
 
 def _join(join: Join) -> tuple[Value, ...]:
     meta = f"{join.size} {join.single:d} {join.shown:d} {_range(join.then)}"
-    return join.id, meta, _place(join.into), join.frees or "", join.scope or ""
+    return join.id, meta, _place(join.into), join.frees or "", join.scope or "", join.task or ""
 
 
 def _scope(scope: Scope) -> tuple[Value, ...]:
-    return scope.id, scope.fails or "", _range(scope.then), _place(scope.into), scope.around or ""
+    into, task = _place(scope.into), scope.task or ""
+    return scope.id, scope.fails or "", _range(scope.then), into, task, scope.around or ""
 
 
 def _range(nodes: Range) -> str:
@@ -93,10 +158,6 @@ def _range(nodes: Range) -> str:
 
 def _place(place: Place | None) -> str:
     return " " if place is None else f"{place.join} {place.number}"
-
-
-def _starting(opening: Opening) -> tuple[Value, ...]:
-    return opening.workflow, opening.start.first, opening.start.count
 
 
 def _message(id: bytes, name: bytes, queue: bytes, meta: bytes, body: bytes) -> Message:

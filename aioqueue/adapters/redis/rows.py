@@ -72,7 +72,23 @@ def record(id: str, row: Sequence[bytes | None]) -> Record | None:
         return None
     if row[0] == b"!":
         raise ValueError((row[1] or b"").decode())
-    state, attempt, name, queue, sent, due, begun, finished, worker, losses, value, error, *_ = row
+    (
+        state,
+        attempt,
+        name,
+        queue,
+        sent,
+        due,
+        begun,
+        finished,
+        worker,
+        losses,
+        value,
+        error,
+        plan,
+        joined,
+        *_,
+    ) = row
     at = _STATES[state or b""]
     waits = not at.final and at is not State.STARTED
     return Record(
@@ -89,6 +105,8 @@ def record(id: str, row: Sequence[bytes | None]) -> Record | None:
         worker=None if worker is None else worker.decode(),
         value=value,
         error=error,
+        plan=None if plan is None else plan.decode(),
+        joined=None if joined is None else joined.decode(),
     )
 
 

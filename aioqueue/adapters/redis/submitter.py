@@ -9,6 +9,7 @@ from aioqueue.adapters.redis import flow
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.rows import message_args
 from aioqueue.errors import PayloadTooLargeError, QueueFullError
+from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message
 
@@ -27,8 +28,11 @@ class RedisSubmitter:
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         return await send(self._access, messages, recorded=True, limit=limit)
 
-    async def open_workflow(self, opening: Opening) -> None:
-        await flow.start(self._access, opening)
+    async def open_workflow(self, opening: Opening) -> bool:
+        return await flow.start(self._access, opening)
+
+    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+        return await flow.cancel(self._access, ids, ttl=ttl)
 
 
 async def send(

@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aioqueue import Signature
+from aioqueue.errors import QueueFullError
 from aioqueue.protocols.adapter import Adapter
+from aioqueue.protocols.messages import Message
 from aioqueue.urls import connect
 from tests.integration.redis.apparatus import QUEUE, Namespace
 from tests.support.clocks import PatientClock
@@ -67,3 +69,15 @@ def age(namespace: Namespace, seconds: float) -> None:
         rest = int((left(namespace, key) - seconds) * 1000)
         # one that has lapsed already is gone
         namespace.server.command("PEXPIRE", namespace.prefix + key, max(rest, 0))
+
+
+async def fill(works: Works) -> None:
+    """Send until nothing is accepted."""
+    for size in (400_000, 20_000, 1_000, 100):
+        for number in range(10_000):
+            try:
+                await works.submitter.submit(
+                    [Message(f"fill-{size}-{number}", "fill", "elsewhere", b"x" * size)]
+                )
+            except QueueFullError:
+                break

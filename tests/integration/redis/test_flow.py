@@ -14,7 +14,7 @@ from aioqueue.protocols.flow import OPEN, PAGE, Opening, Range
 from aioqueue.protocols.messages import COMMIT_TTL, Ending, Message, Verdict
 from tests.integration.redis.apparatus import QUEUE, Namespace
 from tests.integration.redis.conftest import Launch, Place
-from tests.integration.redis.flows import SOON, kept, left, named, one_store, two_stores
+from tests.integration.redis.flows import SOON, fill, kept, left, named, one_store, two_stores
 from tests.support.flows import Works, calls, ended, failure, many, names_of
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import lent, one, under_way, within
@@ -250,14 +250,15 @@ async def test_message_of_a_node_stays_until_it_starts(pair: Works, namespace: N
     await pair.keep(plan)
     opening = await pair.backend.open_workflow(first_of(plan.id))
     again = await pair.backend.open_workflow(first_of(plan.id))
-    delivery = lent(opening[0])
+    delivery = lent(opening.messages[0])
     await pair.backend.claim([delivery], owner="me", worker="w")
     started = [namespace.server.command("HGET", f"{namespace.prefix}f:{plan.id}", f"b{n}") for n in (0, 1)]
     (committed,) = await pair.backend.commit([Ending(delivery, State.SUCCESS, value=b"1")], owner="me")
     (repeated,) = await pair.backend.commit([Ending(delivery, State.SUCCESS, value=b"1")], owner="me")
     (late,) = await pair.backend.claim([delivery], owner="heir", worker="w")
 
-    assert opening == again == [plan.nodes[0].message]
+    assert (opening.started, again.started) == (True, False)
+    assert opening.messages == again.messages == (plan.nodes[0].message,)
     assert started == [None, b"x"]
     assert committed is not None
     assert committed.released == (plan.nodes[1].message,)
@@ -297,18 +298,6 @@ async def test_members_are_read_as_far_as_they_fit(works: Works) -> None:
 def small(launch: Launch) -> RedisServer:
     """A server with little memory."""
     return launch("--maxmemory", "12mb", "--maxmemory-policy", "noeviction", appendonly=True)
-
-
-async def fill(works: Works) -> None:
-    """Send until nothing is accepted."""
-    for size in (400_000, 20_000, 1_000, 100):
-        for number in range(10_000):
-            try:
-                await works.submitter.submit(
-                    [Message(f"fill-{size}-{number}", "fill", "elsewhere", b"x" * size)]
-                )
-            except QueueFullError:
-                break
 
 
 async def test_full_server_moves_workflows_on_and_takes_no_new_ones(small: RedisServer, place: Place) -> None:

@@ -1,7 +1,7 @@
 --[[
 claim: write STARTED for an owner whose messages are in another store; CANCELLED where a node of a workflow
 can start no more.
-Uses base, scope, kept, answers, flow
+Uses base, scope, joins, kept, answers
 KEYS[1] prefix      of the namespace
 ARGV[1] owner       its name
 ARGV[2] worker      the name written into records
@@ -30,15 +30,15 @@ end
 
 local function claim(at)
   local key, attempt = record_key(ARGV[at]), tonumber(ARGV[at + 1])
-  local record = redis.call('HMGET', key, 's', 'a', 'o', 'l', 'r', 'y', 'z')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'l', 'r', 'y', 'z', 'p')
   local state, current, losses = record[1], tonumber(record[2] or '0'), record[4] or '0'
   local place = place_of(ARGV[at])
   if not state and not stopped(place) then
     return start(key, at, false, ARGV[at + 5], place)
   end
   local same = current == attempt
-  -- one that was given back reads RETRY too, but nobody owns it
-  if current > attempt or FINAL[state] or (state == 'RETRY' and same and record[3]) then
+  -- one that was given back reads RETRY too, but nobody owns it; one that went on as a workflow runs no more
+  if current > attempt or FINAL[state] or record[8] or (state == 'RETRY' and same and record[3]) then
     local released, buried = same and record[5], same and record[6]
     answered = {}
     if same and record[7] then
@@ -47,6 +47,11 @@ local function claim(at)
     return { 'COMMITTED', released and '+' .. released or '', buried and '+' .. buried or '', answered }
   end
   local own = state == 'STARTED' and same and record[3] == owner
+  -- what was cancelled with its whole commits no more, whoever runs it
+  if state == 'STARTED' and called_off(place) then
+    bar(ARGV[at])
+    return { 'COMMITTED', '', '', {} }
+  end
   if state == 'STARTED' and same and not own then
     local left = redis.call('PTTL', P .. 'l:' .. record[3])
     if left > 0 then
@@ -55,7 +60,7 @@ local function claim(at)
     losses = text(tonumber(losses) + 1)
   end
   if not own and stopped(place) then
-    cancel(ARGV[at])
+    bar(ARGV[at])
     return { 'COMMITTED', '', '', {} }
   end
   return start(key, at, true, losses, place)

@@ -1,20 +1,28 @@
 --[[
 commit: end attempts that an owner has claimed; their messages are in another store. A workflow moves on by it.
-Uses base, scope, kept, answers, flow
+Uses base, scope, joins, kept, answers, flow
 KEYS[1] prefix   of the namespace
 ARGV[1] owner    its name
 ARGV[2] endings  7 values each: id, meta, value, error, released, reason, least ms a final record is kept.
                  meta: attempt state ttl due value? error? buried?, with ttl in ms, due in ms or 0, and 1
-                 or 0 for what is there; error without error? is for a workflow alone
+                 or 0 for what is there; error without error? is for a workflow alone; one of STARTED goes on
+                 as a workflow: value is its opening, error its outline, as start takes them
 Returns a list of 0 where the owner no longer owns the task, 1 where it does, or the messages that its workflow
 released, a row each: id, name, queue, meta, body. Its own repeat is answered alike.
 ]]
 local owner = ARGV[1]
 
-local function write(key, id, at, forgotten)
+local function go_on(key, at)
+  local opening = read_opening(ARGV[at + 2])
+  redis.call('HSET', key, 'p', opening.workflow)
+  redis.call('PEXPIRE', key, text(OPEN_TTL))
+  open_flow(opening, ARGV[at + 3])
+  note(key)
+end
+
+local function write(key, id, at, forgotten, place)
   local attempt, state, ttl, due, has_value, has_error, buried =
     string.match(ARGV[at + 1], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-  local place = place_of(id)
   ttl = tonumber(ttl)
   -- HDEL first: it needs no memory
   redis.call('HDEL', key, 'v', 'x', 'y', 'z', 'u')
@@ -22,7 +30,9 @@ local function write(key, id, at, forgotten)
   if buried == '1' then
     redis.call('HSET', key, 'y', ARGV[at + 5])
   end
-  if not FINAL[state] then
+  if state == 'STARTED' then
+    return go_on(key, at)
+  elseif not FINAL[state] then
     redis.call('HSET', key, 'd', due)
     if has_error == '1' then
       redis.call('HSET', key, 'x', ARGV[at + 3])
@@ -50,9 +60,7 @@ local function write(key, id, at, forgotten)
   if place then
     local value = has_value == '1' and ARGV[at + 2] or 'null'
     move_on(id, place, state, state == 'SUCCESS' and value or ARGV[at + 3], ttl)
-    if ranges[1] then
-      redis.call('HSET', key, 'z', table.concat(ranges, '\n'))
-    end
+    note(key)
   end
   tell(id)
 end
@@ -61,11 +69,15 @@ local answers = {}
 for at = 2, #ARGV, 7 do
   local key = record_key(ARGV[at])
   local attempt = string.match(ARGV[at + 1], '^%S+')
-  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z', 'p')
   local mine = record[1] and record[2] == attempt and record[3] == owner
   answered, ranges = {}, {}
-  if mine and record[1] == 'STARTED' then
-    write(key, ARGV[at], at, record[4])
+  if mine and record[1] == 'STARTED' and not record[6] then
+    local place = place_of(ARGV[at])
+    mine = not called_off(place)
+    if mine then
+      write(key, ARGV[at], at, record[4], place)
+    end
   elseif mine and record[5] then
     answer_again(record[5])
   end

@@ -1,6 +1,6 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, messages, scope, kept, nodes, flow, unreadable, hand_on, promote
+Uses base, messages, scope, joins, kept, nodes, flow, unreadable, hand_on, promote
 KEYS[1] prefix    of the namespace
 ARGV[1] begins    1: records are here, write STARTED in them; 0: they are not
 ARGV[2] consumer  its name
@@ -33,7 +33,8 @@ local function superseded(record, m, receipt)
     return false
   end
   local attempt, current = tonumber(m.attempt), tonumber(record[2])
-  if FINAL[record[1]] or current > attempt then
+  -- one that went on as a workflow runs no more
+  if FINAL[record[1]] or current > attempt or record[5] then
     return true
   end
   -- another copy of this attempt, unless that one is gone
@@ -47,13 +48,13 @@ end
 -- Writes STARTED. Returns the losses on record, or nil if the message is to be forgotten.
 local function begin(m, receipt)
   local key = record_key(m.id)
-  local record = redis.call('HMGET', key, 's', 'a', 'e', 'l')
+  local record = redis.call('HMGET', key, 's', 'a', 'e', 'l', 'p')
   if superseded(record, m, receipt) then
     return nil
   end
   local place = place_of(m.id)
   if place and stopped(place) then
-    cancel(m.id)
+    bar(m.id)
     return nil
   elseif place then
     renew(m.id, place, NOW)

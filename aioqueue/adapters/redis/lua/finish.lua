@@ -1,13 +1,14 @@
 --[[
 finish: end attempts where broker and backend are this store: record, dead letter, what follows, and the
 end of the message, each ending whole or not at all. A workflow moves on by it.
-Uses base, messages, scope, kept, nodes, flow
+Uses base, messages, scope, joins, kept, nodes, flow
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] endings   each: receipt, id, meta, value, error, reason, then its followers, 5 values each.
                   meta: attempt hop state tracked marked held? losses ttl due value? error? buried? opens?
                   followers, with ttl in ms, due in ms or 0, and 1 or 0 for what is there; error without
-                  error? is for a workflow alone; one that opens has the body of its message as value
+                  error? is for a workflow alone; one that opens has the body of its message as value; one of
+                  STARTED goes on as a workflow: value is its opening, error its outline, as start takes them
 Returns a list of 1, or 0 where another attempt owns the task. The same consumer's repeat is 1.
 ]]
 local REPEATED = 60000
@@ -21,6 +22,9 @@ local function read_ending(at)
     string.match(ARGV[at + 2], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   e.ttl, e.due, e.followers = tonumber(ttl), tonumber(due), tonumber(followers)
   e.opens = opens == '1' and e.value or nil
+  if e.state == 'STARTED' then
+    e.opening, e.outline = read_opening(e.value), e.error
+  end
   e.value = has_value == '1' and e.value or nil
   e.fault = e.error
   e.error = has_error == '1' and e.error or nil
@@ -34,11 +38,15 @@ end
 local function judge(e)
   local record = {}
   if e.tracked == '1' then
-    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g')
+    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p')
   end
   local own = record[2] == e.attempt and record[3] == me
-  if record[1] and own and record[1] ~= 'STARTED' then
+  if record[1] and own and (record[1] ~= 'STARTED' or record[6]) then
     return 'done', record
+  end
+  e.place = e.tracked == '1' and place_of(e.id)
+  if e.place and called_off(e.place) then
+    return nil, record
   end
   local on_record = own and record[4] == e.receipt
   if holds(e.stream, e.entry, me) then
@@ -84,6 +92,8 @@ local function write_record(e, record, f)
   end
   if FINAL[e.state] then
     add('f', text(NOW))
+  elseif e.opening then
+    add('p', e.opening.workflow)
   else
     add('d', text(e.due))
   end
@@ -106,11 +116,12 @@ end
 
 -- Moves on the workflow that the task, or the message that opens more, belongs to.
 local function move(e)
-  local place = e.tracked == '1' and place_of(e.id)
-  if place and FINAL[e.state] then
-    move_on(e.id, place, e.state, e.state == 'SUCCESS' and (e.value or 'null') or e.fault, e.ttl)
-  elseif place then
-    renew(e.id, place, e.due)
+  if e.opening then
+    open_flow(e.opening, e.outline)
+  elseif e.place and FINAL[e.state] then
+    move_on(e.id, e.place, e.state, e.state == 'SUCCESS' and (e.value or 'null') or e.fault, e.ttl)
+  elseif e.place then
+    renew(e.id, e.place, e.due)
   elseif e.opens and e.state == 'SUCCESS' then
     local first, count = string.match(e.opens, '^(%d+) (%d+)$')
     open_more(e.id, tonumber(first or '0'), tonumber(count or '0'))

@@ -5,7 +5,7 @@ KEYS[1] prefix  of the namespace
 ARGV[1] budget  bytes of values after which no more are read; the first one is read in any case
 ARGV[2] ids     of the tasks
 Returns a list each, of those that were read: state, attempt, name, queue, sent, due, begun, finished, worker,
-losses, value, error; empty for one that is unknown, hidden or past its time; ! and why, where it cannot be read.
+losses, value, error, plan, joined; empty for one that is unknown, hidden or past its time; ! and why, where it cannot be read.
 ]]
 local budget = tonumber(ARGV[1])
 
@@ -21,12 +21,12 @@ local function read_kept(id)
   )
   local moment = stopped(f[1])
   local state = moment and 'CANCELLED' or 'PENDING'
-  return { state, attempt, name, queue, sent, false, false, moment or false, false, false, false, false }
+  return { state, attempt, name, queue, sent, false, false, moment or false, false, false, false, false, false, false }
 end
 
 local function read(id)
   local row = redis.pcall(
-    'HMGET', record_key(id), 's', 'a', 'n', 'q', 'c', 'd', 'b', 'f', 'w', 'l', 'v', 'x', 'g', 'u'
+    'HMGET', record_key(id), 's', 'a', 'n', 'q', 'c', 'd', 'b', 'f', 'w', 'l', 'v', 'x', 'p', 'j', 'g', 'u'
   )
   if row.err then
     return { '!', row.err }
@@ -34,15 +34,18 @@ local function read(id)
   if not row[1] then
     return read_kept(id)
   end
-  if row[13] or (row[14] and tonumber(row[14]) <= NOW) then
+  if row[15] or (row[16] and tonumber(row[16]) <= NOW) then
     return {}
   end
-  if row[14] and not row[11] and not row[12] then
-    local kept = redis.call('HMGET', P .. 'v:' .. id, 'v', 'x')
-    row[11], row[12] = kept[1], kept[2]
+  if row[16] and not row[11] and not row[12] then
+    local kept = redis.call('HMGET', P .. 'v:' .. id, 'v', 'x', 'j')
+    row[11], row[12], row[14] = kept[1], kept[2], kept[3]
   end
-  if row[1] == 'PENDING' or row[1] == 'RETRY' then
-    local moment = stopped(place_of(id))
+  if not FINAL[row[1]] then
+    local place = place_of(id)
+    -- what runs goes on in a scope that is closed, and ends; a workflow in its place does not
+    local runs = row[1] == 'STARTED' and not row[13]
+    local moment = (runs and called_off or stopped)(place)
     if moment then
       row[1], row[8] = 'CANCELLED', moment
     end

@@ -1,43 +1,76 @@
 --[[
 plan: keep some of a workflow; nothing of it runs before it is opened.
-Uses base
+Uses base, scope
 KEYS[1] prefix  of the namespace
 ARGV[1] counts  of nodes and joins
 ARGV[2] parts   nodes, 6 values each: id, name, queue, meta, body, place. meta: attempt hop priority tracked eta
                 delay sent, with eta and delay in ms, and both once more, for another store. place: join number
-                scope. Joins, 5 values each: id, meta, into, frees, scope. meta: size single shown first count;
-                into: join number. Scopes, 5 values each: id, fails, then, into, around. then: first count
-Returns nothing.
+                scope. Joins, 6 values each: id, meta, into, frees, scope, task. meta: size single shown first
+                count; into: join number. Scopes, 6 values each: id, fails, then, into, task, around. then: first
+                count
+Returns the ids of nodes that are not kept, as there is a task of that id which is none of this workflow.
 ]]
 local EVER = 100000000000000
 local nodes, joins = string.match(ARGV[1], '^(%d+) (%d+)$')
 local joins_at = 2 + nodes * 6
-local scopes_at = joins_at + joins * 5
+local scopes_at = joins_at + joins * 6
 local flow = part(ARGV[2])
+
+-- Returns the ids of tasks of their own, and of those that have ended and are hidden; a node that is kept is neither.
+local function others()
+  local foreign, hidden = {}, {}
+  for at = 2, joins_at - 1, 6 do
+    local id = ARGV[at]
+    local _, n = part(id)
+    local record = redis.call('HMGET', record_key(id), 's', 'g', 'u')
+    if record[1] and redis.call('HEXISTS', flow, 'p' .. n) == 0 then
+      local ended = FINAL[record[1]] and (record[2] or (record[3] and tonumber(record[3]) <= NOW))
+      if ended then
+        hidden[#hidden + 1] = id
+      else
+        foreign[#foreign + 1], foreign[id] = id, true
+      end
+    end
+  end
+  return foreign, hidden
+end
+
+local foreign, hidden = others()
 local known = redis.call('HMGET', flow, 'e', 'd')
 local latest, pauses = tonumber(known[1] or '0'), tonumber(known[2] or '0')
 
 for at = 2, joins_at - 1, 6 do
   local id, meta = ARGV[at], ARGV[at + 3]
   local _, n = part(id)
-  if redis.call('HSETNX', flow, 'p' .. n, ARGV[at + 5]) == 1 then
+  if not foreign[id] and redis.call('HSETNX', flow, 'p' .. n, ARGV[at + 5]) == 1 then
     redis.call('HSET', flow, 'n' .. n, meta .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 1], 'b' .. n, ARGV[at + 4])
     local eta, delay = string.match(meta, '^%S+ %S+ %S+ %S+ (%S+) (%S+)')
     latest, pauses = math.max(latest, tonumber(eta)), math.min(EVER, pauses + tonumber(delay))
   end
 end
-for at = joins_at, scopes_at - 1, 5 do
+for at = joins_at, scopes_at - 1, 6 do
   local _, n = part(ARGV[at])
-  local join = table.concat({ ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4] }, '\n')
+  local join = table.concat({ ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5] }, '\n')
   -- one with a record has a place too: so it is seen until it has ended
   if redis.call('HSETNX', flow, 'j' .. n, join) == 1 and string.find(join, '^%d+ %d 1') then
     redis.call('HSET', flow, 'p' .. n, '  ' .. ARGV[at + 4])
   end
 end
-for at = scopes_at, #ARGV, 5 do
+for at = scopes_at, #ARGV, 6 do
   local _, n = part(ARGV[at])
-  local scope = table.concat({ ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4] }, '\n')
+  local task, around = ARGV[at + 4], ARGV[at + 5]
+  if task ~= '' then
+    -- around a workflow that runs in place of a node is the scope of that one
+    local place = place_of(task)
+    around = place and scope_of(place) or ''
+    redis.call('HSET', flow, 't', task)
+  end
+  local scope = table.concat({ ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], task, around }, '\n')
   redis.call('HSETNX', flow, 'x' .. n, scope)
+end
+-- last, as they free memory, and a plan is refused at maxmemory
+for _, id in ipairs(hidden) do
+  redis.call('DEL', record_key(id), P .. 'v:' .. id)
 end
 -- what waits for something that is due later must be there by then
 if latest > NOW or pauses > 0 then
@@ -47,3 +80,4 @@ local left = math.min(EVER, math.max(0, latest - NOW) + pauses) + OPEN_TTL
 if redis.call('PTTL', flow) < left and not redis.call('HGET', flow, 'u') then
   redis.call('PEXPIRE', flow, text(left))
 end
+return foreign

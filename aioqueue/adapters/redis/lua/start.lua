@@ -1,12 +1,10 @@
 --[[
 start: open a workflow whose messages are in this store. First it writes what needs memory, as a send does.
-Uses base, messages, scope, kept, nodes, flow
-KEYS[1] prefix    of the namespace
-ARGV[1] workflow  its id
-ARGV[2] first     number of its first node
-ARGV[3] count     of the nodes that are released
-ARGV[4] full      ids of joins that wait for nothing
-Returns nothing.
+Uses base, messages, scope, joins, kept, nodes, flow
+KEYS[1] prefix   of the namespace
+ARGV[1] opening  workflow, root, result, first and count of its first nodes, a line each; then, each after a
+                 space, the ids of joins that wait for nothing
+ARGV[2] outline  how its nodes stand
+Returns 1, or 0 if it was open before or is not kept.
 ]]
-local first, count = tonumber(ARGV[2]), tonumber(ARGV[3])
-open_flow(ARGV[1], first, count, 4)
+return open_flow(read_opening(ARGV[1]), ARGV[2]) and 1 or 0

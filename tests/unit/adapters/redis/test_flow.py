@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from aioqueue.adapters.redis.core import Access, Core
-from aioqueue.adapters.redis.flow import fault, members, messages, plan
+from aioqueue.adapters.redis.flow import came_to, fault, members, messages, plan
 from aioqueue.adapters.redis.options import parse
 from aioqueue.codec import decode_error
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
-from aioqueue.protocols.flow import Join, Kind, Member, Members, Node, Page, Scope
+from aioqueue.protocols.flow import Join, Kind, Member, Members, Node, Opening, Page, Range, Scope
 from aioqueue.protocols.messages import Ending, Message
 from tests.support.waiting import lent, message
 
@@ -66,6 +66,16 @@ def test_workflow_goes_on_with_an_error_where_none_was_said(state: State, kind: 
 @pytest.mark.parametrize("state", [State.SUCCESS, State.RETRY])
 def test_what_is_no_failure_has_no_error(state: State) -> None:
     assert fault(Ending(lent(message("q")), state)) == b""
+
+
+def test_task_that_goes_on_comes_to_its_opening() -> None:
+    opening = Opening("wf.1", Range(0, 3), ("wf.1.4", "wf.1.5"), "wf.1.6", "wf.1.7", b"[]")
+
+    assert came_to(Ending(lent(message("q")), State.STARTED, opening=opening)) == (
+        "wf.1\nwf.1.7\nwf.1.6\n0 3 wf.1.4 wf.1.5",
+        b"[]",
+    )
+    assert came_to(Ending(lent(message("q")), State.SUCCESS, value=b"1")) == (b"1", b"")
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def row(**fields: bytes) -> list[bytes | None]:
     """Return a row of a record with these fields."""
     names = [
         *("state", "attempt", "name", "queue", "sent", "due"),
-        *("begun", "finished", "worker", "losses", "value", "error"),
+        *("begun", "finished", "worker", "losses", "value", "error", "plan", "joined"),
     ]
     return [fields.get(name) for name in names]
 
@@ -148,12 +148,12 @@ def test_record_that_has_begun_is_due_no_more(state: bytes) -> None:
 def test_record_tells_all_that_is_known() -> None:
     known = row(
         state=b"FAILURE", attempt=b"3", name="größe".encode(), queue=b"q", sent=b"1.0", begun=b"2000",
-        finished=b"3000", worker=b"host:1", losses=b"2", value=b"v", error=b"e",
+        finished=b"3000", worker=b"host:1", losses=b"2", value=b"v", error=b"e", plan=b"i.3", joined=b"i.3.4",
     )  # fmt: skip
 
     assert record("i", known) == Record(
         "i", "größe", "q", State.FAILURE, attempt=3, losses=2, sent=1.0, started=2.0, finished=3.0,
-        worker="host:1", value=b"v", error=b"e",
+        worker="host:1", value=b"v", error=b"e", plan="i.3", joined="i.3.4",
     )  # fmt: skip
 
 

@@ -1,8 +1,15 @@
 --[[
 answers: releases nodes of workflows whose messages are in another store: they are answered, to be published
-there, and stay here until they start; uses base, scope, kept.
+there, and stay here until they start; uses base, scope, joins, kept.
 ]]
+-- ms that a record is kept for a late copy of its message
+local LATE = CANCELLED
 local answered, ranges = {}, {}
+
+-- Messages are elsewhere, and lie there until somebody is handed them.
+local function withdraw()
+  return false
+end
 
 local function answer_node(node)
   answered[#answered + 1] = { node.id, node.name, node.queue, node.meta, node.body }
@@ -32,6 +39,18 @@ local function answer_again(lines)
       answer_open(workflow, text(first + now), tonumber(rest))
     end
   end
+end
+
+-- Notes what was released with the key that keeps it.
+local function note(key)
+  if ranges[1] then
+    redis.call('HSET', key, 'z', table.concat(ranges, '\n'))
+  end
+end
+
+-- Answers again what was noted.
+local function answer_noted(key)
+  answer_again(redis.call('HGET', key, 'z') or '')
 end
 
 -- Releases nodes of the workflow that *owner*, a join or a scope, belongs to.

@@ -4,16 +4,20 @@ tag; every other key is made from it, so that all lie in one slot.
 
 t:<id>                    hash, a task's record: s state, a attempt, n name, q queue, c sent, d due, b begun,
                           f finished, w worker, o owner, e receipt of its message, l losses, v value, x error,
-                          g forgotten; a commit record of two stores also r released, z ranges its workflow
-                          released, y reason it was buried for, u shown until
-v:<id>                    hash, v and x of a commit record that outlives them
+                          g forgotten, p workflow that runs in its place, j join whose values are its value; one
+                          that is kept longer than it is shown, u shown until; of two stores also r released, z
+                          ranges its workflow released, y reason it was buried for
+v:<id>                    hash, v and x of a record that outlives them
 f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and name, b<n> body of its message until it
                           is released, of two stores until it starts, p<n> place: join, number in it, scope and whose
                           value it alone takes, '' once it has ended. Of join <n>: j<n> size, single, shown, first
-                          and count of what comes then, and, a line each, into, frees, scope; '' once it is freed;
-                          f<n> full, k<n> other joins are among its members. Of scope <n>: x<n> the record that
-                          fails and, a line each, first and count of what comes then, into, around; c<n> closed at.
-                          Of node or join: g<n> forgotten. e latest eta, d sum of delays, u shown until
+                          and count of what comes then, and, a line each, into, frees, scope, task; '' once it is
+                          freed; f<n> full, k<n> other joins are among its members. Of scope <n>: x<n> the record that
+                          fails and, a line each, first and count of what comes then, into, task, around; c<n> closed
+                          at, a<n> cancelled at, y<n> error for what comes then. Of node or join: g<n> forgotten. e
+                          latest eta, d sum of delays, u shown until, w root and result once it is open, h outline, t
+                          task in whose place it runs, k the workflow around that reads it; of two stores z ranges
+                          its cancel released
 o:<workflow>              set, numbers of its nodes, and ids of messages that stand for more, that are released and
                           have not ended; with none it moves no more
 g:<join>                  hash, the members of a join by number: kind (v, e, j) and data

@@ -1,66 +1,41 @@
 --[[
-flow: moves workflows on, as aioqueue/advance.py does; uses base, scope, kept, and nodes or answers.
+flow: moves workflows on, as aioqueue/advance.py does; uses base, scope, joins, kept, and nodes or answers.
 ]]
 
--- Returns a join and those that are read through it alone, a page of them at most: more of them lapse by themselves.
-local function within(join)
-  local found, at = { join }, 1
-  while found[at] and #found < PAGE do
-    local key, n = part(found[at])
-    local nested = key and redis.call('HGET', key, 'k' .. n)
-    local members = nested and redis.call('HSCAN', P .. 'g:' .. found[at], '0', 'COUNT', PAGE)[2] or {}
-    for i = 2, #members, 2 do
-      local inner = string.match(members[i], '^j(.*)')
-      local inner_key, m = part(inner or '')
-      local j = inner_key and redis.call('HGET', inner_key, 'j' .. m)
-      if j and string.find(j, '^%d+ %d 0 %d+ 0\n') then
-        found[#found + 1] = inner
-      end
-    end
-    at = at + 1
-  end
-  return found
-end
-
--- Keeps the values of a join for a last while, ms.
-local function let_go(join, keep)
-  for _, id in ipairs(within(join)) do
-    redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
-  end
-end
-
--- Drops the values of a join.
-local function free(join)
-  for _, id in ipairs(within(join)) do
-    local key, n = part(id)
-    redis.call('UNLINK', P .. 'g:' .. id)
-    if key and redis.call('HEXISTS', key, 'j' .. n) == 1 then
-      redis.call('HSET', key, 'j' .. n, '')
-    end
-  end
-end
-
--- Lets a record read what its part of a workflow came to, unless it is final.
-local function decide(id, state, keep, error)
+-- Lets a record read what a workflow came to, unless it is final; tells whether it was not. what: its value v, join j
+-- or error x, if any. keep: ms it is shown. least: ms it is kept.
+local function decide(id, state, keep, what, least)
   local key, n = part(id)
   local record = redis.call('HMGET', record_key(id), 's', 'g')
   local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
   if FINAL[record[1]] or not (record[1] or (f[1] and f[1] ~= '')) then
-    return
+    return false
   end
-  leave(id)
+  -- HDEL first: it needs no memory
+  redis.call('HDEL', record_key(id), 'o', 'v', 'x', 'r', 'y', 'z', 'u')
+  if f[1] then
+    leave(id)
+  end
   if not record[1] then
     local queue, name = string.match(f[2] or '', '(%S+) (%S+)$')
     redis.call('HSET', record_key(id), 'n', name or 'group', 'q', queue or '')
   end
   redis.call('HSET', record_key(id), 's', state, 'f', text(NOW))
+  -- a join has no message
+  local kept = math.max(keep, least or 0, f[1] and not f[2] and 0 or LATE)
+  local holder = kept > keep and P .. 'v:' .. id or record_key(id)
+  if kept > keep then
+    redis.call('HSET', record_key(id), 'u', text(NOW + keep))
+  end
   if record[2] or f[3] then
     redis.call('HSET', record_key(id), 'g', '1')
-  elseif error then
-    redis.call('HSET', record_key(id), 'x', error)
+  elseif what then
+    redis.call('HSET', holder, what[1], what[2])
+    redis.call('PEXPIRE', holder, text(keep))
   end
-  redis.call('PEXPIRE', record_key(id), text(keep))
+  redis.call('PEXPIRE', record_key(id), text(kept))
   tell(id)
+  return true
 end
 
 -- Releases a range of nodes; 'first count'.
@@ -71,42 +46,27 @@ local function release_range(owner, range)
   end
 end
 
--- Returns a join, or nil if there is none or nobody may join any more.
-local function join_at(id)
-  local key, n = part(id)
-  local f = key and redis.call('HMGET', key, 'j' .. n, 'f' .. n) or {}
-  if not f[1] or f[1] == '' or f[2] then
-    return nil
+-- Lets a task that went on as a workflow succeed with its one member; returns join and number it is put into then.
+local function succeed_task(j, member, keep)
+  local into, number = string.match(place_of(j.task) or ' ', '^(%S*) (%d*)')
+  local kind, data = string.sub(member, 1, 1), string.sub(member, 2)
+  if not decide(j.task, 'SUCCESS', keep, { kind, data }) then
+    return '', ''
   end
-  local j = { id = id }
-  j.meta, j.into, j.number, j.frees, j.scope = string.match(f[1], '^(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)$')
-  j.size, j.shown = string.match(j.meta, '^(%d+) %d (%d)')
-  return not closed(j.scope) and j or nil
-end
-
--- Keeps a workflow past the moment a node of it is due, with all that has joined where that one belongs.
-local function renew(id, place, due)
-  local key, _, workflow = part(id)
-  local left = math.max(0, due - NOW) + OPEN_TTL
-  extend(key, left)
-  extend(P .. 'o:' .. workflow, left)
-  local join, takes = string.match(place, '^(%S*) %d* %S* ?(%S*)$')
-  if takes ~= '' and extend(P .. 'g:' .. takes, left) then
-    let_go(takes, left + DAY)
+  if kind == 'j' and into ~= '' then
+    local key = part(j.id)
+    redis.call('HSET', key, 'k', '1')
+  elseif kind == 'j' and string.find(j.meta, ' 0$') then
+    let_go(data, keep)
   end
-  while join ~= '' do
-    local j = join_at(join)
-    if j and extend(P .. 'g:' .. join, left) then
-      let_go(join, left + DAY)
-    end
-    join = j and j.into or ''
-  end
+  return into, number
 end
 
 -- Does what is to be done when a join is full.
 local function fill(j, keep)
-  local key, n = part(j.id)
+  local key, n, workflow = part(j.id)
   redis.call('HSET', key, 'f' .. n, '1')
+  moved[workflow] = true
   if j.frees ~= '' then
     free(j.frees)
   end
@@ -126,7 +86,8 @@ local function put_member(into, number, member, keep)
     if not j or redis.call('HSETNX', members, number, member) == 0 then
       return
     end
-    if string.find(member, '^j') then
+    -- what a task has come to is read by others than its own workflow
+    if j.task == '' and string.find(member, '^j') then
       local key, n = part(into)
       redis.call('HSET', key, 'k' .. n, '1')
     end
@@ -135,35 +96,50 @@ local function put_member(into, number, member, keep)
       return
     end
     fill(j, keep)
-    into, number, member = j.into, j.number, 'j' .. j.id
+    if j.task == '' then
+      into, number, member = j.into, j.number, 'j' .. j.id
+    else
+      into, number = succeed_task(j, member, keep)
+    end
   end
 end
 
+-- Lets a task that went on as a workflow fail; returns the scope that closes then.
+local function fail_task(task, error, keep)
+  local place = place_of(task)
+  return decide(task, 'FAILURE', keep, { 'x', error }) and place and scope_of(place) or ''
+end
+
 -- Closes a scope and those around it, up to one that takes the error as a value. id: of the node that failed.
-local function fail(id, scope, error, keep)
-  local told = false
+-- cancelled: the first one is the root of a whole that is cancelled.
+local function fail(id, scope, error, keep, cancelled)
+  local told = {}
   while scope ~= '' do
-    local key, n, workflow = part(scope)
-    local x = key and redis.call('HGET', key, 'x' .. n)
-    if not x or closed(scope) then
+    local s, key, n = scope_at(scope), part(scope)
+    if not s or closed(scope) then
       return
     end
-    local fails, range, into, number, around = string.match(x, '^(%S*)\n(.-)\n(%S*) (%d*)\n(%S*)$')
-    redis.call('HSET', key, 'c' .. n, text(NOW))
-    if fails ~= id and not told then
+    s.closed = text(NOW)
+    redis.call('HSET', key, 'c' .. n, s.closed)
+    moved[s.workflow] = true
+    if s.fails ~= id and not told[s.workflow] then
       -- who waits for a node that can start no more
-      tell(workflow)
-      told = true
+      tell(s.workflow)
+      told[s.workflow] = true
     end
-    if fails ~= '' then
-      decide(fails, 'FAILURE', keep, error)
+    if s.fails ~= '' then
+      decide(s.fails, cancelled and 'CANCELLED' or 'FAILURE', keep, { 'x', error })
     end
-    release_range(scope, range)
-    if into ~= '' then
-      put_member(into, number, 'e' .. error, keep)
+    if not string.find(s.range, ' 0$') then
+      redis.call('HSET', key, 'y' .. n, error)
+      release_range(scope, s.range)
+    end
+    if s.into ~= '' then
+      put_member(s.into, s.number, 'e' .. error, keep)
       return
     end
-    scope = around
+    scope = s.task == '' and s.around or fail_task(s.task, error, keep)
+    cancelled = false
   end
 end
 
@@ -171,7 +147,6 @@ end
 local function move_on(id, place, state, data, ttl)
   local into, number, scope, takes = string.match(place, '^(%S*) (%d*) (%S*) ?(%S*)$')
   local keep = math.max(ttl, SHOWN)
-  local key, _, workflow = part(id)
   leave(id)
   if takes ~= '' then
     let_go(takes, keep)
@@ -181,26 +156,41 @@ local function move_on(id, place, state, data, ttl)
   else
     fail(id, scope, data, keep)
   end
-  keep_flow(key, workflow, keep)
+  keep_moved(keep)
 end
 
--- Opens a workflow: what waits for nothing is full, and its first nodes are released. full: index of the first id.
-local function open_flow(workflow, first, count, full)
-  local key = P .. 'f:' .. workflow
+-- Returns what is said of an opening, a line each: workflow, root, result, first and count of its first nodes; then
+-- the ids of joins that are full, each after a space.
+local function read_opening(said)
+  local o = {}
+  o.workflow, o.root, o.result, o.first, o.count, o.full =
+    string.match(said, '^(%S*)\n(%S*)\n(%S*)\n(%d+) (%d+)(.*)$')
+  return o
+end
+
+-- Opens a workflow: what waits for nothing is full, and its first nodes are released. Tells whether it was not open.
+local function open_flow(o, outline)
+  local key = P .. 'f:' .. o.workflow
   if redis.call('EXISTS', key) == 0 then
-    return
+    return false
   end
-  for i = full, #ARGV do
-    local j = join_at(ARGV[i])
+  local first = redis.call('HSETNX', key, 'w', o.root .. ' ' .. o.result) == 1
+  if first then
+    redis.call('HSET', key, 'h', outline)
+  end
+  moved[o.workflow] = true
+  for id in string.gmatch(o.full, '%S+') do
+    local j = join_at(id)
     if j then
       fill(j, SHOWN)
       put_member(j.into, j.number, 'j' .. j.id, SHOWN)
     end
   end
-  if count > 0 then
-    release(workflow .. '.0', first, count)
+  if tonumber(o.count) > 0 then
+    release(o.workflow .. '.0', tonumber(o.first), tonumber(o.count))
   end
-  keep_flow(key, workflow, SHOWN)
+  keep_moved(SHOWN)
+  return first
 end
 
 -- Releases more of a workflow, where the message *id* stood for that.
@@ -211,8 +201,9 @@ local function open_more(id, first, count)
     return
   end
   redis.call('SREM', P .. 'o:' .. workflow, id)
+  moved[workflow] = true
   if count > 0 then
     release(workflow .. '.0', first, count)
   end
-  keep_flow(key, workflow, SHOWN)
+  keep_moved(SHOWN)
 end

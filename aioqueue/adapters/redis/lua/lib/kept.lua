@@ -1,7 +1,6 @@
 --[[
-kept: nodes of workflows as they are kept, and how many are released in one script; uses base, scope.
+kept: nodes of workflows as they are kept, and how many are released in one script; uses base, scope, joins.
 ]]
-local PAGE = 200
 local OPEN = 'aioqueue.open'
 local room = PAGE
 
@@ -48,6 +47,13 @@ local function write_released(node, owner, due, count, receipt)
   end
   redis.call('SADD', P .. 'o:' .. workflow, n)
   extend(key, left)
+  if due > NOW then
+    -- what it takes, and what is around it, must be there by then
+    if extend(P .. 'g:' .. owner, left) then
+      keep_values(owner, left + DAY)
+    end
+    renew(node.id, node.place, due)
+  end
   -- who is in it must be known as long as there is anything to be known of
   extend(P .. 'o:' .. workflow, math.max(left, redis.call('PTTL', key)))
 end

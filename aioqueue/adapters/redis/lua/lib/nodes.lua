@@ -1,6 +1,9 @@
 --[[
-nodes: releases nodes of workflows: their messages are put where messages wait; uses base, messages, scope, kept.
+nodes: releases nodes of workflows: their messages are put where messages wait; uses base, messages, scope, joins,
+kept.
 ]]
+-- ms that a record is kept for a late copy of its message: here there is none
+local LATE = 0
 
 local function release_node(id, owner, count)
   local node = waiting_node(id)
@@ -17,6 +20,24 @@ local function release_node(id, owner, count)
   write_released(node, owner, due_of(m), count, receipt)
   local key, n = part(id)
   redis.call('HDEL', key, 'b' .. n)
+end
+
+-- Takes back the message of a task that has not started; tells whether it was there.
+local function withdraw(id, queue, attempt, receipt)
+  local lane, entry, of = where(receipt or '')
+  if lane then
+    forget_entry(stream_key(of, lane), entry)
+    return true
+  end
+  -- one that is to be tried again has its next attempt there
+  for number = attempt, attempt + 1 do
+    local member = id .. '/' .. text(number) .. '/0'
+    if redis.call('ZREM', P .. 'd:' .. queue, member) == 1 then
+      redis.call('DEL', P .. 'm:' .. member)
+      return true
+    end
+  end
+  return false
 end
 
 -- Leaves a message that releases more, unless somebody has done it.

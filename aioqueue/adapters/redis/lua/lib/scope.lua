@@ -1,19 +1,36 @@
 --[[
-scope: tells which nodes of workflows can start no more, and how long workflows are kept; uses base.
+scope: tells which nodes of workflows can start or end no more, and how long workflows are kept; uses base.
 ]]
 local CANCELLED = 86400000
 local DAY = 86400000
 local SHOWN = 3600000
 
--- Returns the moment a scope, or one around it, was closed, or nil.
-local function closed(scope)
-  while scope and scope ~= '' do
-    local key, n = part(scope)
-    local x = key and redis.call('HMGET', key, 'c' .. n, 'x' .. n) or {}
-    if x[1] then
-      return x[1]
+local scopes = {}
+
+-- Returns a scope as it stands, read once in a script; nil if there is none.
+local function scope_at(id)
+  if scopes[id] == nil then
+    local key, n, workflow = part(id)
+    local f = key and redis.call('HMGET', key, 'x' .. n, 'c' .. n, 'a' .. n) or {}
+    local s = f[1] and { id = id, workflow = workflow, closed = f[2], cancelled = f[3] }
+    if s then
+      s.fails, s.range, s.into, s.number, s.task, s.around =
+        string.match(f[1], '^(%S*)\n(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)$')
     end
-    scope = x[2] and string.match(x[2], '[^\n]*$')
+    scopes[id] = s or false
+  end
+  return scopes[id] or nil
+end
+
+-- Returns the moment a scope, or one around it, was closed, or nil. Around a workflow that runs in place of a
+-- node is the scope of that one.
+local function closed(scope)
+  local s = scope_at(scope)
+  while s do
+    if s.closed then
+      return s.closed
+    end
+    s = scope_at(s.around)
   end
   return nil
 end
@@ -25,9 +42,25 @@ local function place_of(id)
   return place and place ~= '' and place or nil
 end
 
+local function scope_of(place)
+  return string.match(place, '^%S* %d* (%S*)')
+end
+
 -- Returns the moment the scope of a place was closed, or nil.
 local function stopped(place)
-  return place and closed(string.match(place, '^%S* %d* (%S*)'))
+  return place and closed(scope_of(place))
+end
+
+-- Returns the moment a whole was cancelled that a place is part of, or nil: what runs there ends no more.
+local function called_off(place)
+  local s = place and scope_at(scope_of(place))
+  while s do
+    if s.cancelled then
+      return s.cancelled
+    end
+    s = scope_at(s.around)
+  end
+  return nil
 end
 
 -- Keeps a key for that long, ms, and a day more, so that it is seldom written; returns whether it was.
@@ -39,16 +72,32 @@ local function extend(key, left)
   return true
 end
 
--- Keeps a workflow as long as it may move on, or what it came to is shown. shown: ms.
+-- Keeps a workflow as long as it may move on, is read by the one around it, or what it came to is shown.
+-- shown: ms. Returns how long it is kept then, or nil in the first case.
 local function keep_flow(key, workflow, shown)
-  local moment = math.max(NOW + shown, tonumber(redis.call('HGET', key, 'u') or '0'))
+  local f = redis.call('HMGET', key, 'u', 'k')
+  local moment = math.max(NOW + shown, tonumber(f[1] or '0'))
   redis.call('HSET', key, 'u', text(moment))
   if redis.call('SCARD', P .. 'o:' .. workflow) > 0 then
     extend(key, OPEN_TTL)
     extend(P .. 'o:' .. workflow, OPEN_TTL)
-  else
-    redis.call('PEXPIRE', key, text(moment - NOW))
+    return nil
+  elseif f[2] then
+    extend(key, OPEN_TTL)
+    return OPEN_TTL
   end
+  redis.call('PEXPIRE', key, text(moment - NOW))
+  return moment - NOW
+end
+
+local moved = {}
+
+-- Keeps the workflows that have moved. shown: ms.
+local function keep_moved(shown)
+  for workflow in pairs(moved) do
+    keep_flow(P .. 'f:' .. workflow, workflow, shown)
+  end
+  moved = {}
 end
 
 -- Writes that a node has ended.
@@ -57,11 +106,12 @@ local function leave(id)
   redis.call('HDEL', key, 'n' .. n, 'b' .. n)
   redis.call('SREM', P .. 'o:' .. workflow, n)
   redis.call('HSET', key, 'p' .. n, '')
+  moved[workflow] = true
 end
 
 -- Ends a node that can start no more, and tells it; its record stays for a late copy of its message.
-local function cancel(id)
-  local key, n, workflow = part(id)
+local function bar(id)
+  local key, n = part(id)
   local record, f = record_key(id), redis.call('HGET', key, 'n' .. n)
   leave(id)
   if redis.call('EXISTS', record) == 0 and f then
@@ -71,6 +121,6 @@ local function cancel(id)
   redis.call('HDEL', record, 'o')
   redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW))
   redis.call('PEXPIRE', record, text(CANCELLED))
-  keep_flow(key, workflow, SHOWN)
+  keep_moved(SHOWN)
   tell(id)
 end

@@ -1,5 +1,5 @@
 --[[
-unreadable: ends what no message can be made of; uses base, messages, flow.
+unreadable: ends what no message can be made of; uses base, messages, scope, flow.
 ]]
 local UNREADABLE = 'unreadable: this is no message of a version that is known here'
 
@@ -9,8 +9,9 @@ local function bury_unreadable(stream, entry, queue, f)
   forget_entry(stream, entry)
   bury(m, UNREADABLE)
   local key = record_key(m.id)
-  local state, place = redis.call('HGET', key, 's'), place_of(m.id)
-  if FINAL[state] or not (state or place) then
+  local record, place = redis.call('HMGET', key, 's', 'p'), place_of(m.id)
+  local state = record[1]
+  if FINAL[state] or record[2] or not (state or place) then
     return
   end
   if state then

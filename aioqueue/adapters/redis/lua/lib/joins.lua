@@ -1,0 +1,128 @@
+--[[
+joins: keeps what has joined, and what a node that waits or runs will need; uses base, scope.
+]]
+local PAGE = 200
+
+-- Returns a join, or nil if there is none or nobody may join any more.
+local function join_at(id)
+  local key, n = part(id)
+  local f = key and redis.call('HMGET', key, 'j' .. n, 'f' .. n) or {}
+  if not f[1] or f[1] == '' or f[2] then
+    return nil
+  end
+  local j = { id = id }
+  j.meta, j.into, j.number, j.frees, j.scope, j.task =
+    string.match(f[1], '^(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)\n(%S*)$')
+  j.size, j.shown = string.match(j.meta, '^(%d+) %d (%d)')
+  return not closed(j.scope) and j or nil
+end
+
+-- Returns a join and those that are read through it alone, a page of them at most: more of them lapse by
+-- themselves. Among them are those of workflows that ran in place of its members.
+local function within(join)
+  local found, at = { join }, 1
+  while found[at] and #found < PAGE do
+    local key, n = part(found[at])
+    local nested = key and redis.call('HGET', key, 'k' .. n)
+    local members = nested and redis.call('HSCAN', P .. 'g:' .. found[at], '0', 'COUNT', PAGE)[2] or {}
+    for i = 2, #members, 2 do
+      local inner = string.match(members[i], '^j(.*)')
+      local inner_key, m = part(inner or '')
+      local j = inner_key and redis.call('HGET', inner_key, 'j' .. m)
+      if j and (inner_key ~= key or string.find(j, '^%d+ %d 0 %d+ 0\n')) then
+        found[#found + 1] = inner
+      end
+    end
+    at = at + 1
+  end
+  return found
+end
+
+-- Keeps the values of a join for that long, ms.
+local function keep_values(join, keep)
+  local own = part(join)
+  for _, id in ipairs(within(join)) do
+    local key = part(id)
+    redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
+    if key ~= own then
+      extend(key, keep)
+    end
+  end
+end
+
+-- Keeps a join of a workflow that ran in place of a task, and that workflow, for a last while, ms.
+local function leave_to_itself(id, keep)
+  local key, _, workflow = part(id)
+  redis.call('HDEL', key, 'k')
+  local left = keep_flow(key, workflow, keep)
+  if left then
+    redis.call('PEXPIRE', P .. 'g:' .. id, text(left))
+  end
+end
+
+-- Keeps the values of a join for a last while, ms.
+local function let_go(join, keep)
+  local own = part(join)
+  for _, id in ipairs(within(join)) do
+    if part(id) == own then
+      redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
+    else
+      leave_to_itself(id, keep)
+    end
+  end
+end
+
+-- Drops the values of a join; what is shown of other workflows stays as long.
+local function free(join)
+  local own = part(join)
+  for _, id in ipairs(within(join)) do
+    local key, n = part(id)
+    if key ~= own then
+      leave_to_itself(id, 0)
+    else
+      redis.call('UNLINK', P .. 'g:' .. id)
+      if key and redis.call('HEXISTS', key, 'j' .. n) == 1 then
+        redis.call('HSET', key, 'j' .. n, '')
+      end
+    end
+  end
+end
+
+local tasks = {}
+
+-- Returns the task in whose place the workflow of an id runs, if that is open; read once in a script.
+local function task_around(id)
+  local key = part(id)
+  if key and tasks[key] == nil then
+    local task = redis.call('HGET', key, 't')
+    tasks[key] = task and redis.call('HGET', record_key(task), 's') == 'STARTED' and task or false
+  end
+  return key and tasks[key] or nil
+end
+
+-- Keeps a workflow past the moment a node of it is due, with all that has joined where that one belongs, and the
+-- workflows around it.
+local function renew(id, place, due)
+  local left = math.max(0, due - NOW) + OPEN_TTL
+  while place do
+    local key, _, workflow = part(id)
+    extend(key, left)
+    extend(P .. 'o:' .. workflow, left)
+    local join, takes = string.match(place, '^(%S*) %d* %S* ?(%S*)$')
+    if takes ~= '' and extend(P .. 'g:' .. takes, left) then
+      keep_values(takes, left + DAY)
+    end
+    while join ~= '' do
+      local j = join_at(join)
+      if j and extend(P .. 'g:' .. join, left) then
+        keep_values(join, left + DAY)
+      end
+      join = j and j.into or ''
+    end
+    id = task_around(id)
+    place = id and place_of(id)
+    if id then
+      extend(record_key(id), left)
+    end
+  end
+end
