@@ -54,7 +54,10 @@ class Shelf:
 
     def result(self, id: str) -> GroupResult[Any]:
         """Return the result of a group that is one of the joins."""
-        return GroupResult(id, Results(self.backend, None, cast(Clock, self)))
+        return GroupResult(id, Results(self.backend, None, cast(Clock, self), self.cancel))
+
+    async def cancel(self, ids: Sequence[str]) -> Sequence[CancelOutcome]:
+        return [CancelOutcome.NOT_FOUND for _ in ids]
 
     def time(self) -> float:
         return sum(self.waits)
