@@ -13,7 +13,9 @@ from aioqueue.adapters.sqlite.flows import ALIVE, THESE, columns, place
 from aioqueue.adapters.sqlite.rows import LISTED, Value, insert, listed
 from aioqueue.protocols.flow import Join, Kind, Member, Members, Place, Range
 
-_PAIRS: Final = "(SELECT value ->> 0 AS a, value ->> 1 AS b FROM json_each(:pairs))"
+_PAIRS: Final = (
+    "(SELECT json_extract(value, '$[0]') AS a, json_extract(value, '$[1]') AS b FROM json_each(:pairs))"
+)
 _JOIN: Final = """id, flow, size, single, then_first, then_count, into_join, into_number, shown, frees, scope,
   task, joined, freed"""
 
