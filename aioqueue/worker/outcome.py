@@ -74,10 +74,11 @@ def succeeded(job: Job, value: object) -> Ending:
     )
 
 
-def went_on(job: Job, opening: Opening) -> Ending:
-    """Return the ending of an attempt that goes on as a workflow."""
+def went_on(job: Job, opening: Opening | None) -> Ending:
+    """Return the ending of an attempt that goes on as a workflow; None: it is started, and nobody waits."""
     ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl
-    return Ending(job.delivery, State.STARTED, ttl=ttl, opening=opening)
+    state = State.SUCCESS if opening is None else State.STARTED
+    return Ending(job.delivery, state, ttl=ttl, opening=opening)
 
 
 def failed(job: Job, exc: BaseException) -> Ending:

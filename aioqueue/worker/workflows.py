@@ -35,16 +35,23 @@ class Workflows:
         """Start a workflow under *id*; safe to repeat. Raises as a send does."""
         await self._opener.start(await self._compiled(workflow, id))
 
-    async def instead(self, call: Signature, message: Message, of: Signature) -> Opening:
+    async def instead(self, call: Signature, message: Message, of: Signature) -> Opening | None:
         """Keep *call*, as which the task of *message* goes on; return how it is started. Safe to repeat.
 
-        of: the call that the task is, whose callbacks are released when it has ended. Raises as a send does.
+        of: the call that the task is, whose callbacks are released when it has ended. A task without a record
+        has nothing to go on with: *call* is started then, and nothing returned. Raises as a send does.
         """
         name = f"{message.id}.{message.attempt}"
         # one that goes on again and again has no end of dots
         id = name if len(name) <= _LONG else derived_id(message.id, str(message.attempt))
-        stead = Stead(message.id, of.on_success, of.on_error) if message.tracked else None
-        plan = await self._compiled(call, id, stead)
+        if not message.tracked:
+            callbacks = {
+                "on_success": (*call.on_success, *of.on_success),
+                "on_error": (*call.on_error, *of.on_error),
+            }
+            await self._opener.start(await self._compiled(call.model_copy(update=callbacks), id))
+            return None
+        plan = await self._compiled(call, id, Stead(message.id, of.on_success, of.on_error))
         await self._opener.keep(plan)
         return self._opener.opening(plan)
 

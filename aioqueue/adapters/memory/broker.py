@@ -264,7 +264,7 @@ class MemoryFinisher:
         self._core.submit(ending.follow, losses=losses)
         if message.name == OPEN and ending.state.final:
             self._core.add(move.more(self._core.flows, message))
-        elif message.tracked or ending.opening is not None:
+        elif message.tracked:
             self._core.add(move.moved(self._core.flows, ending))
         return True
 

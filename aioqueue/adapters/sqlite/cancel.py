@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aioqueue.adapters.sqlite import flows, records
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.move import Move
+from aioqueue.advance import cancelled
 from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.messages import Cancelled
@@ -57,7 +58,7 @@ class _Cancel:
         if self._move.tell_again(opening.root) or self._has_ended(opening.result):
             outcome = CancelOutcome.ALREADY_DONE
         else:
-            self._move.call_off(id)
+            self._move.call_off(id, cancelled(id, "the workflow"))
             outcome = CancelOutcome.CANCELLED
         return Cancelled(outcome, tuple(self._move.messages[before:]))
 

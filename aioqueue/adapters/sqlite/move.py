@@ -102,14 +102,15 @@ class Move:
         """Cancel a task that is open, and what runs in its place. ttl: seconds its record is shown."""
         records.decide(entry, State.CANCELLED, ttl=ttl, now=self._tx.now)
         self._changes(entry)
+        error = cancelled(entry.id, entry.name)
         if entry.plan is not None:
-            self.call_off(entry.plan)
+            self.call_off(entry.plan, error)
         step = self._seen.step(entry.id)
         if step is not None:
             self._leave(step)
-            failed(self, step.scope, cancelled(entry.id, entry.name))
+            failed(self, step.scope, error)
 
-    def call_off(self, id: str) -> None:
+    def call_off(self, id: str, error: bytes) -> None:
         """Cancel a whole workflow, if it is open."""
         whole = table.whole(self._tx, id)
         fence = None if whole is None else self._seen.fence(whole.root)
@@ -117,7 +118,7 @@ class Move:
             self._keep(id, self._tx.now + OPEN_TTL)
             fence.cancelled, self._seen.cancels = self._tx.now, True
             self._closed[whole.root] = fence
-            failed(self, whole.root, cancelled(id, "the workflow"), State.CANCELLED)
+            failed(self, whole.root, error, State.CANCELLED)
 
     def tell_again(self, root: str) -> bool:
         """Release again what was told of a whole that was cancelled; False if it was not."""

@@ -128,6 +128,21 @@ local function move(e)
   end
 end
 
+-- Forgets the message of a task that was ended or cancelled meanwhile.
+local function let_go_of(e, record)
+  local barred = not FINAL[record[1]] and e.place and called_off(e.place)
+  if not (barred or FINAL[record[1]] or record[6]) or not holds(e.stream, e.entry, me) then
+    return
+  end
+  forget_entry(e.stream, e.entry)
+  if e.marked == '1' then
+    unmark(e)
+  end
+  if barred then
+    bar(e.id)
+  end
+end
+
 local function finish(e, at)
   local verdict, record = judge(e)
   if verdict == 'done' then
@@ -136,6 +151,7 @@ local function finish(e, at)
     end
     return 1
   elseif not verdict then
+    let_go_of(e, record)
     return 0
   end
   local f

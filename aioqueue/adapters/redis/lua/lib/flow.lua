@@ -6,13 +6,17 @@ flow: moves workflows on, as aioqueue/advance.py does; uses base, scope, joins, 
 -- or error x, if any. keep: ms it is shown. least: ms it is kept.
 local function decide(id, state, keep, what, least)
   local key, n = part(id)
-  local record = redis.call('HMGET', record_key(id), 's', 'g')
+  local record = redis.call('HMGET', record_key(id), 's', 'g', 'p')
   local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
   if FINAL[record[1]] or not (record[1] or (f[1] and f[1] ~= '')) then
     return false
   end
   -- HDEL first: it needs no memory
-  redis.call('HDEL', record_key(id), 'o', 'v', 'x', 'r', 'y', 'z', 'u')
+  redis.call('HDEL', record_key(id), 'v', 'x', 'u')
+  if not record[3] then
+    -- who let a task go on may say so again
+    redis.call('HDEL', record_key(id), 'o', 'r', 'y', 'z')
+  end
   if f[1] then
     leave(id)
   end
