@@ -58,7 +58,7 @@ class ClockDoubt:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.passed = passing(clock)
+        self.passed: Callable[[], float] = passing(clock)
         self._offset: float | None = None
         self._until: float | None = None
 

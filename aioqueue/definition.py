@@ -89,11 +89,13 @@ class Definition:
     def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
         self.function = function
         self.name = name
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.is_async: bool = inspect.iscoroutinefunction(function)
         self.executor: Executor = options.get("executor", "loop" if self.is_async else "thread")
-        self.raises = cast("tuple[type[Exception], ...]", options.get("raises", ()))
-        self.retry = options.get("retry")
-        self.spread = options.get("spread", False)
+        self.raises: tuple[type[Exception], ...] = cast(
+            "tuple[type[Exception], ...]", options.get("raises", ())
+        )
+        self.retry: RetryPolicy | None = options.get("retry")
+        self.spread: bool = options.get("spread", False)
         if self.spread:
             self._require_tuple()
         if self.is_async and self.executor != "loop":

@@ -133,7 +133,7 @@ class BrokerUnavailableError(UnavailableError):
 
     def __init__(self, message: str, *, results: Sequence[Any] = ()) -> None:
         super().__init__(message)
-        self.results = tuple(results)
+        self.results: tuple[Any, ...] = tuple(results)
 
 
 class BackendUnavailableError(UnavailableError):
@@ -173,8 +173,8 @@ class Retry(Exception):  # noqa: N818 - raised to steer, not to report
             raise ConfigurationError("Retry(eta=...) needs an aware datetime; add a tzinfo")
         if eta is not None and delay is not None:
             raise ConfigurationError("Retry takes delay or eta, not both")
-        self.delay = None if delay is None else _pause(delay)
-        self.eta = eta.timestamp() if eta is not None else None
+        self.delay: float | None = None if delay is None else _pause(delay)
+        self.eta: float | None = eta.timestamp() if eta is not None else None
 
 
 def _pause(delay: float | timedelta) -> float:

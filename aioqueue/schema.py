@@ -216,7 +216,7 @@ class CallSchema:
             self._dumps = {
                 p.name: ValueSchema(plain.get(p.name, Any), f"{name}() argument {p.name!r}") for p in given
             }
-            self.streams = {
+            self.streams: dict[str, ValueSchema] = {
                 key: ValueSchema(item, f"{name}() item of {key!r}") for key, item in items.items()
             }
             self._rest = next((p.name for p in given if p.kind is inspect.Parameter.VAR_POSITIONAL), "")
@@ -224,7 +224,9 @@ class CallSchema:
             self._validator = SchemaValidator(_strict(arguments), _CORE_CONFIG)
             self._by_json = any(node.get("type") in _BY_JSON for node in _nodes(arguments))
             result = SpreadSchema if spread else ValueSchema
-            self.result = result(awaited(hints.get("return", Any)), f"{name}() result")
+            self.result: SpreadSchema | ValueSchema = result(
+                awaited(hints.get("return", Any)), f"{name}() result"
+            )
         except (PydanticUserError, PydanticSchemaGenerationError, NameError) as exc:
             reason = str(exc).split("\n", maxsplit=1)[0]
             raise ConfigurationError(f"task {name!r}: an annotation cannot be data: {reason}") from exc

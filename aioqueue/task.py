@@ -61,7 +61,7 @@ class Task(Generic[P, R_co]):
     def __init__(self, definition: Definition, home: Home, options: CallOptions) -> None:
         functools.update_wrapper(cast(Any, self), definition.function)
         self.definition = definition
-        self.defaults = _with_policy(options, definition.retry)
+        self.defaults: CallOptions = _with_policy(options, definition.retry)
         self._home = home
 
     def __repr__(self) -> str:

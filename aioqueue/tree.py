@@ -30,7 +30,7 @@ async def tree(backend: Backend, id: str) -> WorkflowTree:
         nodes = [node for workflow in level for node in nodes_of(workflow, outlines[workflow])]
         found = await _states(backend, nodes)
         states |= found
-        level = []
+        level = list[str]()
         for state in found.values():
             inner = None if state.plan is None else await backend.workflow(state.plan)
             if state.plan is not None and inner is not None:

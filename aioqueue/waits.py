@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Waits:
 
     def __init__(self, slots: int, queues: Collection[str]) -> None:
         self.slots = slots
-        self.queues = frozenset(queues)
+        self.queues: frozenset[str] = frozenset(queues)
         self._waiting: Counter[str] = Counter()
         self._since: float | None = None
 
@@ -65,7 +65,7 @@ class Wait:
 
 
 @contextmanager
-def waiting_for(queue: str | None) -> Iterator[Wait]:
+def waiting_for(queue: str | None) -> Generator[Wait]:
     """Wait in a task for another one that has not started. queue: where that one is; None: none is known."""
     here, wait = waits.get(None), Wait()
     if here is None or queue not in here.queues:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-option = partial(click.option, show_envvar=True)
-"""click.option that shows the option's variable in the help."""
 
-json_option = option("--json", is_flag=True, help="Print JSON, for programs.")
+def option(*names: str, **how: Any) -> Callable[[F], F]:
+    """click.option that shows the option's variable in the help."""
+    return click.option(*names, show_envvar=True, **how)
+
+
+json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = option(
+    "--json", is_flag=True, help="Print JSON, for programs."
+)
 
 
 def store_options(function: F) -> F:

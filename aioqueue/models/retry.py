@@ -5,7 +5,7 @@ Pure: the random number is handed in, so every schedule can be told in a test.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, ClassVar, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,7 @@ class RetryPolicy(BaseModel):
     each pause uniformly from 0 up to it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     max_retries: Annotated[int, Field(ge=0, strict=True)] | None = 3
     backoff: Backoff = "exponential"

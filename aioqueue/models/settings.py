@@ -6,7 +6,7 @@ No vendor's option stands here: an adapter reads its own from its URL. Values co
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,7 @@ class Settings(BaseModel):
     a queue may hold (waiting, delayed and held) for a send to be accepted; None has no limit.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     broker: str = "sqlite:///aioqueue.db"
     backend: str | None = None

@@ -14,6 +14,7 @@ from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
+    ClassVar,
     Final,
     Generic,
     Literal,
@@ -122,7 +123,7 @@ def _workflows() -> Any:
     return import_module("aioqueue.models.workflow")
 
 
-OfJson = BeforeValidator(_moment_of_json)
+OfJson: BeforeValidator = BeforeValidator(_moment_of_json)
 
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class Signature(BaseModel, Generic[R_co]):
     task, carried as it is.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     name: Name
     args: Arguments = ()
@@ -261,7 +262,7 @@ class Signature(BaseModel, Generic[R_co]):
 class Link(BaseModel, Generic[In_contra, R_co]):
     """A call, or a workflow, that still wants the previous result, as made by ``task.p(...)``."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     signature: Call
 

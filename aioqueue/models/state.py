@@ -6,7 +6,7 @@ A state moves forward only; SUCCESS, FAILURE, CANCELLED and EXPIRED are final.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,7 +42,7 @@ class CancelOutcome(StrEnum):
 class ErrorInfo(BaseModel):
     """The error on record: text only, an exception is never rebuilt from it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     type: str
     message: str
@@ -61,7 +61,7 @@ class TaskState(BaseModel):
     workflow that runs in its place.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     id: str
     name: str
@@ -85,7 +85,7 @@ class Cancellation(BaseModel):
     cancelled, finished: ids of the tasks that ended by it, and of those that had ended before.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     outcome: CancelOutcome
     cancelled: tuple[str, ...] = ()

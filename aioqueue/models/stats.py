@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 
 class QueueStats(BaseModel):
     """How many tasks of a queue wait, wait for a moment, and are held by workers."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     queue: str
     ready: int | None = 0
@@ -23,7 +25,7 @@ class QueueStats(BaseModel):
 class DeadLetter(BaseModel):
     """A task that could not be decoded, found or survived, or was rejected. at: Unix seconds."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     id: str
     name: str
@@ -37,7 +39,7 @@ class DeadLetter(BaseModel):
 class GroupCounts(BaseModel):
     """How many members of a group there are, have ended with a value, and have failed."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     total: int
     completed: int
@@ -47,7 +49,7 @@ class GroupCounts(BaseModel):
 class WorkerCard(BaseModel):
     """What a live worker process says of itself. started_at, seen_at: Unix seconds."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     id: str
     name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,7 +19,7 @@ class Branch(BaseModel):
     place.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     kind: Kind
     id: str | None = None
@@ -36,7 +36,7 @@ class Branch(BaseModel):
 class WorkflowTree(BaseModel):
     """A workflow. state: of the whole, None if that is not kept any more. counts: nodes by their states."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     id: str
     state: State | None

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from types import GenericAlias, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -244,12 +242,17 @@ def shape(fields: Mapping[str, Any]) -> type[Workflow[Any]] | None:
 
 def awaited(hint: Any) -> Any:
     """Return the type of the value that is awaited of a task: where it may return a call, that one's too."""
-    if isinstance(hint, type) and issubclass(hint, Signature):
-        inner = hint.__pydantic_generic_metadata__["args"] or (Any,)
-        return GenericAlias(list, inner[0]) if issubclass(hint, Group) else inner[0]
-    if get_origin(hint) in (Union, UnionType):
-        return reduce(or_, map(awaited, get_args(hint)))
-    return hint
+    given: object = hint
+    if isinstance(given, type) and issubclass(given, Signature):
+        kind = cast("type[Signature[Any]]", given)
+        inner: Any = (kind.__pydantic_generic_metadata__["args"] or (Any,))[0]
+        return cast("object", GenericAlias(list, inner)) if issubclass(kind, Group) else inner
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    first, *others = (awaited(part) for part in get_args(hint))
+    for other in others:
+        first |= other
+    return first
 
 
 # fmt: off

@@ -104,7 +104,7 @@ class Executor:
         self._suspect: Run | None = None
         self._unknown: set[str] = set()
         self._runs: dict[tuple[str, int], Run] = {}
-        self.changed = asyncio.Event()
+        self.changed: asyncio.Event = asyncio.Event()
 
     @property
     def running(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -30,7 +30,7 @@ class WorkerOptions(BaseModel):
     stall_warning: seconds after which one is told. All others as in Settings.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     queues: Annotated[tuple[Name, ...], BeforeValidator(_listed), Field(min_length=1)]
     concurrency: Annotated[int, Field(ge=1, le=100_000)]

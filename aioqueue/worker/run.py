@@ -41,11 +41,11 @@ class Run:
     )
 
     def __init__(self, delivery: Delivery, losses: int) -> None:
-        self.delivery = delivery
-        self.losses = losses
+        self.delivery: Delivery = delivery
+        self.losses: int = losses
         self.reason: Reason | None = None
-        self.closed = False
-        self.started = 0.0
+        self.closed: bool = False
+        self.started: float = 0.0
         self._watched = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None

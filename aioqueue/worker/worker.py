@@ -52,7 +52,7 @@ class Worker:
         options: WorkerOptions,
     ) -> None:
         self.options = options
-        self.done = 0
+        self.done: int = 0
         self._opened = opened
         self._router = router
         self._stores = stores

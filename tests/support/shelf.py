@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from aioqueue.clock import Clock
 from aioqueue.codec import encode_value
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.group_result import GroupResult
-from aioqueue.models.state import State
+from aioqueue.models.state import CancelOutcome, State
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import Kind, Member, Members
 from aioqueue.protocols.messages import Record

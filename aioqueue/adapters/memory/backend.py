@@ -44,7 +44,7 @@ class MemoryLease:
 class MemoryBackend:
     """Records in memory."""
 
-    capabilities = Capabilities("memory", shared=False, durable=False)
+    capabilities: Capabilities = Capabilities("memory", shared=False, durable=False)
 
     def __init__(self, core: MemoryCore) -> None:
         self.core = core

@@ -51,7 +51,7 @@ class MemorySubmitter:
 class MemoryBroker:
     """Queues of one process."""
 
-    capabilities = Capabilities("memory", shared=False, durable=False)
+    capabilities: Capabilities = Capabilities("memory", shared=False, durable=False)
 
     def __init__(self, core: MemoryCore) -> None:
         self._core = core
@@ -130,8 +130,8 @@ class MemoryConsumer:
     """One holder of messages."""
 
     def __init__(self, core: MemoryCore, queues: tuple[str, ...], prefetch: int, worker: str) -> None:
-        self.id = new_id()
-        self.event = asyncio.Event()
+        self.id: str = new_id()
+        self.event: asyncio.Event = asyncio.Event()
         self._core = core
         self._queues = queues
         self._prefetch = prefetch

@@ -86,8 +86,8 @@ class MemoryCore:
         self.held: dict[str, dict[int, Entry]] = {}
         self.dead: deque[DeadLetter] = deque()
         self.values: dict[str, tuple[bytes, float | None]] = {}
-        self.records = Records(clock)
-        self.flows = Flows(clock, self.records)
+        self.records: Records = Records(clock)
+        self.flows: Flows = Flows(clock, self.records)
         self.records.barred_at = self.flows.barred_at
         self.listeners: set[asyncio.Event] = set()
         self._counter = itertools.count(1)

@@ -40,7 +40,7 @@ _BUDGET: Final = 1_048_576
 class RedisBackend:
     """Records of one namespace, shared by all processes that name it."""
 
-    capabilities = Capabilities("redis")
+    capabilities: Capabilities = Capabilities("redis")
 
     def __init__(self, core: Core) -> None:
         self.core = core

@@ -25,7 +25,7 @@ from aioqueue.protocols.messages import Message
 class RedisBroker:
     """Messages of one namespace. Durable as far as the server's append-only file is."""
 
-    capabilities = Capabilities("redis")
+    capabilities: Capabilities = Capabilities("redis")
 
     def __init__(self, core: Core) -> None:
         self._core = core

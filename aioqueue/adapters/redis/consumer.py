@@ -41,8 +41,8 @@ class RedisConsumer:
     def __init__(
         self, access: Access, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
     ) -> None:
-        self.id = new_id()
-        self.queues = tuple(dict.fromkeys(queues))
+        self.id: str = new_id()
+        self.queues: tuple[str, ...] = tuple(dict.fromkeys(queues))
         self._access = access
         self._prefetch = prefetch
         self._worker = worker

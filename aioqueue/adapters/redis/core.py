@@ -16,7 +16,7 @@ from typing import Any, Final
 from redis.exceptions import AuthenticationError, ConnectionError, NoScriptError, RedisError
 
 from aioqueue.adapters.redis.faults import is_full, is_short, translated
-from aioqueue.adapters.redis.link import Value, maker
+from aioqueue.adapters.redis.link import Make, Value, maker
 from aioqueue.adapters.redis.listener import Listener
 from aioqueue.adapters.redis.options import Options
 from aioqueue.adapters.redis.pipe import Pipe
@@ -36,10 +36,10 @@ class Session:
         self.roles: set[str] = set()
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
-        self.link = maker(options)
-        self.pipe = Pipe(self.link, timeout=options.timeout)
-        self.listener = Listener(self.link, timeout=options.timeout)
-        self.pulse = Pulse(options)
+        self.link: Make = maker(options)
+        self.pipe: Pipe = Pipe(self.link, timeout=options.timeout)
+        self.listener: Listener = Listener(self.link, timeout=options.timeout)
+        self.pulse: Pulse = Pulse(options)
         self._prefix = options.prefix
         self._waiters: Waiters | None = None
 

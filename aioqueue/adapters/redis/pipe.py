@@ -37,7 +37,7 @@ class Pipe:
         self._breaking: asyncio.Task[None] | None = None
         self._closed = False
         self._answered = time.monotonic()
-        self.troubled = time.monotonic()
+        self.troubled: float = time.monotonic()
 
     async def call(self, *command: Value) -> Any:
         """Return the reply to *command*. Raises what redis-py raises; then it may have been done or not."""

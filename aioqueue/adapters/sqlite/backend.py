@@ -42,7 +42,7 @@ from aioqueue.protocols.messages import (
 class SqliteBackend:
     """Records of one file, shared by all processes that name it."""
 
-    capabilities = Capabilities("sqlite")
+    capabilities: Capabilities = Capabilities("sqlite")
 
     def __init__(self, core: Core) -> None:
         self.core = core

@@ -25,7 +25,7 @@ from aioqueue.protocols.messages import Message
 class SqliteBroker:
     """Messages of one file, shared by all processes that name it."""
 
-    capabilities = Capabilities("sqlite", note=JOURNAL)
+    capabilities: Capabilities = Capabilities("sqlite", note=JOURNAL)
 
     def __init__(self, core: Core) -> None:
         self._core = core

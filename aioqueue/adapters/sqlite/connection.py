@@ -48,11 +48,11 @@ class Connection:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self.gate = Gate(f"{options.path}-lock")
+        self.gate: Gate = Gate(f"{options.path}-lock")
         self._db: sqlite3.Connection | None = None
         self._identity = (0, 0)
         self._wal = False
-        self.still = threading.Lock()
+        self.still: threading.Lock = threading.Lock()
         with _forking:
             _all.add(self)
 

@@ -138,8 +138,8 @@ class SqliteConsumer:
     def __init__(
         self, access: Access, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
     ) -> None:
-        self.id = new_id()
-        self.event = asyncio.Event()
+        self.id: str = new_id()
+        self.event: asyncio.Event = asyncio.Event()
         self._access = access
         self._holder = Holder(self.id, tuple(dict.fromkeys(queues)), prefetch, worker)
         self._lease = SqliteLease(

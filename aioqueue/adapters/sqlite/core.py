@@ -31,9 +31,11 @@ class Session:
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._bells = Bells(options.path)
-        self.listeners = Listeners(self._bells, lambda work: self.writer.ask(work, write=False))
-        self.writer = Writer(Connection(options), clock, tell=self.listeners.tell, ring=self._bells.ring)
-        self.pulse = Pulse(options, clock)
+        self.listeners: Listeners = Listeners(self._bells, lambda work: self.writer.ask(work, write=False))
+        self.writer: Writer = Writer(
+            Connection(options), clock, tell=self.listeners.tell, ring=self._bells.ring
+        )
+        self.pulse: Pulse = Pulse(options, clock)
         self.writer.start()
 
     @property

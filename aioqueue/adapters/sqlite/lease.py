@@ -59,7 +59,7 @@ class Pulse:
     """
 
     def __init__(self, options: Options, clock: Clock) -> None:
-        self.url = options.url
+        self.url: str = options.url
         self.clock = clock
         self._connection = Connection(replace(options, timeout=min(options.timeout, _PATIENCE)))
         self._lock = threading.Lock()
