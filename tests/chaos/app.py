@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from aioqueue import Server, current
+from aioqueue import Server, Signature, current
 
 server = Server()
 
@@ -61,3 +61,11 @@ async def gather(n: int, values: list[int]) -> int:
     note("begin", n)
     note("end", n)
     return sum(values)
+
+
+@server.task
+async def again(n: int, seconds: float) -> Signature[int]:
+    """Go on as the work itself."""
+    note("begin", n)
+    note("end", n)
+    return work.s(n, seconds)
