@@ -10,6 +10,7 @@
 #~ prove-memory       Redis at its maxmemory: what runs still commits, sends raise a clear error, nothing is half sent
 #~ prove-workflows    200 random workflows end as an interpreter of 80 lines has it, 1,000 steps and 50 deep too; 500 chords under kill -9, none lost
 #~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0
+#~ prove-services     FastAPI, aiohttp and a script over real HTTP; 200 requests at once for 20 s, and as a worker is killed: none lost, nothing left
 #~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
 #~ prove-results      unknown and expired ids at once; bad messages are dead letters, their neighbours are done
 #~ prove-imports      help loads click and nothing heavy; importing the package loads no adapter
@@ -27,7 +28,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove lint format bench docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-arguments prove-results prove-imports prove-bench prove-rivals
+	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-imports \
+	prove-bench prove-rivals
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -39,7 +41,8 @@ test: .venv/.stamp ## run the tests, without the slow ones
 	$(TOGETHER) tests -rfEs -m "not slow and not wide"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-arguments prove-results prove-imports prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
+	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-imports \
+	prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
 prove-list:
 	@sed -n 's/^#~ //p' Makefile
@@ -80,6 +83,10 @@ prove-workflows: .venv/.stamp
 
 prove-stop: .venv/.stamp
 	$(PYTEST) tests/chaos/test_stop.py
+
+prove-services: .venv/.stamp
+	$(TOGETHER) tests/integration/test_services.py
+	$(PYTEST) -s tests/chaos/test_services_load.py
 
 prove-arguments: .venv/.stamp
 	$(PYTEST) tests/integration/test_arguments.py

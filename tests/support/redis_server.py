@@ -102,7 +102,7 @@ class RedisServer:
             self._folder = Path(tempfile.mkdtemp(prefix="aq-redis-"))
         attempts = 1 if self.port else _ATTEMPTS
         for _ in range(attempts):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             self._process = self._launch(port)
             if self._gets_ready(port):
                 self.port = port
@@ -252,7 +252,7 @@ def _end(server: RedisServer) -> None:
         server.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return one of PORTS that nobody listens on."""
     # Not from the generator that tests seed: processes side by side would all try the same ports.
     dice = random.SystemRandom()

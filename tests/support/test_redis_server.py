@@ -127,7 +127,7 @@ def test_taken_port_is_passed_over(server: RedisServer, binary: str, monkeypatch
     with socket.socket() as free:
         free.bind((HOST, 0))
         ports = [server.port, free.getsockname()[1]]
-    monkeypatch.setattr(redis_server, "_free_port", lambda: ports.pop(0))
+    monkeypatch.setattr(redis_server, "free_port", lambda: ports.pop(0))
 
     with RedisServer(binary) as other:
         assert other.port != server.port
