@@ -128,7 +128,7 @@ async def test_await_outlives_a_server_that_is_away_for_some_seconds(
     own: RedisServer, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever moment of its rounds that is: only 10 s are too long."""
-    monkeypatch.setattr(results, "_ROUND", 0.5)
+    monkeypatch.setattr(results, "ROUND", 0.5)
     counted = Counted(own_url)
     async with counted.server:
         (result,) = await counted.send(1)
