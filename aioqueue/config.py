@@ -1,14 +1,15 @@
 """Config: Settings from code, variables and a YAML file, in that order of strength.
 
-pydantic-settings is loaded only when there is a file or a variable to read. A relative SQLite
-path in a file is relative to that file. A variable that is no setting is told once, by its name:
-its value may be a secret.
+Nothing is loaded for a file or a variable that is not there. A relative SQLite path in a file is
+relative to that file. What is ignored is told once, by its name: its value may be a secret.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -16,43 +17,66 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from aioqueue.errors import ConfigurationError
-from aioqueue.models.settings import Settings
-from aioqueue.urls import anchored
+from aioqueue.machinery import KEYS, Fate
+from aioqueue.models.origin import Kind, Origin
+from aioqueue.models.settings import URLS, Settings
+from aioqueue.settings_file import SettingsFile
+from aioqueue.urls import anchored, redacted
 
 _log = logging.getLogger("aioqueue.config")
 
 PREFIX: Final = "AIOQUEUE_"
 FILE: Final = "aioqueue.yaml"
 _MARKS: Final = (FILE, "pyproject.toml")
-_SETTINGS: Final = tuple(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
+_NAMES: Final = tuple(Settings.model_fields)
+_VARIABLES: Final = tuple(f"{PREFIX}{name.upper()}" for name in _NAMES)
 _OTHERS: Final = ("AIOQUEUE_TEST_URLS",)
 _OF_COMMANDS: Final = tuple(
-    f"{PREFIX}{verb}_" for verb in ("WORKER", "SEND", "RESULT", "WORKFLOW", "STATUS", "VERSION")
+    f"{PREFIX}{verb}_" for verb in ("WORKER", "SEND", "RESULT", "WORKFLOW", "STATUS", "CONFIG", "VERSION")
 )
 _told: set[str] = set()
 
 
-def load(given: dict[str, Any], *, file: str | os.PathLike[str] | None = None) -> Settings:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, and of each where it was said."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+
+
+def load(
+    given: dict[str, Any], *, file: str | os.PathLike[str] | None = None, variables: bool = True
+) -> Loaded:
     """Return the settings: *given* in code before AIOQUEUE_* variables before *file*.
 
-    file: a YAML file; by default the nearest aioqueue.yaml upwards, if there is one.
-    Raises ConfigurationError naming the key and where it stands.
+    file: a YAML file; by default the nearest aioqueue.yaml upwards, if there is one. variables: False
+    leaves them aside. Raises ConfigurationError, which tells all that is wrong, one a line.
     """
-    _warn_of_unknown_variables()
     path = Path(file) if file is not None else nearest(FILE)
-    from_file, from_variables = _read_sources(path)
-    folder = path.parent if path is not None else home()
-    if "broker" in from_file:
-        from_file["broker"] = anchored(str(from_file["broker"]), str(folder))
-    if from_file.get("backend"):
-        from_file["backend"] = anchored(str(from_file["backend"]), str(folder))
-    values = {**from_file, **from_variables, **given}
-    if "broker" not in values:
-        values["broker"] = anchored(Settings.model_fields["broker"].default, str(home()))
+    said = SettingsFile.read(path) if path is not None else SettingsFile(Path())
+    from_variables = _variables() if variables else {}
+    for warning in (*said.warnings, *(_strange_variables() if variables else ())):
+        _tell(warning)
+    values = {
+        "broker": anchored(Settings.model_fields["broker"].default, str(home())),
+        **said.values,
+        **{name: value for name, (_, value) in from_variables.items()},
+        **given,
+    }
+    origins = {
+        **{name: Origin(Kind.DEFAULT, name) for name in _NAMES},
+        **said.origins,
+        **{name: Origin(Kind.VARIABLE, name, variable) for name, (variable, _) in from_variables.items()},
+        **{name: Origin(Kind.CODE, name) for name in given},
+    }
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as exc:
-        raise ConfigurationError(_explained(exc, path if set(from_file) else None)) from None
+        raise _refusal([*said.problems, *_explained(exc, origins)]) from None
+    if said.problems:
+        raise _refusal(said.problems)
+    return Loaded(settings, origins)
 
 
 def home() -> Path:
@@ -67,52 +91,61 @@ def nearest(name: str) -> Path | None:
     return next((folder / name for folder in (here, *here.parents) if (folder / name).is_file()), None)
 
 
-def _warn_of_unknown_variables() -> None:
-    for name in sorted(os.environ):
-        known = name.upper() in (*_SETTINGS, *_OTHERS) or name.startswith(_OF_COMMANDS)
-        if known or name in _told or not name.startswith(PREFIX):
-            continue
-        _told.add(name)
-        bare = [setting.removeprefix(PREFIX) for setting in _SETTINGS]
-        near = get_close_matches(name.removeprefix(PREFIX).upper(), bare, cutoff=0.5)
-        _log.warning(
-            "the variable %s is no setting and is ignored; %s %s",
-            name,
-            "did you mean" if near else "there are",
-            ", ".join(f"{PREFIX}{setting}" for setting in near or bare),
-        )
-
-
-def _read_sources(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the file and what the variables say."""
-    if path is None and not any(name.startswith(PREFIX) for name in os.environ):
-        return {}, {}
-    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - 300 ms that only those pay who have a file or a variable
-    from pydantic_settings import (  # noqa: PLC0415 - see above
+def _variables() -> dict[str, tuple[str, Any]]:
+    """Return by setting which variable sets it, and the value."""
+    names = {name.lower(): name for name in os.environ if name.upper() in _VARIABLES}
+    if not names:
+        return {}
+    from pydantic_settings import (  # noqa: PLC0415 - 300 ms that only those pay who have a variable
         BaseSettings,
         EnvSettingsSource,
         SettingsConfigDict,
-        YamlConfigSettingsSource,
     )
 
-    class Sources(Settings, BaseSettings):
+    class Variables(Settings, BaseSettings):
         model_config = SettingsConfigDict(env_prefix=PREFIX)
 
-    if path is not None and not path.is_file():
-        raise ConfigurationError(f"there is no file {path}")
-    try:
-        data = YamlConfigSettingsSource(Sources, yaml_file=path).yaml_data if path is not None else {}
-    except yaml.YAMLError as exc:
-        raise ConfigurationError(f"{path}: {exc}") from None
-    except (ValueError, TypeError):
-        raise ConfigurationError(f"{path}: holds no settings; write a line 'name: value' for each") from None
-    return {str(key): value for key, value in data.items()}, EnvSettingsSource(Sources)()
+    values = EnvSettingsSource(Variables)()
+    return {name: (names[f"{PREFIX}{name}".lower()], value) for name, value in values.items()}
 
 
-def _explained(exc: ValidationError, path: Path | None) -> str:
-    error = exc.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in error["loc"])
-    where = f"{path}: " if path is not None else ""
-    if error["type"] == "extra_forbidden":
-        return f"{where}there is no setting {key!r}; there are {', '.join(Settings.model_fields)}"
-    return f"{where}setting {key!r}: {error['msg']} (got {error['input']!r})"
+def _strange_variables() -> Iterator[str]:
+    for name in sorted(os.environ):
+        known = name.upper() in (*_VARIABLES, *_OTHERS) or name.startswith(_OF_COMMANDS)
+        if known or not name.startswith(PREFIX):
+            continue
+        near = get_close_matches(name.removeprefix(PREFIX).lower(), _NAMES, cutoff=0.5)
+        listed = ", ".join(f"{PREFIX}{setting.upper()}" for setting in near or _NAMES)
+        advice = f"did you mean {listed}" if near else f"there are {listed}"
+        yield f"the variable {name} is no setting and is ignored; {advice}"
+
+
+def _tell(warning: str) -> None:
+    if warning not in _told:
+        _told.add(warning)
+        _log.warning("%s", warning)
+
+
+def _refusal(problems: list[str]) -> ConfigurationError:
+    return ConfigurationError("\n".join(dict.fromkeys(problems)))
+
+
+def _explained(exc: ValidationError, origins: Mapping[str, Origin]) -> Iterator[str]:
+    """Yield what is wrong, without what may be a secret."""
+    for error in exc.errors(include_url=False):
+        origin = origins[str(error["loc"][0])]
+        name, got = redacted(origin.written), repr(error["input"])
+        if error["type"] == "extra_forbidden":
+            yield f"{origin.prefix}there is no setting {name!r}; {_advice(name)}"
+        elif origin.written in URLS or "//" in got:
+            # a URL that got astray hides more than its place for a password
+            yield f"{origin.prefix}setting {name!r}: {error['msg']}"
+        else:
+            yield f"{origin.prefix}setting {name!r}: {error['msg']} (got {redacted(got)})"
+
+
+def _advice(name: str) -> str:
+    """Return which name a misspelled one may stand for, else all that there are."""
+    theirs = [key.name for key in KEYS if key.fate is not Fate.REFUSED and key.name not in _NAMES]
+    near = get_close_matches(name, [*_NAMES, *theirs], n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_NAMES)}"

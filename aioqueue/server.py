@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -19,6 +19,7 @@ from aioqueue.config import load
 from aioqueue.dispatch import Dispatcher, checked
 from aioqueue.errors import ConfigurationError
 from aioqueue.group_result import GroupResult
+from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
 from aioqueue.models.state import Cancellation
@@ -55,7 +56,7 @@ class Server(Router):
     broker, backend: URLs; the backend defaults to the broker's store. Without a broker: AIOQUEUE_*
     variables, the nearest aioqueue.yaml, else a SQLite file beside it or the pyproject.toml.
     config: a YAML file to read instead of the nearest. settings: any field of Settings by name.
-    clock: where an embedded store takes its time from.
+    origins: where each of them was said. clock: where an embedded store takes its time from.
     Raises ConfigurationError.
     """
 
@@ -73,8 +74,10 @@ class Server(Router):
             settings["broker"] = broker
         if backend is not None:
             settings["backend"] = backend
-        self.settings: Settings = load(settings, file=config)
-        self.stores: Stores = stores_of(self.settings, clock=clock)
+        loaded = load(settings, file=config)
+        self.settings: Settings = loaded.settings
+        self.origins: Mapping[str, Origin] = loaded.origins
+        self.stores: Stores = stores_of(self.settings, clock=clock, origins=self.origins)
         self._dispatcher: Dispatcher | None = None
         self._users = 0
         self._place: _Place | None = None
@@ -82,7 +85,10 @@ class Server(Router):
 
     @classmethod
     def from_config(cls, file: str | os.PathLike[str], **settings: Any) -> Self:
-        """Return a Server with the settings of a YAML file. Raises ConfigurationError."""
+        """Return a Server with the settings of a YAML file; variables, and *settings*, are stronger.
+
+        Raises ConfigurationError.
+        """
         return cls(config=file, **settings)
 
     async def open(self) -> None:

@@ -5,14 +5,17 @@ The Server makes them from URLs; dispatcher and worker take them, so that neithe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from aioqueue.clock import Clock, SystemClock
 from aioqueue.coalescer import Coalescer
 from aioqueue.dispatch import Dispatcher, Packer, TwoStepSubmitter
 from aioqueue.errors import ConfigurationError
+from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
 from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.backend import Backend
@@ -85,15 +88,19 @@ class Stores:
         return await self.submitter().cancel(ids, ttl=_CANCELLED)
 
 
-def stores_of(settings: Settings, *, clock: Clock | None = None) -> Stores:
-    """Return the stores that *settings* name. Raises ConfigurationError."""
-    front = connect(settings.broker, clock=clock)
+def stores_of(
+    settings: Settings, *, clock: Clock | None = None, origins: Mapping[str, Origin] = MappingProxyType({})
+) -> Stores:
+    """Return the stores that *settings* name. Raises ConfigurationError that says where they are named."""
+    with _said_in(origins.get("broker")):
+        front = connect(settings.broker, clock=clock)
+        if front.broker is None:
+            raise ConfigurationError(f"{front.url} is no broker; name one, as broker='redis://…'")
     same = settings.backend is None or settings.backend == settings.broker
-    back = front if same else connect(str(settings.backend), clock=clock)
-    if front.broker is None:
-        raise ConfigurationError(f"{front.url} is no broker; name one, as broker='redis://…'")
-    if back.backend is None:
-        raise ConfigurationError(f"{back.url} keeps no results; name a backend, as backend='redis://…'")
+    with _said_in(origins.get("broker" if settings.backend is None else "backend")):
+        back = front if same else connect(str(settings.backend), clock=clock)
+        if back.backend is None:
+            raise ConfigurationError(f"{back.url} keeps no results; name a backend, as backend='redis://…'")
     upkeep = tuple(dict.fromkeys(adapter.broker for adapter in (front, back) if adapter.broker is not None))
     return Stores(
         broker=front.broker,
@@ -103,3 +110,14 @@ def stores_of(settings: Settings, *, clock: Clock | None = None) -> Stores:
         urls=(front.url, back.url),
         clock=clock or SystemClock(),
     )
+
+
+@contextmanager
+def _said_in(origin: Origin | None) -> Generator[None, None, None]:
+    """Let an error within begin with the place and the name of the setting it is about."""
+    try:
+        yield
+    except ConfigurationError as exc:
+        if origin is not None and origin.place is not None:
+            exc.args = (f"{origin.prefix}setting {origin.written!r}: {exc}",)
+        raise

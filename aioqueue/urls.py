@@ -15,6 +15,9 @@ from typing import Final, cast
 from aioqueue.clock import Clock
 from aioqueue.errors import ConfigurationError
 from aioqueue.protocols.adapter import Adapter
+from aioqueue.redaction import redacted
+
+__all__ = ["anchored", "connect", "redacted"]
 
 _REDIS: Final = "aioqueue.adapters.redis"
 _BUILT_IN: Final = {
@@ -25,13 +28,18 @@ _BUILT_IN: Final = {
     "unix": _REDIS,
 }
 _GROUP: Final = "aioqueue.adapters"
-_CREDENTIALS: Final = re.compile(r"//.*@")
-_SECRETS: Final = re.compile(r"([?&](?:password|passwd|secret|token)=)[^&#]*", re.IGNORECASE)
+_HOST: Final = r"(\[[^\]]*\]|[^:@\[\]]*)(:\d*)?"
+_AUTHORITY: Final = re.compile(rf"(.*@)?{_HOST}(,{_HOST})*", re.DOTALL)
 
 
 def connect(url: str, *, clock: Clock | None = None) -> Adapter:
     """Return the adapter that *url* stands for; nothing is opened yet. Raises ConfigurationError."""
     scheme = url.partition(":")[0] if ":" in url else ""
+    if scheme != "sqlite" and _misquoted(url):
+        raise ConfigurationError(
+            f"this {scheme} URL cannot be read: after {scheme}:// come user:password@, if there are any, and "
+            "the host; a port is a number, and in user and password / is %2F, ? is %3F, # is %23 and @ is %40"
+        )
     if scheme in _BUILT_IN:
         return cast(Adapter, import_module(_BUILT_IN[scheme]).connect(url, clock=clock))
     for entry in entry_points(group=_GROUP):
@@ -39,15 +47,21 @@ def connect(url: str, *, clock: Clock | None = None) -> Adapter:
             make = cast(Callable[..., Adapter], entry.load())
             return make(url, clock=clock)
     known = ", ".join(f"{name}://" for name in _BUILT_IN)
-    raise ConfigurationError(f"{redacted(url)!r} is no store's URL; it begins with one of {known}")
+    # what follows a ? may be a secret by any name
+    shown = redacted(url).partition("?")[0]
+    raise ConfigurationError(f"{shown!r} is no store's URL; it begins with one of {known}")
 
 
-def redacted(url: str) -> str:
-    """Return *url* as it may be shown: without user and password, however badly they are quoted."""
-    if url.startswith("sqlite:"):
-        # a file has none, and its path may hold an @
-        return url
-    return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("//", url))
+def _misquoted(url: str) -> bool:
+    """True where an adapter could take a part of a password for something else, and show it."""
+    scheme, slashes, rest = url.partition("://")
+    if not slashes:
+        return scheme.partition(":")[0] in _BUILT_IN
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path, _, query = rest[len(authority) :].partition("?")
+    names = re.sub(r"=[^&#]*", "", query)
+    astray = "@" in names or (authority != "" and "@" not in authority and "@" in path)
+    return _AUTHORITY.fullmatch(authority) is None or astray
 
 
 def anchored(url: str, folder: str) -> str:

@@ -62,35 +62,36 @@ async def _read(server: Server) -> tuple[list[QueueStats], Workers]:
 
 
 def _print(queues: list[QueueStats], workers: Workers, *, now: float) -> None:
-    from rich.console import Console
+    from aioqueue.cli.screen import console
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        # what is piped on is not to be cut to the width of a screen
-        console.width = 240
+    screen = console()
     if queues:
-        console.print(_queue_table(queues, workers or []))
+        screen.print(_queue_table(queues, workers or []))
     else:
-        console.print("no queue holds anything")
+        screen.print("no queue holds anything")
     if workers:
-        console.print(_worker_table(workers, now))
+        screen.print(_worker_table(workers, now))
     else:
-        console.print("no worker is alive" if workers is not None else "this broker cannot tell its workers")
+        screen.print("no worker is alive" if workers is not None else "this broker cannot tell its workers")
 
 
 def _queue_table(queues: list[QueueStats], workers: list[WorkerCard]) -> Table:
-    table = _table("queue", "ready", "delayed", "held", "dead", "workers")
+    from aioqueue.cli.screen import table
+
+    made = table("queue", "ready", "delayed", "held", "dead", "workers")
     for stats in queues:
         counts = (stats.ready, stats.delayed, stats.held, stats.dead)
         served = sum(stats.queue in card.queues for card in workers)
-        table.add_row(stats.queue, *("?" if count is None else str(count) for count in counts), str(served))
-    return table
+        made.add_row(stats.queue, *("?" if count is None else str(count) for count in counts), str(served))
+    return made
 
 
 def _worker_table(workers: list[WorkerCard], now: float) -> Table:
-    table = _table("worker", "host", "pid", "queues", "running", "done", "up for", "seen")
+    from aioqueue.cli.screen import table
+
+    made = table("worker", "host", "pid", "queues", "running", "done", "up for", "seen")
     for card in workers:
-        table.add_row(
+        made.add_row(
             card.name,
             card.host,
             str(card.pid),
@@ -100,14 +101,4 @@ def _worker_table(workers: list[WorkerCard], now: float) -> Table:
             f"{max(0.0, now - card.started_at):.0f} s",
             f"{max(0.0, now - card.seen_at):.0f} s ago",
         )
-    return table
-
-
-def _table(*columns: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in columns:
-        table.add_column(column)
-    return table
+    return made

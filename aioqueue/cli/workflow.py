@@ -54,17 +54,14 @@ async def _read(server: Server, id: str) -> WorkflowTree:
 
 
 def _print(tree: WorkflowTree, *, most: int | None) -> None:
-    from rich.console import Console
     from rich.tree import Tree
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        # what is piped on is not to be cut to the width of a screen
-        console.width = 240
+    from aioqueue.cli.screen import console
+
     counts = ", ".join(f"{count} {state}" for state, count in tree.counts.items())
     drawn = Tree(f"workflow {tree.id} {tree.state or 'of which no result is kept'} ({counts})")
     _draw(drawn, tree.parts, most)
-    console.print(drawn)
+    console().print(drawn)
 
 
 def _draw(into: Tree, parts: Iterable[Branch], most: int | None) -> None:

@@ -6,11 +6,17 @@ No vendor's option stands here: an adapter reads its own from its URL. Values co
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from aioqueue.models.types import Duration, Name
+from aioqueue.redaction import redacted
+
+URLS: Final = ("broker", "backend")
+"""The settings that may hold a password."""
 
 
 class Settings(BaseModel):
@@ -23,7 +29,7 @@ class Settings(BaseModel):
     a queue may hold (waiting, delayed and held) for a send to be accepted; None has no limit.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     broker: str = "sqlite:///aioqueue.db"
     backend: str | None = None
@@ -42,3 +48,16 @@ class Settings(BaseModel):
     max_payload: Annotated[int, Field(ge=1024)] = 1_048_576
     timeout: Duration | None = None
     max_queue: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool(cls, value: object) -> object:
+        # YAML reads yes, no, on and off so, and as a number they would be 1 and 0
+        if isinstance(value, bool):
+            raise PydanticCustomError("no_bool", "is neither on nor off")
+        return value
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield the fields as they may be shown, without what credentials the URLs hold."""
+        for name, value in super().__repr_args__():
+            yield name, redacted(value) if name in URLS and isinstance(value, str) else value

@@ -1,20 +1,22 @@
-"""Variables that are no setting are told, once, and never with their value."""
+"""Code before variables before the file, and where each was said; what is no setting is told."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
-from aioqueue import config
+from aioqueue import Server, config
 from aioqueue.cli.group import VERBS
+from aioqueue.errors import ConfigurationError
 
 LOG = "aioqueue.config"
 
 
 @pytest.fixture(autouse=True)
 def untold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "_told", set())
+    monkeypatch.setattr(config, "_told", set[str]())
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -73,3 +75,43 @@ def test_known_variable_is_not_told(
 
 def test_variables_of_every_verb_are_known() -> None:
     assert tuple(f"AIOQUEUE_{verb.upper()}_" for verb in VERBS) == config._OF_COMMANDS
+
+
+def test_each_setting_tells_where_it_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text("broker: memory://file\nqueue: from-file\nlease: 30\nsweep: 7\n")
+    monkeypatch.setenv("AIOQUEUE_QUEUE", "from-variable")
+    monkeypatch.setenv("AIOQUEUE_lease", "40")
+
+    server = Server.from_config(file, lease=50.0)
+
+    said = {name: str(server.origins[name]) for name in ("broker", "queue", "lease", "sweep", "beat")}
+    assert (server.settings.queue, server.settings.lease) == ("from-variable", 50.0)
+    assert said == {
+        "broker": f"{file}:1",
+        "queue": "AIOQUEUE_QUEUE",
+        "lease": "code",
+        "sweep": f"{file}:4",
+        "beat": "default",
+    }
+    assert server.origins.keys() == type(server.settings).model_fields.keys()
+
+
+def test_wrong_variable_and_wrong_option_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIOQUEUE_LEASE", "long")
+
+    with pytest.raises(ConfigurationError) as refused:
+        Server("memory://x", beat=-1, quue="a")
+
+    assert [line.partition(" (")[0] for line in str(refused.value).splitlines()] == [
+        "AIOQUEUE_LEASE: setting 'lease': Input should be a valid number, unable to parse string as a number",
+        "setting 'beat': Input should be greater than 0",
+        "there is no setting 'quue'; did you mean 'queue'?",
+    ]
+
+
+def test_variables_can_be_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIOQUEUE_QUEUE", "mail")
+
+    assert config.load({}).settings.queue == "mail"
+    assert config.load({}, variables=False).settings.queue == "default"

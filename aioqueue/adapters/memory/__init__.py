@@ -14,6 +14,7 @@ from aioqueue.adapters.memory.store import MemoryStore
 from aioqueue.clock import Clock, SystemClock
 from aioqueue.errors import ConfigurationError
 from aioqueue.protocols.adapter import Adapter
+from aioqueue.redaction import redacted
 
 __all__ = ["connect"]
 
@@ -27,7 +28,9 @@ def connect(url: str, *, clock: Clock | None = None) -> Adapter:
     """
     parts = urlsplit(url)
     if parts.path not in {"", "/"} or parts.query or parts.username:
-        raise ConfigurationError(f"{url}: a memory URL is memory://name and nothing more")
+        raise ConfigurationError(
+            f"{redacted(url).partition('?')[0]}: a memory URL is memory://name and nothing more"
+        )
     name = parts.netloc
     core = _cores.get(name)
     if core is None:

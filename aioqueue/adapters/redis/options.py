@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -34,7 +34,7 @@ class Options:
     namespace: what all keys lie in. timeout: seconds to wait for a connection or an answer.
     """
 
-    url: str
+    url: str = field(repr=False)
     shown: str
     namespace: str = "default"
     timeout: float = 5.0
