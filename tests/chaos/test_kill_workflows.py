@@ -41,7 +41,7 @@ def redis() -> Iterator[RedisServer]:
 
 
 def canvas(number: int) -> Signature[int]:
-    """Return a chord of chains whose value is known: each ends with its own number, by a task that goes on."""
+    """Return a chord of chains whose value is known: each ends with its number, by a task that goes on."""
     members = [
         chain(
             Signature(name="work", args=(number * MEMBERS + at, 0.02), takes="none"),
