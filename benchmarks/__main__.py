@@ -1,4 +1,4 @@
-"""Print the figures: ``python -m benchmarks [--rivals] [--quick] [--rounds N] [--broker URL]``.
+"""Print the figures: ``python -m benchmarks [--rivals] [--only NAME] [--quick] [--rounds N] [--broker URL]``.
 
 Without --rivals: aioqueue alone, on SQLite and, where a Redis server's program is found, on Redis.
 With it: aioqueue beside its rivals on one Redis server, each in a virtual environment of its own.
@@ -20,9 +20,9 @@ from benchmarks import report, server
 from benchmarks.contestants import AIOQUEUE, RIVALS, Contestant
 from benchmarks.processes import BenchmarkError
 from benchmarks.rivals import seated_on_one
-from benchmarks.rounds import Sizes, rounds
+from benchmarks.rounds import WORKLOADS, Sizes, rounds
 
-QUICK = Sizes(drain=2_000, latency=200, crowd=1_000)
+QUICK = Sizes(drain=2_000, latency=200, crowd=1_000, chord=100)
 
 
 def main() -> None:
@@ -30,7 +30,8 @@ def main() -> None:
     with TemporaryDirectory(prefix="aioqueue-bench-") as name:
         folder = Path(name)
         if options.rivals:
-            on_redis(seated_on_one((AIOQUEUE, *RIVALS), options.python), folder, options)
+            taking = [one for one in (AIOQUEUE, *RIVALS) if one.takes.intersection(options.only)]
+            on_redis(seated_on_one(taking, options.python), folder, options)
         elif options.broker:
             measure("the store of --broker", [AIOQUEUE], lambda: str(options.broker), options)
         else:
@@ -46,6 +47,9 @@ def parsed() -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rivals", action="store_true", help="measure the rivals too, on Redis")
     which.add_argument("--broker", metavar="URL", help="measure aioqueue alone on this store")
+    parser.add_argument(
+        "--only", nargs="+", choices=WORKLOADS, default=[*WORKLOADS], help="workloads, all unless told"
+    )
     parser.add_argument("--python", metavar="PATH", help="with --rivals: the Python that all run on")
     parser.add_argument(
         "--rounds", type=int, default=3, metavar="N", help="rounds, of which medians are shown"
@@ -79,8 +83,10 @@ def measure(
     sizes = QUICK if options.quick else Sizes()
     print(f"\n{title}; tasks a round: {sizes}; {report.machine()}")
     for contestant in contestants:
-        print(f"{contestant.name}: {report.versions(contestant)}")
-    for line in report.table(rounds(contestants, store, sizes=sizes, count=options.rounds)):
+        unable = contestant.unable
+        print(f"{contestant.name}: {f'not run: {unable}' if unable else report.versions(contestant)}")
+    records = rounds(contestants, store, sizes=sizes, count=options.rounds, workloads=options.only)
+    for line in report.tables(records):
         print(line, flush=True)
 
 

@@ -1,8 +1,9 @@
 """Marks: which task ran when, in memory that worker and driver share.
 
 To ask the store would disturb what is measured, and trust what is to be proved. Each slot has one
-writer at a time, as a worker of the benchmark is one process with one event loop; the moments are
-of the monotonic clock, which Linux gives to all processes alike.
+writer at a time, as a worker of the benchmark is one process with one event loop; where it has threads,
+that goes for a number's slots alone, and the count of all runs is not asked for. The moments are of the
+monotonic clock, which Linux gives to all processes alike.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.contestants import Contestant
-from benchmarks.rounds import Figures
+from benchmarks.rounds import WIDER, Record
 
 _VERSIONS: Final = """
 import json, platform, sys
@@ -37,7 +37,7 @@ class Row:
     digits: int = 0
 
 
-ROWS: Final = (
+CALLS: Final = (
     Row("send rate", "bulk send, tasks/s", "more"),
     Row("send cpu", "bulk send, client CPU us/task", "less", 1e6, 1),
     Row("drain rate", "drain, tasks/s", "more"),
@@ -46,6 +46,13 @@ ROWS: Final = (
     Row("latency p99", "one at a time, p99 ms", "less", 1e3, 2),
     Row("crowd rate", "100 senders, tasks/s", "more"),
 )
+CHORDS: Final = (
+    Row("chord", "chord, ms", "less", 1e3, 1),
+    Row("wide chord", f"{WIDER} times as wide, ms", "less", 1e3, 1),
+    Row("chord growth", "times the chord's time", "less", 1.0, 1),
+)
+
+_NONE: Final = "\N{EN DASH}"
 
 
 def machine() -> str:
@@ -62,26 +69,58 @@ def versions(contestant: Contestant) -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items() if number is not None)
 
 
-def table(figures: Mapping[str, Sequence[Figures]], rows: Sequence[Row] = ROWS) -> Iterator[str]:
-    """Give the lines of a Markdown table; the first system is the one the ratios are to."""
-    first, *rivals = figures
+def tables(records: Mapping[str, Record]) -> Iterator[str]:
+    """Give the lines of a table of calls and one of chords, where there are figures for them."""
+    if calling := {name: record for name, record in records.items() if _has(record, CALLS)}:
+        yield from ("", *table(calling, CALLS))
+    if any(_has(record, CHORDS) for record in records.values()):
+        yield from ("", *listing(records, CHORDS))
+
+
+def table(records: Mapping[str, Record], rows: Sequence[Row]) -> Iterator[str]:
+    """Give the lines of a Markdown table, a figure a line.
+
+    The first system is the one that ratios are to.
+    """
+    first, *rivals = records
     yield _line("median of the rounds", "better", first, *(f"{rival} (ratio)" for rival in rivals))
-    yield _line(*("---",) * 2, *("---:",) * len(figures))
+    yield _line(*("---",) * 2, *("---:",) * len(records))
     for row in rows:
-        ours = _median(figures[first], row)
-        cells = [_shown(ours, row)]
-        for rival in rivals:
-            theirs = _median(figures[rival], row)
-            cells.append(f"{_shown(theirs, row)} ({theirs / ours:.2f})")
-        yield _line(row.title, row.better, *cells)
+        yield _line(
+            row.title, row.better, *(_cell(record, row, records[first]) for record in records.values())
+        )
 
 
-def _median(rounds: Sequence[Figures], row: Row) -> float:
-    return statistics.median(figures[row.figure] for figures in rounds)
+def listing(records: Mapping[str, Record], rows: Sequence[Row]) -> Iterator[str]:
+    """Give the lines of a Markdown table, a system a line, with the reason of one that was not run.
+
+    The first system is the one that ratios are to.
+    """
+    first, *_ = records.values()
+    yield _line("median of the rounds (ratio)", *(f"{row.title}; {row.better} is better" for row in rows))
+    yield _line("---", *("---:",) * len(rows))
+    for name, record in records.items():
+        cells = [_cell(record, row, first) for row in rows]
+        yield _line(name, *([f"not run: {record.reason}", *cells[1:]] if record.reason else cells))
 
 
-def _shown(value: float, row: Row) -> str:
-    return f"{value * row.scale:,.{row.digits}f}"
+def _has(record: Record, rows: Sequence[Row]) -> bool:
+    return any(_median(record, row) is not None for row in rows)
+
+
+def _cell(record: Record, row: Row, first: Record) -> str:
+    """Return a median as it is shown, with its ratio to that of *first* unless it is that."""
+    value, ours = _median(record, row), _median(first, row)
+    if value is None:
+        return _NONE
+    shown = f"{value * row.scale:,.{row.digits}f}"
+    return shown if record is first or not ours else f"{shown} ({value / ours:.2f})"
+
+
+def _median(record: Record, row: Row) -> float | None:
+    """Return the median over the rounds; none where the system was not run, or not by this."""
+    values = [figures[row.figure] for figures in record.rounds if row.figure in figures]
+    return statistics.median(values) if values and not record.reason else None
 
 
 def _line(*cells: str) -> str:

@@ -23,35 +23,28 @@ _LOCK: Final = ROOT / "requirements"
 
 
 def seated_on_one(contestants: Sequence[Contestant], wanted: str | None = None) -> list[Contestant]:
-    """Return those of *contestants* that run on one Python, each in its environment.
+    """Return *contestants*, on one Python and each in its environment, or unable to run.
 
-    The Python is *wanted*, else the oldest that suits all, else this one; whoever needs a newer one is
-    left out, and it is said. Raises BenchmarkError.
+    The Python is *wanted*, else the oldest that suits all, else this one. Raises BenchmarkError.
     """
     oldest = max(contestant.oldest for contestant in contestants)
     python = wanted or next((p for p in _pythons(oldest) if _is_new(p, oldest)), sys.executable)
     if not _is_new(python, AIOQUEUE.oldest):
         raise BenchmarkError(f"{python} is no Python {_dotted(AIOQUEUE.oldest)} or newer with venv")
-    seats: list[Contestant] = []
-    for contestant in contestants:
-        if _is_new(python, contestant.oldest):
-            seats += _seats(contestant, python)
-        else:
-            print(
-                f"{contestant.name} is left out: it needs Python {_dotted(contestant.oldest)}; --python PATH"
-            )
-    return seats
+    return [_seat(contestant, python) for contestant in contestants]
 
 
-def _seats(contestant: Contestant, python: str) -> list[Contestant]:
-    """Return *contestant*, seated, or nobody where a rival cannot be installed."""
+def _seat(contestant: Contestant, python: str) -> Contestant:
+    """Return *contestant*, seated, or a rival as unable to run."""
+    if not _is_new(python, contestant.oldest):
+        wanting = f"it needs Python {_dotted(contestant.oldest)}; --python PATH"
+        return replace(contestant, unable=wanting)
     try:
-        return [seated(contestant, python)]
+        return seated(contestant, python)
     except subprocess.CalledProcessError:
         if contestant is AIOQUEUE:
             raise
-        print(f"{contestant.name} cannot be installed here, so it is not run")
-        return []
+        return replace(contestant, unable="it cannot be installed here")
 
 
 def seated(contestant: Contestant, python: str) -> Contestant:

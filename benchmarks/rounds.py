@@ -1,29 +1,33 @@
 """Rounds: each workload is run for one contestant after the other, again and again.
 
 The contestants take turns within a round, so that whatever else the machine does meets all of them.
-A run in which a task is lost, doubled or wrong gives no figures but an error.
+A run in which a task is lost, doubled or wrong gives no figures but an error: aioqueue's ends all
+rounds, a rival's ends them for that rival.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import AIOQUEUE, Contestant
 from benchmarks.marks import VARIABLE, Marks, marks
 from benchmarks.processes import DEADLINE, BenchmarkError, Process
-from benchmarks.workloads import WARM_UP
+from benchmarks.workloads import WARM_UP, chord_tasks
 
 Figures = dict[str, float]
 """What was measured, by name; ``report`` knows the names."""
 
 LAST: Final = 200
 """How many of the tasks that ran last must be in the sender's hands for a drain to be over."""
+
+WIDER: Final = 10
+"""How many times the tasks of a chord a wide one has."""
 
 _POLL: Final = 0.002
 _TAIL: Final = 4_000
@@ -36,9 +40,21 @@ class Sizes:
     drain: int = 20_000
     latency: int = 1_000
     crowd: int = 5_000
+    chord: int = 1_000
 
     def __str__(self) -> str:
-        return f"{self.drain:,} in bulk, {self.latency:,} one at a time, {self.crowd:,} of many senders"
+        return (
+            f"{self.drain:,} in bulk, {self.latency:,} one at a time, {self.crowd:,} of many senders,"
+            f" {self.chord:,} a chord"
+        )
+
+
+@dataclass(slots=True)
+class Record:
+    """What came of a contestant: the figures of each round, or why there are none."""
+
+    rounds: list[Figures] = field(default_factory=list)
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +111,31 @@ def drain(run: Run, sizes: Sizes) -> Figures:
 
 def latency(run: Run, sizes: Sizes) -> Figures:
     """Time calls from their sending to their result, one after the other, with an idle worker."""
-    told = _live(run, "latency", sizes.latency)
+    told = _live(run, "latency", sizes.latency, WARM_UP + sizes.latency)
     return {"latency p50": told["p50"], "latency p99": told["p99"]}
 
 
 def crowd(run: Run, sizes: Sizes) -> Figures:
     """Let many senders of one process await their results at the same time."""
-    told = _live(run, "crowd", sizes.crowd)
+    told = _live(run, "crowd", sizes.crowd, WARM_UP + sizes.crowd)
     return {"crowd rate": sizes.crowd / told["wall"]}
 
 
-WORKLOADS: Final[tuple[Callable[[Run, Sizes], Figures], ...]] = (drain, latency, crowd)
+def chord(run: Run, sizes: Sizes) -> Figures:
+    """Time chords from their sending to their callback's result; wide ones too where those are wanted."""
+    time_of = _chord(run, sizes.chord)
+    if not run.contestant.wide:
+        return {"chord": time_of}
+    wide = _chord(run, WIDER * sizes.chord)
+    return {"chord": time_of, "wide chord": wide, "chord growth": wide / time_of}
+
+
+WORKLOADS: Final[dict[str, Callable[[Run, Sizes], Figures]]] = {
+    "drain": drain,
+    "latency": latency,
+    "crowd": crowd,
+    "chord": chord,
+}
 
 
 def rounds(
@@ -114,23 +144,44 @@ def rounds(
     *,
     sizes: Sizes,
     count: int,
-) -> dict[str, list[Figures]]:
-    """Return the figures of each contestant, a set a round. store: gives the URL of an empty store."""
-    figures: dict[str, list[Figures]] = {contestant.name: [] for contestant in contestants}
+    workloads: Collection[str] = tuple(WORKLOADS),
+) -> dict[str, Record]:
+    """Return the record of each contestant. store: gives the URL of an empty store.
+
+    Raises BenchmarkError where aioqueue gives no figures.
+    """
+    records = {contestant.name: Record(reason=contestant.unable) for contestant in contestants}
     with TemporaryDirectory() as folder:
         for number in range(count):
             print(f"round {number + 1} of {count}", flush=True)
-            for contestant in contestants:
-                figures[contestant.name].append({})
-            for workload in WORKLOADS:
+            for record in records.values():
+                record.rounds.append({})
+            for workload in workloads:
                 for contestant in contestants:
-                    measured = workload(Run(contestant, store(), Path(folder)), sizes)
-                    figures[contestant.name][-1].update(measured)
-    return figures
+                    record = records[contestant.name]
+                    if workload in contestant.takes and not record.reason:
+                        _measure(record, workload, Run(contestant, store(), Path(folder)), sizes)
+    return records
 
 
-def _live(run: Run, workload: str, count: int) -> Figures:
-    with marks(run.folder, WARM_UP + count) as seen, run.worker(seen):
+def _measure(record: Record, workload: str, run: Run, sizes: Sizes) -> None:
+    """Add a workload's figures to *record*, or the reason of a rival that gives none."""
+    try:
+        record.rounds[-1].update(WORKLOADS[workload](run, sizes))
+    except BenchmarkError as exc:
+        if run.contestant.name == AIOQUEUE.name:
+            raise
+        record.reason = f"{workload}: {exc}"
+        print(f"{run.contestant.name} is run no further: {record.reason}", flush=True)
+
+
+def _chord(run: Run, count: int) -> float:
+    return _live(run, "chord", count, chord_tasks(count))["wall"]
+
+
+def _live(run: Run, workload: str, count: int, tasks: int) -> Figures:
+    """Run *workload* with a worker that is there from the start. tasks: how many of them must run."""
+    with marks(run.folder, tasks) as seen, run.worker(seen):
         with run.client(workload, count, seen) as client:
             told = client.read()
         _require_once_each(run, seen)

@@ -20,6 +20,9 @@ BATCH: Final = 1000
 WARM_UP: Final = 100
 """Tasks that are sent and awaited before a measurement with a live worker."""
 
+CHORDS: Final = 3
+"""Chords that are sent one after the other, of which the median is told."""
+
 
 class WrongResultError(RuntimeError):
     """A task's result is not what it must be."""
@@ -84,15 +87,41 @@ async def crowd(client: Client, count: int, line: Line) -> None:
     line.say(wall=clock.wall)
 
 
-WORKLOADS: Final[dict[str, Callable[[Client, int, Line], Awaitable[None]]]] = {
+async def chord(client: Client, count: int, line: Line) -> None:
+    """Send one chord after the other, each once the last one's callback has answered."""
+    await _chord(client, range(WARM_UP))
+    times: list[float] = []
+    # a callback's number is the next after its members'
+    for first in range(WARM_UP + 1, chord_tasks(count), count + 1):
+        with Clock() as clock:
+            await _chord(client, range(first, first + count))
+        times.append(clock.wall)
+    line.say(wall=statistics.median(times))
+
+
+def chord_tasks(count: int) -> int:
+    """Return how many tasks there are in all chords of *count* no-ops and the one that is not counted."""
+    return WARM_UP + 1 + CHORDS * (count + 1)
+
+
+Workload = Callable[[Client, int, Line], Awaitable[None]]
+
+WORKLOADS: Final[dict[str, Workload]] = {
     "drain": drain,
     "latency": latency,
     "crowd": crowd,
+    "chord": chord,
 }
 
 
 async def _trip(client: Client, number: int) -> None:
     _check(number, await (await client.send(number))())
+
+
+async def _chord(client: Client, numbers: range) -> None:
+    value = await client.chord(numbers)
+    if value != sum(numbers):
+        raise WrongResultError(f"the chord of {len(numbers)} returned {value!r}")
 
 
 async def _fetch(sent: list[Sent], numbers: Iterable[int]) -> None:

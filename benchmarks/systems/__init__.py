@@ -19,12 +19,21 @@ STORE: Final = os.environ.get("BENCH_STORE", "")
 CONCURRENCY: Final = 100
 """Tasks that a worker runs at once, and senders of the workload that has many."""
 
+THREADS: Final = 8
+"""Tasks at once of a worker that has a thread and a connection to the store for each of them."""
+
 RESULT_TTL: Final = 3600
 """Seconds for which a result is kept."""
 
+TIMEOUT: Final = 60
+"""Seconds that a client waits for a result."""
+
 
 class Client(Protocol):
-    """How a system sends its no-op, which returns the number it is given."""
+    """How a system sends its no-op, which returns the number it is given.
+
+    A system lacks what only workloads use that it takes no part in.
+    """
 
     async def open(self) -> None:
         """Connect."""
@@ -40,4 +49,11 @@ class Client(Protocol):
 
     async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
         """Send calls by the fastest way that the system's public API has; keep their order."""
+        ...
+
+    async def chord(self, numbers: range) -> int:
+        """Send a chord of a no-op for each of *numbers*, and return what its callback returns.
+
+        That is the sum of the numbers; the callback's own number is ``numbers.stop``.
+        """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioqueue import Server, Signature
+from aioqueue import Server, Signature, chord
 from benchmarks import marks
 from benchmarks.systems import RESULT_TTL, STORE, Sent
 
@@ -15,6 +15,12 @@ server = Server(STORE or "memory://", result_ttl=RESULT_TTL)
 async def noop(number: int) -> int:
     marks.ran(number)
     return number
+
+
+@server.task
+async def total(number: int, values: list[int]) -> int:
+    marks.ran(number)
+    return sum(values)
 
 
 class Client:
@@ -32,3 +38,6 @@ class Client:
     async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
         calls: list[Signature[int]] = [noop.s(number) for number in numbers]
         return [result.get for result in await server.send_many(calls)]
+
+    async def chord(self, numbers: range) -> int:
+        return await (await chord(noop.map(numbers), total.p(numbers.stop)).send())

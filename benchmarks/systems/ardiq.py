@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks import marks
-from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, Sent
+from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT, Sent
 
 _ardiq: Any = import_module("ardiq")
 asyncio.set_event_loop_policy(import_module("uvloop").EventLoopPolicy())
@@ -49,7 +49,7 @@ class Client:
 
 
 async def _value(job: Any) -> int:
-    result = await job.result(timeout=60)
+    result = await job.result(timeout=TIMEOUT)
     if result is None or not result.success:
         raise RuntimeError(f"ardiq has no result of {job.id}: {result}")
     value: int = result.value

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from benchmarks import marks
-from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, Sent
+from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT, Sent
 
 POLL: Final = 0.0005
 """Seconds between two looks for a result; the library's default, 0.2, would be all that is measured."""
@@ -62,7 +62,7 @@ class Client:
 
 
 async def _value(task: Any) -> int:
-    result = await task.wait_result(check_interval=POLL, timeout=60)
+    result = await task.wait_result(check_interval=POLL, timeout=TIMEOUT)
     if result.is_err:
         raise RuntimeError(f"taskiq's {task.task_id} failed: {result.error}")
     value: int = result.return_value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,15 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from benchmarks import report, server
+from benchmarks import report, rivals, server
 from benchmarks.contestants import AIOQUEUE, RIVALS, Contestant
 from benchmarks.marks import VARIABLE, Marks, ran
 from benchmarks.processes import BenchmarkError
-from benchmarks.rounds import Run, Sizes, drain, rounds
+from benchmarks.rounds import Record, Run, Sizes, drain, rounds
 from benchmarks.systems import Sent
-from benchmarks.workloads import WrongResultError, latency
+from benchmarks.workloads import Workload, WrongResultError, chord, latency
 
-FEW = Sizes(drain=200, latency=10, crowd=100)
+FEW = Sizes(drain=200, latency=10, crowd=100, chord=10)
 PINS = Path(report.__file__).parent / "requirements"
 
 
@@ -43,6 +44,9 @@ class Liar:
     async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
         return [await self.send(number) for number in numbers]
 
+    async def chord(self, numbers: range) -> int:
+        return sum(numbers) + 1
+
 
 class Silence:
     """A line on which nobody speaks."""
@@ -54,9 +58,19 @@ class Silence:
 
 
 def test_a_round_measures_every_row_of_the_table(tmp_path: Path) -> None:
-    figures = rounds([AIOQUEUE], fresh_files(tmp_path), sizes=FEW, count=1)
+    records = rounds([AIOQUEUE], fresh_files(tmp_path), sizes=FEW, count=1)
 
-    assert [set(figures) for figures in figures["aioqueue"]] == [{row.figure for row in report.ROWS}]
+    rows = {row.figure for row in (*report.CALLS, *report.CHORDS)}
+    assert [set(figures) for figures in records["aioqueue"].rounds] == [rows]
+
+
+def test_only_the_workloads_that_are_wanted_and_that_a_system_takes_are_run(tmp_path: Path) -> None:
+    callers = replace(AIOQUEUE, name="callers", takes=frozenset({"drain"}))
+
+    records = rounds([AIOQUEUE, callers], fresh_files(tmp_path), sizes=FEW, count=1, workloads=["latency"])
+
+    assert set(records["aioqueue"].rounds[0]) == {"latency p50", "latency p99"}
+    assert records["callers"].rounds == [{}]
 
 
 def test_redis_is_measured_on_a_server_that_ends_with_the_run(tmp_path: Path) -> None:
@@ -79,9 +93,25 @@ def test_a_worker_that_dies_ends_the_run(tmp_path: Path, capsys: pytest.CaptureF
     assert "unwell" in capsys.readouterr().out
 
 
-async def test_a_wrong_result_ends_the_run() -> None:
-    with pytest.raises(WrongResultError, match="task 0 returned 1"):
-        await latency(Liar(), 1, Silence())
+def test_a_rival_that_cannot_run_is_shown_with_the_reason(tmp_path: Path) -> None:
+    nobody = replace(AIOQUEUE, name="nobody", takes=frozenset({"drain"}))
+    absent = replace(AIOQUEUE, name="absent", unable="it cannot be installed here")
+
+    records = rounds(
+        [nobody, absent], fresh_files(tmp_path), sizes=FEW, count=2, workloads=["drain", "chord"]
+    )
+
+    assert records["nobody"].reason.startswith("drain: ")
+    assert records["nobody"].reason.endswith("ended with code 1 and no figures")
+    assert (records["absent"].rounds, records["absent"].reason) == ([{}, {}], absent.unable)
+
+
+@pytest.mark.parametrize(
+    ("workload", "told"), [(latency, "task 0 returned 1"), (chord, "the chord of 100 returned 4951")]
+)
+async def test_a_wrong_result_ends_the_run(workload: Workload, told: str) -> None:
+    with pytest.raises(WrongResultError, match=told):
+        await workload(Liar(), 1, Silence())
 
 
 def test_lost_and_doubled_tasks_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,11 +127,46 @@ def test_the_table_shows_medians_and_ratios_to_the_first_system() -> None:
     row = report.Row("wait", "wait, ms", "less", 1e3, 1)
     ours, theirs = [0.004, 0.002, 0.1], [0.001, 0.002, 0.1]
 
-    lines = list(
-        report.table({"us": [{"wait": wait} for wait in ours], "them": [{"wait": t} for t in theirs]}, [row])
-    )
+    records = {
+        "us": Record([{"wait": wait} for wait in ours]),
+        "them": Record([{"wait": wait} for wait in theirs]),
+    }
 
-    assert lines[-1] == "| wait, ms | less | 4.0 | 2.0 (0.50) |"
+    assert [*report.table(records, [row])][-1] == "| wait, ms | less | 4.0 | 2.0 (0.50) |"
+
+
+def test_the_list_of_chords_shows_who_has_none_and_who_was_not_run() -> None:
+    records = {
+        "us": Record([{"chord": 0.1, "wide chord": 1.2, "chord growth": 12.0}]),
+        "them": Record([{"chord": 0.25}]),
+        "callers": Record([{"drain rate": 9.0}]),
+        "absent": Record([{"chord": 0.1}, {}], "it died"),
+    }
+
+    assert [*report.listing(records, report.CHORDS)][2:] == [
+        "| us | 100.0 | 1,200.0 | 12.0 |",
+        "| them | 250.0 (2.50) | \N{EN DASH} | \N{EN DASH} |",
+        "| callers | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} |",
+        "| absent | not run: it died | \N{EN DASH} | \N{EN DASH} |",
+    ]
+
+
+def test_a_table_without_figures_is_left_out() -> None:
+    records = {"us": Record([{"chord": 0.1}]), "callers": Record([{}])}
+
+    lines = [*report.tables(records)]
+
+    assert [line for line in lines if "median" in line] == [lines[1]]
+    assert lines[3].startswith("| us | 100.0 |")
+
+
+def test_a_rival_that_needs_a_newer_python_is_unable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "seated", lambda contestant, python: contestant)
+    late = replace(RIVALS[0], oldest=(9, 9))
+
+    ours, theirs = rivals.seated_on_one([AIOQUEUE, late], sys.executable)
+
+    assert (ours, theirs.unable) == (AIOQUEUE, "it needs Python 9.9; --python PATH")
 
 
 @pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: rival.name)
