@@ -83,11 +83,12 @@ class GroupResult(AsyncResult[list[R]]):
         """Yield number and value of each member as it is seen to have ended. first: raise an error."""
         backend, clock = self._results.required(), self._results.clock
         until = None if timeout is None else clock.time() + timeout
-        record = await self._waited(0.0)
-        watch, pause, began, told = Watch(backend, self._record), 0.0, clock.time(), False
+        watch: Watch | None = None
+        pause, began, told = 0.0, clock.time(), False
         while True:
             left = pause if until is None else min(pause, until - clock.time())
             record = await self._waited(left)
+            watch = watch or Watch(backend, self._record)
             if record.state.final and record.state is not State.SUCCESS:
                 raise task_error(record)
             async for number, outcome in watch.look():

@@ -28,6 +28,7 @@ from aioqueue.errors import (
     TaskTimeoutError,
     UnavailableError,
 )
+from aioqueue.ids import is_name
 from aioqueue.joins import first_error, joined
 from aioqueue.models.signature import R_co
 from aioqueue.models.state import Cancellation, CancelOutcome, State, TaskState
@@ -91,6 +92,9 @@ class Results:
     async def cancel(self, id: str) -> Cancellation:
         """Cancel a task, or a workflow, and say what of it was cancelled and what had ended."""
         backend = self.required()
+        if not is_name(id):
+            # it cannot exist, and no store is asked
+            return Cancellation(outcome=CancelOutcome.NOT_FOUND)
         (outcome,) = await self.canceller([id])
         whole = None if outcome is not CancelOutcome.CANCELLED else await backend.workflow(id)
         if whole is None:
@@ -228,7 +232,7 @@ class AsyncResult(Generic[R_co]):
     async def _looked(self, look: Callable[[str], Awaitable[Record | None]]) -> Record:
         """Return the record that *look* finds; that of a workflow is found through the workflow."""
         record = await look(self._record)
-        if record is None and self._record == self.id:
+        if record is None and self._record == self.id and is_name(self.id):
             whole = await self._results.required().workflow(self.id)
             self._record = self.id if whole is None else whole.result
             record = None if whole is None else await look(self._record)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from aioqueue.errors import ResultNotFoundError
+from aioqueue.ids import is_name
 from aioqueue.models.state import TaskState
 from aioqueue.models.tree import Branch, WorkflowTree
 from aioqueue.outline import Outline, nodes_of, outline_of, row_of
@@ -21,7 +22,7 @@ async def tree(backend: Backend, id: str) -> WorkflowTree:
 
     Raises ResultNotFoundError, BackendUnavailableError.
     """
-    whole = await backend.workflow(id)
+    whole = await backend.workflow(id) if is_name(id) else None
     if whole is None:
         raise ResultNotFoundError(f"there is no workflow {id!r}: it is unknown, not open yet, or expired")
     outlines, states = {id: outline_of(whole)}, dict[str, TaskState]()

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually, under_way, within
 
 pytestmark = pytest.mark.anyio
 
-WIDE: Group[Any] = Group(members=[Signature(name="one")] * 2_000)
+WIDE: Group[Any] = Group(members=[Signature(name="one")] * 1_999)
 
 
 class Desk:
@@ -28,7 +28,7 @@ class Desk:
         self.writing = self.most = self.begun = self.kept = 0
         self.opened: list[int] = []
 
-    async def plan(self, page: Page) -> None:
+    async def plan(self, page: Page) -> list[str]:
         self.begun += 1
         number = self.begun
         self.writing += 1
@@ -38,11 +38,13 @@ class Desk:
                 raise BackendUnavailableError("the cable is out")
             await self.go.wait()
             self.kept += 1
+            return []
         finally:
             self.writing -= 1
 
-    async def open_workflow(self, opening: Opening) -> None:
+    async def open_workflow(self, opening: Opening) -> bool:
         self.opened.append(self.kept)
+        return True
 
     @property
     def opener(self) -> Opener:

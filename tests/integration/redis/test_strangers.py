@@ -60,6 +60,9 @@ async def test_id_that_cannot_be_said_is_not_found_and_cuts_off_nobody(url: str)
                 await within(server.result(id).get(timeout=5))
             with pytest.raises(ResultNotFoundError):
                 await within(server.result(id).state())
+            with pytest.raises(ResultNotFoundError):
+                await within(server.workflow(id))
+            assert not await within(server.cancel(id))
         assert await within(waiting) == 1
 
 
