@@ -31,7 +31,7 @@ class Plan:
     and are full from the start: what a store does of a join that is full it does of them once the plan is
     stored; that may fill other joins, and releases nothing. A join of size 0 that is not among them
     is full when something is put into it, and its value is the empty list all the same. root: the scope
-    around all of it.
+    around all of it. digest: what tells it from another workflow of its id, where one may come.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Plan:
     result: str
     full: tuple[str, ...] = ()
     root: str = ""
+    digest: str = ""
     outline: Outline = field(default_factory=Outline, compare=False)
 
     @property
@@ -71,7 +72,7 @@ def compiled(workflow: Signature, *, id: str, pack: Pack, stead: Stead | None = 
         writing.name(root.end),
         tuple(map(writing.name, layout.full)),
         writing.name(root),
-        brief(around.outline),
+        outline=brief(around.outline),
     )
 
 

@@ -1,123 +1,37 @@
-"""Dispatch: from a Signature to a message in the store, one at a time or many.
+"""Dispatch: from calls to what is written of them in the store, one at a time or many.
 
-Ids and moments are fixed here, once, before anything is written: a send that is repeated with
-the same ids runs nothing twice.
+Ids are fixed here, once, before anything is written: a send that is repeated with the same ids
+runs nothing twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, cast
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Final, cast
 
-from aioqueue import codec
-from aioqueue.canvas import Plan, compiled
+from aioqueue.canvas import Plan
 from aioqueue.clock import Clock
-from aioqueue.errors import (
-    BrokerUnavailableError,
-    PayloadTooLargeError,
-    QueueFullError,
-    SignatureError,
-    UnavailableError,
-)
+from aioqueue.errors import BrokerUnavailableError, QueueFullError, SignatureError, UnavailableError
 from aioqueue.group_result import GroupResult
-from aioqueue.ids import RESERVED, derived_id, new_id
-from aioqueue.layout import Stead
+from aioqueue.ids import new_id
 from aioqueue.models.signature import R_co, Signature
 from aioqueue.models.state import CancelOutcome
 from aioqueue.models.workflow import WRITERS, Chain, Chord, Group, Workflow
+from aioqueue.opener import Opener, TakenError
+from aioqueue.packing import Packer, record_of, require_releasable
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
-from aioqueue.protocols.flow import PAGE, Opening, Page
-from aioqueue.protocols.messages import Message, Record
+from aioqueue.protocols.flow import Opening
+from aioqueue.protocols.messages import Message
 from aioqueue.results import AsyncResult, Reading, Results
-from aioqueue.schema import json_fault
 
-
-@dataclass(frozen=True, slots=True)
-class Packer:
-    """Makes messages. queue: where calls go that name none. max_payload: bytes of a body."""
-
-    queue: str
-    max_payload: int
-
-    def message(self, signature: Signature, *, id: str, now: float, takes_from: str | None = None) -> Message:
-        """Return the first attempt of *signature* under *id*, sent at *now* (Unix seconds).
-
-        takes_from: of a node of a workflow, what it reads before it runs.
-        Raises SignatureError, PayloadTooLargeError.
-        """
-        if isinstance(signature.expires, float | int):
-            moment = datetime.fromtimestamp(now + signature.expires, UTC)
-            signature = signature.model_copy(update={"expires": moment})
-        body = codec.encode(signature, takes_from=takes_from)
-        if len(body) > self.max_payload:
-            raise PayloadTooLargeError(
-                f"{signature.name}: the call has {len(body)} bytes, max_payload is {self.max_payload}; "
-                "send a reference to the data instead"
-            )
-        return Message(
-            id=id,
-            name=signature.name,
-            queue=signature.queue or self.queue,
-            body=body,
-            priority=signature.priority,
-            eta=None if signature.eta is None else signature.eta.timestamp(),
-            delay=signature.delay,
-            tracked=tracked(signature),
-            sent=now,
-        )
-
-
-def tracked(signature: Signature) -> bool:
-    """Tell whether the task has a record: all but those whose result nobody wants and that need none."""
-    return not signature.ignore_result or signature.id is not None or signature.retry is not None
-
-
-def checked(signature: Signature) -> Signature:
-    """Return *signature* if its arguments are JSON and no name in it is reserved.
-
-    Raises SignatureError naming the first that is not so.
-    """
-    if signature.name.startswith(RESERVED):
-        raise SignatureError(f"{signature.name}: no task has such a name; {RESERVED}* is reserved")
-    named = [*((str(i), value) for i, value in enumerate(signature.args)), *signature.kwargs.items()]
-    for where, value in named:
-        if fault := json_fault(value):
-            raise SignatureError(f"{signature.name}() argument {where!r}: {fault}")
-    inner = signature.calls if isinstance(signature, Workflow) else ()
-    for call in (*inner, *signature.on_success, *signature.on_error):
-        checked(call)
-    return signature
-
-
-def require_releasable(call: Signature, id: str) -> None:
-    """Raise SignatureError if a workflow that *call* would release, at any depth, cannot be compiled.
-
-    id: of the call. What is released is given a value that stands for the one to come.
-    """
-    pending = deque(_released(call, id))
-
-    def pack(call: Signature, node: str, source: str | None) -> Message:
-        pending.extend(_released(call, node))
-        return Message(id=node, name=call.name, queue="", body=b"")
-
-    while pending:
-        released, own = pending.popleft()
-        if isinstance(released, Workflow):
-            compiled(released, id=own, pack=pack)
-        else:
-            pending.extend(_released(released, own))
-
-
-def _released(call: Signature, id: str) -> Iterator[tuple[Signature, str]]:
-    for kind, calls in (("s", call.on_success), ("e", call.on_error)):
-        for n, after in enumerate(calls):
-            yield after.given(None, error=kind == "e"), after.id or derived_id(id, f"{kind}{n}")
+_GREAT: Final = 500
+"""Calls of a workflow from which it is compiled in a thread."""
 
 
 class TwoStepSubmitter:
@@ -167,94 +81,6 @@ async def require_room(broker: Broker, messages: Iterable[Message], limit: int) 
             raise QueueFullError.of(stats.queue, limit=limit, held=held, new=new[stats.queue])
 
 
-def record_of(message: Message) -> Record:
-    """Return the PENDING record of a message that was not sent yet."""
-    return Record(message.id, message.name, message.queue, sent=message.sent, due=message.due(message.sent))
-
-
-class Opener:
-    """Starts workflows: they are compiled, kept page by page, and opened once all of it is kept."""
-
-    def __init__(self, submitter: Submitter, backend: Backend, packer: Packer) -> None:
-        self._submitter = submitter
-        self._backend = backend
-        self._packer = packer
-
-    def compile(
-        self,
-        call: Signature[Any],
-        *,
-        id: str,
-        now: float,
-        stead: Stead | None = None,
-        ahead: bool = False,
-    ) -> Plan:
-        """Return *call* as it is kept under *id*.
-
-        stead: the task that goes on as it. ahead: look at what it releases later as well.
-        Raises SignatureError, PayloadTooLargeError.
-        """
-
-        def pack(part: Signature, node: str, source: str | None) -> Message:
-            if ahead:
-                require_releasable(part, node)
-            # what comes after it needs its value, whoever ignores it
-            kept = part.model_copy(update={"ignore_result": False})
-            return self._packer.message(kept, id=node, now=now, takes_from=source)
-
-        return compiled(call, id=id, pack=pack, stead=stead)
-
-    async def keep(self, plan: Plan, *, concurrency: int = WRITERS) -> None:
-        """Keep a plan, at most *concurrency* pages of it at a time; safe to repeat.
-
-        Raises UnavailableError, QueueFullError, SignatureError where a task has the id of one of its nodes.
-        """
-        left = deque(pages(plan))
-        foreign: list[str] = []
-
-        async def write() -> None:
-            while left:
-                try:
-                    foreign.extend(await self._backend.plan(left.popleft()))
-                except BaseException:
-                    left.clear()
-                    raise
-
-        # whoever fails, the others are waited for
-        ended = await asyncio.gather(
-            *[write() for _ in range(min(concurrency, len(left)))], return_exceptions=True
-        )
-        for error in ended:
-            if error is not None:
-                raise error
-        if foreign:
-            raise SignatureError(
-                f"id={plan.id!r}: there is a task {foreign[0]!r} already, as its nodes are called; "
-                "choose another id for the workflow"
-            )
-
-    def opening(self, plan: Plan) -> Opening:
-        """Return how a plan that is kept is started."""
-        outline = codec.encode_value(plan.outline)
-        return Opening(plan.id, plan.start, plan.full, plan.result, plan.root, outline)
-
-    async def start(self, plan: Plan, *, concurrency: int = WRITERS) -> bool:
-        """Keep a plan and start it, once all of it is kept; False if it was before. Safe to repeat.
-
-        Raises as ``keep``.
-        """
-        await self.keep(plan, concurrency=concurrency)
-        return await self._submitter.open_workflow(self.opening(plan))
-
-
-def pages(plan: Plan) -> Iterator[Page]:
-    """Return *plan* in pages."""
-    longest = max(len(plan.nodes), len(plan.joins), len(plan.scopes))
-    for first in range(0, longest, PAGE):
-        part = slice(first, first + PAGE)
-        yield Page(plan.nodes[part], plan.joins[part], plan.scopes[part])
-
-
 class Dispatcher:
     """Sends calls, and hands out the results to await. limit: most tasks a queue may hold for that.
 
@@ -297,25 +123,16 @@ class Dispatcher:
             raise SignatureError(f"concurrency is {concurrency}; at least one page is written at a time")
         now = self._clock.time()
         ids = [call.id or new_id() for call in signatures]
-        plans = {
-            id: self._opener.compile(call, id=id, now=now, ahead=True)
-            for call, id in zip(signatures, ids, strict=True)
-            if isinstance(call, Workflow)
-        }
-        messages = [
-            self._packed(call, id, now) for call, id in zip(signatures, ids, strict=True) if id not in plans
-        ]
-        results = [self._outcome(call, id, plans.get(id)) for call, id in zip(signatures, ids, strict=True)]
-        created: dict[str, bool] = {}
-        starting = [node.message for plan in plans.values() for node in plan.starting]
+        sent = list(zip(signatures, ids, strict=True))
+        plans = {id: await self._compiled(call, id, now) for call, id in sent if isinstance(call, Workflow)}
+        messages = [self._packed(call, id, now) for call, id in sent if not isinstance(call, Workflow)]
+        for id, count in Counter(ids).items():
+            if count > 1 and id in plans:
+                raise SignatureError(f"id={id!r}: several calls of one send have it, and one is a workflow")
+        results = [self._outcome(call, id, plans.get(id)) for call, id in sent]
         try:
-            if starting and self._limit is not None:
-                await require_room(self._broker, [*messages, *starting], self._limit)
-            answers = await self._submitter.submit(messages, limit=self._limit) if messages else ()
-            for message, new in zip(messages, answers, strict=True):
-                created[message.id] = new
-            for plan in plans.values():
-                created[plan.id] = await self._opener.start(plan, concurrency=concurrency)
+            known = await self._known(call.id for call, id in sent if id in plans)
+            created = await self._sent(messages, list(plans.values()), known, concurrency)
         except UnavailableError as exc:
             raise BrokerUnavailableError(
                 f"it is unknown whether {len(results)} calls were sent: {exc}; "
@@ -323,8 +140,56 @@ class Dispatcher:
                 results=results,
             ) from exc
         for result, id in zip(results, ids, strict=True):
-            result.created = created.get(id)
+            result.created = created.get(id, False)
+            if id in known:
+                result.known_as(known[id])
         return results
+
+    async def _sent(
+        self, messages: Sequence[Message], plans: Sequence[Plan], known: Container[str], concurrency: int
+    ) -> dict[str, bool]:
+        """Send all of it, workflows being kept before anything runs; return which ids were new.
+
+        One that is known is sent again: its sender may have died in the middle of that.
+        """
+        starting = [node.message for plan in plans if plan.id not in known for node in plan.starting]
+        if starting and self._limit is not None:
+            await require_room(self._broker, [*messages, *starting], self._limit)
+        kept: list[Plan] = []
+        for plan in plans:
+            try:
+                await self._opener.keep(plan, concurrency=concurrency)
+                kept.append(plan)
+            except TakenError:
+                if plan.id not in known:
+                    raise
+        answers = await self._submitter.submit(messages, limit=self._limit) if messages else ()
+        created = dict(zip((message.id for message in messages), answers, strict=True))
+        for plan in kept:
+            created[plan.id] = await self._submitter.open_workflow(self._opener.opening(plan))
+        return created
+
+    async def _known(self, ids: Iterable[str | None]) -> dict[str, str]:
+        """Return those of *ids* under which a workflow was opened before, with what its result is.
+
+        Raises SignatureError where one is that of a task.
+        """
+        backend, known = self._results.required, dict[str, str]()
+        for id in ids:
+            if id is None:
+                continue
+            whole = await backend().workflow(id)
+            if whole is not None:
+                known[id] = whole.result
+            elif (await backend().get([id]))[0] is not None:
+                raise SignatureError(f"id={id!r}: a task has it already; choose another id for the workflow")
+        return known
+
+    async def _compiled(self, call: Workflow[Any], id: str, now: float) -> Plan:
+        compile_ = partial(self._opener.compile, call, id=id, now=now, ahead=True)
+        # a great one takes a while, and others want their turn
+        great = sum(1 for _ in islice(call.walk(), _GREAT)) == _GREAT
+        return await asyncio.to_thread(compile_) if great else compile_()
 
     def _packed(self, call: Signature, id: str, now: float) -> Message:
         require_releasable(call, id)

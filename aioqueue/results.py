@@ -195,18 +195,17 @@ class AsyncResult(Generic[R_co]):
             # a clock in a test's hands may let a wait end without one turn of the loop
             await asyncio.sleep(0)
 
+    def known_as(self, record: str) -> None:
+        """Say what record is the outcome."""
+        self._record = record
+
     async def state(self) -> TaskState:
         """Return the task's record. Raises ResultNotFoundError, BackendUnavailableError."""
-        backend = self._results.required()
-
-        async def get(id: str) -> Record | None:
-            return (await backend.get([id]))[0]
-
-        record = await self._looked(get)
+        record = await self._looked(self._got)
         state = task_state(record)
         if record.state is not State.SUCCESS or (join := join_of(record)) is None:
             return state
-        return state.model_copy(update={"result": shown(await joined(backend, join))})
+        return state.model_copy(update={"result": shown(await joined(self._results.required(), join))})
 
     async def cancel(self) -> Cancellation:
         """End the task, or all of the workflow that has not ended: it reads CANCELLED and commits nothing.
@@ -217,8 +216,12 @@ class AsyncResult(Generic[R_co]):
         return await self._results.cancel(self.id)
 
     async def forget(self) -> None:
-        """Drop the record; of a task that still runs, as soon as it ends."""
-        await self._results.required().forget([self._record])
+        """Drop the record; of a task that still runs, as soon as it ends; of a workflow, that of its outcome.
+
+        Raises ResultNotFoundError, BackendUnavailableError.
+        """
+        record = await self._looked(self._got)
+        await self._results.required().forget([record.id])
 
     async def _waited(self, timeout: float) -> Record:
         """Return the record once it is final, or as it stands after *timeout* s."""
@@ -228,6 +231,9 @@ class AsyncResult(Generic[R_co]):
         """Return the queue where the task waits, if it is awaited in another task."""
         record = await self._waited(0.0) if waits.get(None) is not None else None
         return record.queue if record is not None and record.state is State.PENDING else None
+
+    async def _got(self, id: str) -> Record | None:
+        return (await self._results.required().get([id]))[0]
 
     async def _looked(self, look: Callable[[str], Awaitable[Record | None]]) -> Record:
         """Return the record that *look* finds; that of a workflow is found through the workflow."""

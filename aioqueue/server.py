@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar, overload
 
 from aioqueue.clock import Clock
 from aioqueue.config import load
-from aioqueue.dispatch import Dispatcher, checked
+from aioqueue.dispatch import Dispatcher
 from aioqueue.errors import ConfigurationError
 from aioqueue.group_result import GroupResult
 from aioqueue.models.origin import Origin
@@ -26,6 +26,7 @@ from aioqueue.models.state import Cancellation
 from aioqueue.models.stats import DeadLetter
 from aioqueue.models.tree import WorkflowTree
 from aioqueue.models.workflow import WRITERS, Group
+from aioqueue.packing import checked
 from aioqueue.results import AsyncResult, Reading
 from aioqueue.router import Router
 from aioqueue.schema import ValueSchema

@@ -13,11 +13,12 @@ from typing import Final
 
 from aioqueue.clock import Clock, SystemClock
 from aioqueue.coalescer import Coalescer
-from aioqueue.dispatch import Dispatcher, Packer, TwoStepSubmitter
+from aioqueue.dispatch import Dispatcher, TwoStepSubmitter
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
 from aioqueue.models.state import CancelOutcome
+from aioqueue.packing import Packer
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter

@@ -78,7 +78,7 @@ class Backend(Protocol):
 
         Nothing of it runs before all of it is kept and it is opened. Safe to repeat. It is kept for 30 days
         past the moment its nodes are due, like an open task. Returns the ids of nodes that cannot be kept,
-        as there is a task of that id which is none of this workflow.
+        as there is a task of that id which is none of this workflow, or a workflow of another digest.
         """
         ...
 

@@ -116,11 +116,24 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of a workflow: at most PAGE nodes, PAGE joins and PAGE scopes."""
+    """Some of a workflow: at most PAGE nodes, PAGE joins and PAGE scopes.
+
+    digest: what tells it from another workflow of its id, if that may come.
+    """
 
     nodes: tuple[Node, ...] = ()
     joins: tuple[Join, ...] = ()
     scopes: tuple[Scope, ...] = ()
+    digest: str = ""
+
+    @property
+    def first(self) -> str | None:
+        """Return the id of its first part; None if it is empty."""
+        if self.nodes:
+            return self.nodes[0].message.id
+        if self.joins:
+            return self.joins[0].id
+        return self.scopes[0].id if self.scopes else None
 
 
 @dataclass(frozen=True, slots=True)

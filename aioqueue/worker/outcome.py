@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from aioqueue import codec
-from aioqueue.dispatch import Packer
 from aioqueue.errors import AioqueueError, PayloadTooLargeError, Reject, Retry
 from aioqueue.ids import derived_id
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo, State
+from aioqueue.packing import Packer
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Delivery, Ending, Message
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from aioqueue import codec
-from aioqueue.dispatch import Packer
 from aioqueue.errors import UnavailableError
 from aioqueue.models.state import State
+from aioqueue.packing import Packer
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.finisher import Finisher
 from aioqueue.protocols.lease import Lease

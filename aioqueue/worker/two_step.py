@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioqueue.dispatch import record_of
+from aioqueue.packing import record_of
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.flow import OPEN

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from hashlib import blake2s
+from typing import Any, Final
 
 from aioqueue.canvas import Plan
-from aioqueue.dispatch import Opener, Packer
-from aioqueue.ids import derived_id
 from aioqueue.layout import Stead
 from aioqueue.models.signature import Signature
 from aioqueue.models.workflow import Workflow
+from aioqueue.opener import Opener
+from aioqueue.packing import Packer, digest_of
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message
 from aioqueue.stores import Stores
 from aioqueue.worker.inputs import taken
 
-_LONG = 80
+LONG: Final = 80
+"""Characters of a workflow's id, which its nodes' ids begin with, up to which it says where it stands."""
+
+
+def digested(id: str) -> str:
+    """Return what stands for an id that is too long."""
+    return blake2s(id.encode(), digest_size=16).hexdigest()
 
 
 class Workflows:
@@ -41,9 +48,10 @@ class Workflows:
         of: the call that the task is, whose callbacks are released when it has ended. A task without a record
         has nothing to go on with: *call* is started then, and nothing returned. Raises as a send does.
         """
-        name = f"{message.id}.{message.attempt}"
+        # another attempt at this may return something else
+        name = f"{message.id}.{message.attempt}.{digest_of(call)}"
         # one that goes on again and again has no end of dots
-        id = name if len(name) <= _LONG else derived_id(message.id, str(message.attempt))
+        id = name if len(name) <= LONG else digested(name)
         if not message.tracked:
             callbacks = {
                 "on_success": (*call.on_success, *of.on_success),

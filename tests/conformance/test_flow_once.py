@@ -134,3 +134,18 @@ async def test_workflow_nobody_has_kept_cannot_be_opened(works: Works) -> None:
 
     async with works.crew() as crew:
         assert await crew.run() == []
+
+
+async def test_workflow_of_another_digest_is_not_kept_and_disturbs_nothing(works: Works) -> None:
+    mine = works.compiled(chain(A, B), id=works.queue)
+    other = works.compiled(chain(C, D, B), id=works.queue)
+    await works.backend.plan(Page(mine.nodes, mine.joins, mine.scopes, "mine"))
+
+    taken = await works.backend.plan(Page(other.nodes, other.joins, other.scopes, "other"))
+    without = await works.backend.plan(Page(other.nodes, other.joins, other.scopes))
+    again = await works.backend.plan(Page(mine.nodes, mine.joins, mine.scopes, "mine"))
+    await works.open(mine)
+    async with works.crew() as crew:
+        assert await crew.run() == ["a", "b"]
+
+    assert (list(taken), list(without), list(again)) == ([f"{works.queue}.0"], [f"{works.queue}.0"], [])

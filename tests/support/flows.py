@@ -12,12 +12,13 @@ from typing import Any
 
 from aioqueue.canvas import Plan, compiled
 from aioqueue.codec import decode_error, decode_value, encode_error, encode_value
-from aioqueue.dispatch import TwoStepSubmitter, pages
+from aioqueue.dispatch import TwoStepSubmitter
 from aioqueue.ids import new_id
 from aioqueue.layout import Stead
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo, State
 from aioqueue.models.workflow import Group
+from aioqueue.opener import pages
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.finisher import Finisher, Submitter

@@ -14,7 +14,9 @@ from aioqueue import AsyncResult, Server, Signature, current
 from aioqueue.canvas import compiled
 from aioqueue.errors import ResultTimeoutError, TaskError
 from aioqueue.models.state import FINAL, State
+from aioqueue.packing import digest_of
 from aioqueue.protocols.messages import Message
+from aioqueue.worker.workflows import LONG, digested
 from tests.support.forest import built
 from tests.support.interpreter import Outcome, read
 from tests.support.trees import Tree, Whole, calls_of, made, walk, written
@@ -121,7 +123,8 @@ class Ground:
         returned = self._calls[id, label].returns
         if returned is not None:
             plot.ended[context.task_id] = FINAL
-            return self._planned(id, f"{context.task_id}.{context.attempt}", returned)
+            plan = f"{context.task_id}.{context.attempt}.{digest_of(built(returned, id))}"
+            return self._planned(id, plan if len(plan) <= LONG else digested(plan), returned)
         plot.ended[context.task_id] = frozenset({State.SUCCESS})
         return made(label, does, json.dumps(taken[0], default=_plain) if taken else None)
 

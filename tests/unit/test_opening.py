@@ -9,8 +9,9 @@ import pytest
 
 from aioqueue import Chain, Group, Server, Signature
 from aioqueue.canvas import Plan
-from aioqueue.dispatch import Opener, Packer
 from aioqueue.errors import BackendUnavailableError, SignatureError
+from aioqueue.opener import Opener
+from aioqueue.packing import Packer
 from aioqueue.protocols.flow import Opening, Page
 from tests.support.waiting import eventually, under_way, within
 

@@ -8,7 +8,7 @@ import pytest
 
 from aioqueue import Signature
 from aioqueue.canvas import compiled
-from aioqueue.dispatch import Packer
+from aioqueue.packing import Packer
 from aioqueue.protocols.messages import Message
 from tests.support.forest import built
 from tests.support.trees import Call, Kind, Tree, Whole, deep, long, wide

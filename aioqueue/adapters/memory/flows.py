@@ -47,11 +47,12 @@ class Filling:
 class Flow:
     """One workflow. kept: Unix seconds; shown: until when what it came to is shown at least.
 
-    opening: None before it was opened. task: in whose place it runs. cancelled: the moment it was.
-    closed: the moments scopes were; faults: the errors they were closed with, for those who are told.
+    digest: of its pages. opening: None before it was opened. task: in whose place it runs. cancelled: the
+    moment it was. closed: the moments scopes were; faults: the errors they were closed with, for who is told.
     """
 
     kept: float = 0.0
+    digest: str = ""
     shown: float = 0.0
     opening: Opening | None = None
     task: str | None = None
@@ -102,6 +103,8 @@ class Flows:
         """Keep some of a workflow; what is kept already stays as it is. Return what is a task of its own."""
         now = self.clock.time()
         foreign: list[str] = []
+        if page.first is not None and self._made(page.first, page.digest).digest != page.digest:
+            return [page.first]
         for node in page.nodes:
             message = node.message
             flow = self._made(message.id)
@@ -210,11 +213,11 @@ class Flows:
             step = None if found.task is None else self.step(found.task)
             scope = found.around if step is None else step.node.scope
 
-    def _made(self, id: str) -> Flow:
+    def _made(self, id: str, digest: str = "") -> Flow:
         parts = numbered(id)
         if parts is None:
             raise ValueError(f"{id!r} is not <workflow>.<number>")
         flow = self.find(id)
         if flow is None:
-            flow = self._flows[parts[0]] = Flow(self.clock.time() + OPEN_TTL)
+            flow = self._flows[parts[0]] = Flow(self.clock.time() + OPEN_TTL, digest=digest)
         return flow

@@ -105,6 +105,17 @@ def settle(tx: Transaction, id: str, *, task: str, home: str | None) -> None:
     )
 
 
+def is_other(tx: Transaction, id: str, digest: str) -> bool:
+    """Tell whether there is a workflow of that id whose pages have another digest."""
+    row = tx.db.execute("SELECT coalesce(digest, '') FROM flows WHERE id = ?", (id,)).fetchone()
+    return row is not None and row[0] != digest
+
+
+def mark(tx: Transaction, id: str, digest: str) -> None:
+    """Write the digest of a workflow's pages."""
+    tx.db.execute("UPDATE flows SET digest = ? WHERE id = ?", (digest, id))
+
+
 def renew(tx: Transaction, ids: Iterable[str], until: float) -> None:
     """Keep the workflows of nodes that have started, and the tasks they run for, until a moment at least."""
     workflows = {parts(id)[0] for id in candidates(ids)}

@@ -17,6 +17,9 @@ from aioqueue.protocols.messages import OPEN_TTL, Record
 def plan(tx: Transaction, page: Page) -> list[str]:
     """Keep some of a workflow; what is kept already stays as it is. Return what is a task of its own."""
     homes = _homes(tx, page)
+    workflow = flows.parts(page.first)[0] if page.first is not None else ""
+    if page.first is not None and flows.is_other(tx, workflow, page.digest):
+        return [page.first]
     names = [node.message.id for node in page.nodes]
     shown = [join.id for join in page.joins if join.shown]
     there = flows.steps(tx, names)
@@ -44,6 +47,8 @@ def plan(tx: Transaction, page: Page) -> list[str]:
     joins.save(tx, [Filling(join, flows.parts(join.id)[0]) for join in page.joins], new=True)
     scopes.save(tx, [Fence(scope, flows.parts(scope.id)[0]) for scope in page.scopes], new=True)
     flows.keep(tx, {home.id: home for home in homes.values()}.values())
+    if page.digest:
+        flows.mark(tx, workflow, page.digest)
     records.save(tx, fresh)
     return foreign
 

@@ -93,6 +93,7 @@ CREATE TABLE IF NOT EXISTS flows (
   shown REAL,
   home TEXT,
   task TEXT, -- in whose place it runs
+  digest TEXT, -- of its pages
   result TEXT, -- this and the next two from its opening
   root TEXT,
   outline BLOB

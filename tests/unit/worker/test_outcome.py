@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aioqueue import Reject, Retry, RetryPolicy, Signature, State, codec
-from aioqueue.dispatch import Packer
 from aioqueue.errors import SignatureError
+from aioqueue.packing import Packer
 from aioqueue.protocols.messages import Delivery, Ending, Message
 from aioqueue.worker import outcome
 from aioqueue.worker.outcome import Job, Rules

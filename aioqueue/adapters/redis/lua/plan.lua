@@ -2,19 +2,23 @@
 plan: keep some of a workflow; nothing of it runs before it is opened.
 Uses base, scope
 KEYS[1] prefix  of the namespace
-ARGV[1] counts  of nodes and joins
+ARGV[1] counts  of nodes and joins, and the digest, if any
 ARGV[2] parts   nodes, 6 values each: id, name, queue, meta, body, place. meta: attempt hop priority tracked eta
                 delay sent, with eta and delay in ms, and both once more, for another store. place: join number
                 scope. Joins, 6 values each: id, meta, into, frees, scope, task. meta: size single shown first
                 count; into: join number. Scopes, 6 values each: id, fails, then, into, task, around. then: first
                 count
-Returns the ids of nodes that are not kept, as there is a task of that id which is none of this workflow.
+Returns the ids of nodes that are not kept, as there is a task of that id which is none of this workflow; or that of
+the first part, where there is a workflow of another digest.
 ]]
 local EVER = 100000000000000
-local nodes, joins = string.match(ARGV[1], '^(%d+) (%d+)$')
+local nodes, joins, digest = string.match(ARGV[1], '^(%d+) (%d+) (%S*)$')
 local joins_at = 2 + nodes * 6
 local scopes_at = joins_at + joins * 6
 local flow = part(ARGV[2])
+if redis.call('EXISTS', flow) == 1 and (redis.call('HGET', flow, 'i') or '') ~= digest then
+  return { ARGV[2] }
+end
 
 -- Returns the ids of tasks of their own, and of those that have ended and are hidden; a node that is kept is neither.
 local function others()
@@ -67,6 +71,9 @@ for at = scopes_at, #ARGV, 6 do
   end
   local scope = table.concat({ ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], task, around }, '\n')
   redis.call('HSETNX', flow, 'x' .. n, scope)
+end
+if digest ~= '' then
+  redis.call('HSET', flow, 'i', digest)
 end
 -- last, as they free memory, and a plan is refused at maxmemory
 for _, id in ipairs(hidden) do

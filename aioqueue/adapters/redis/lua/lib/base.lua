@@ -15,7 +15,7 @@ f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and na
                           freed; f<n> full, k<n> other joins are among its members. Of scope <n>: x<n> the record that
                           fails and, a line each, first and count of what comes then, into, task, around; c<n> closed
                           at, a<n> cancelled at, y<n> error for what comes then. Of node or join: g<n> forgotten. e
-                          latest eta, d sum of delays, u shown until, w root and result once it is open, h outline, t
+                          latest eta, d sum of delays, i digest, u shown until, w root and result once it is open, h outline, t
                           task in whose place it runs, k the workflow around that reads it; of two stores z ranges
                           its cancel released
 o:<workflow>              set, numbers of its nodes, and ids of messages that stand for more, that are released and

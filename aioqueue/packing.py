@@ -1,0 +1,114 @@
+"""Packing: what a call must be to be sent, and its message. Pure.
+
+Moments are fixed here, once: a send that is repeated with the same ids runs nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2s
+
+from aioqueue import codec
+from aioqueue.canvas import compiled
+from aioqueue.errors import PayloadTooLargeError, SignatureError
+from aioqueue.ids import RESERVED, derived_id
+from aioqueue.models.signature import Signature
+from aioqueue.models.workflow import Workflow
+from aioqueue.protocols.messages import Message, Record
+from aioqueue.schema import json_fault
+
+
+@dataclass(frozen=True, slots=True)
+class Packer:
+    """Makes messages. queue: where calls go that name none. max_payload: bytes of a body."""
+
+    queue: str
+    max_payload: int
+
+    def message(self, signature: Signature, *, id: str, now: float, takes_from: str | None = None) -> Message:
+        """Return the first attempt of *signature* under *id*, sent at *now* (Unix seconds).
+
+        takes_from: of a node of a workflow, what it reads before it runs.
+        Raises SignatureError, PayloadTooLargeError.
+        """
+        if isinstance(signature.expires, float | int):
+            moment = datetime.fromtimestamp(now + signature.expires, UTC)
+            signature = signature.model_copy(update={"expires": moment})
+        body = codec.encode(signature, takes_from=takes_from)
+        if len(body) > self.max_payload:
+            raise PayloadTooLargeError(
+                f"{signature.name}: the call has {len(body)} bytes, max_payload is {self.max_payload}; "
+                "send a reference to the data instead"
+            )
+        return Message(
+            id=id,
+            name=signature.name,
+            queue=signature.queue or self.queue,
+            body=body,
+            priority=signature.priority,
+            eta=None if signature.eta is None else signature.eta.timestamp(),
+            delay=signature.delay,
+            tracked=tracked(signature),
+            sent=now,
+        )
+
+
+def tracked(signature: Signature) -> bool:
+    """Tell whether the task has a record: all but those whose result nobody wants and that need none."""
+    return not signature.ignore_result or signature.id is not None or signature.retry is not None
+
+
+def checked(signature: Signature) -> Signature:
+    """Return *signature* if its arguments are JSON and no name in it is reserved.
+
+    Raises SignatureError naming the first that is not so.
+    """
+    if signature.name.startswith(RESERVED):
+        raise SignatureError(f"{signature.name}: no task has such a name; {RESERVED}* is reserved")
+    named = [*((str(i), value) for i, value in enumerate(signature.args)), *signature.kwargs.items()]
+    for where, value in named:
+        if fault := json_fault(value):
+            raise SignatureError(f"{signature.name}() argument {where!r}: {fault}")
+    inner = signature.calls if isinstance(signature, Workflow) else ()
+    for call in (*inner, *signature.on_success, *signature.on_error):
+        checked(call)
+    return signature
+
+
+def require_releasable(call: Signature, id: str) -> None:
+    """Raise SignatureError if a workflow that *call* would release, at any depth, cannot be compiled.
+
+    id: of the call. What is released is given a value that stands for the one to come.
+    """
+    pending = deque(_released(call, id))
+
+    def pack(call: Signature, node: str, source: str | None) -> Message:
+        pending.extend(_released(call, node))
+        return Message(id=node, name=call.name, queue="", body=b"")
+
+    while pending:
+        released, own = pending.popleft()
+        if isinstance(released, Workflow):
+            compiled(released, id=own, pack=pack)
+        else:
+            pending.extend(_released(released, own))
+
+
+def _released(call: Signature, id: str) -> Iterator[tuple[Signature, str]]:
+    for kind, calls in (("s", call.on_success), ("e", call.on_error)):
+        for n, after in enumerate(calls):
+            yield after.given(None, error=kind == "e"), after.id or derived_id(id, f"{kind}{n}")
+
+
+def digest_of(call: Signature) -> str:
+    """Return what tells *call* from any other, whatever its id."""
+    data = codec.encode(call.model_copy(update={"id": None}))
+    return blake2s(data, digest_size=6).hexdigest()
+
+
+def record_of(message: Message) -> Record:
+    """Return the PENDING record of a message that was not sent yet."""
+    return Record(message.id, message.name, message.queue, sent=message.sent, due=message.due(message.sent))
