@@ -20,11 +20,12 @@ from aioqueue.adapters.redis import scripts
 from tests.support.processes import ROOT
 
 ADAPTER = "aioqueue/adapters/redis"
+PACKAGE = "aioqueue"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """*old* becomes *new* wherever it stands in a file of the Redis adapter; '' stands for a new file."""
+    """*old* becomes *new* wherever it stands in a file; '' stands for a new file."""
 
     file: str
     old: str
@@ -78,11 +79,14 @@ LISTENING = (Change("consumer.py", "_BLOCK: Final = 2.0", "_BLOCK: Final = 30.0"
 """A blocking read outlasts a short lease, as it does where a process is stopped just before it asks."""
 
 
-def copied(folder: Path, changes: Sequence[Change]) -> Path:
-    """Copy the package into *folder*, which is new, and change it; return the folder."""
+def copied(folder: Path, changes: Sequence[Change], *, of: str = ADAPTER) -> Path:
+    """Copy the package into *folder*, which is new, and change it; return the folder.
+
+    of: where the changed files are, from the root of the repository.
+    """
     shutil.copytree(ROOT / "aioqueue", folder / "aioqueue")
     for change in changes:
-        file = folder / ADAPTER / change.file
+        file = folder / of / change.file
         if not change.old:
             file.write_text(change.new)
             continue

@@ -41,7 +41,9 @@ class Faults:
 
     fail: how many of the first calls of a name fail before they have done anything. lose: the
     same, but they have done their work and only the answer is lost. fail_at: points where a call
-    fails. crash_at: the point where the process dies. calls: the log.
+    fails. crash_at: the point where the process dies; died: is called then. calls: the log.
+    commits: how often each task was ended for good, or as what goes on in its place, by whoever
+    shares the counter.
     """
 
     fail: Mapping[str, int] = field(default_factory=dict)
@@ -49,7 +51,9 @@ class Faults:
     fail_at: tuple[Point, ...] = ()
     crash_at: Point | None = None
     calls: list[Call] = field(default_factory=list)
+    commits: Counter[str] = field(default_factory=Counter[str])
     crashed: bool = False
+    died: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         # Leases are beaten from a thread.
@@ -96,6 +100,7 @@ class Faults:
             self.calls.append(call)
             if _is(self.crash_at, call, nth):
                 self.crashed = True
+                self.died()
                 raise Crash(f"{call.moment} {call.name}")
         first = self.fail if call.moment == "before" else self.lose
         if nth <= first.get(call.name, 0) or any(_is(point, call, nth) for point in self.fail_at):

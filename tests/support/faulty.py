@@ -7,6 +7,7 @@ closes it when the test is over.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -41,7 +42,13 @@ class FaultyLease:
         self.real, self.faults, self._error = real, faults, error
 
     def beat(self) -> bool:
-        return self.faults.around_now("beat", self._error, self.real.beat)
+        try:
+            return self.faults.around_now("beat", self._error, self.real.beat)
+        except Crash:
+            if threading.current_thread() is threading.main_thread():
+                raise
+            # in a thread of a dead process nobody hears it
+            return False
 
     def drop(self) -> None:
         return self.faults.around_now("drop", self._error, self.real.drop)
@@ -79,12 +86,17 @@ class FaultyFinisher:
         return await self.faults.around("begin", BackendUnavailableError, lambda: self.real.begin(deliveries))
 
     async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
-        return await self.faults.around("finish", BackendUnavailableError, lambda: self.real.finish(endings))
+        return await self.faults.around("finish", BackendUnavailableError, lambda: self._finish(endings))
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
         await self.faults.around(
             "release", BrokerUnavailableError, lambda: self.real.release(deliveries, delay=delay)
         )
+
+    async def _finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
+        answers = await self.real.finish(endings)
+        _count(self.faults, endings, answers)
+        return answers
 
 
 class FaultyConsumer:
@@ -233,7 +245,7 @@ class FaultyBackend:
 
     async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return await self.faults.around(
-            "commit", BackendUnavailableError, lambda: self.real.commit(endings, owner=owner)
+            "commit", BackendUnavailableError, lambda: self._commit(endings, owner)
         )
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
@@ -276,6 +288,17 @@ class FaultyBackend:
             "lease", BackendUnavailableError, lambda: self.real.lease(owner, seconds=seconds)
         )
         return FaultyLease(lease, self.faults, BackendUnavailableError)
+
+    async def _commit(self, endings: Sequence[Ending], owner: str) -> Sequence[Committed | None]:
+        answers = await self.real.commit(endings, owner=owner)
+        _count(self.faults, endings, [answer is not None for answer in answers])
+        return answers
+
+
+def _count(faults: Faults, endings: Sequence[Ending], answers: Sequence[bool]) -> None:
+    for ending, committed in zip(endings, answers, strict=True):
+        if committed and (ending.state.final or ending.opening is not None):
+            faults.commits[ending.delivery.message.id] += 1
 
 
 def _real(backend: Backend) -> Backend:

@@ -1,0 +1,92 @@
+"""Lasting: how long the values of a chord are there for those who take them, and that they go afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from pathlib import Path
+
+from aioqueue import Router, Signature, chord, group
+from aioqueue.advance import SHOWN_TTL
+from aioqueue.protocols.messages import OPEN_TTL
+from tests.chaos.crashes import Pair, World
+from tests.support.clocks import MovableClock
+from tests.support.flows import calls, many, works_of_one, works_of_two
+from tests.support.waiting import passing
+
+ID = "brief"
+TTL = 1.0
+LASTS = 3.0
+
+_router = Router()
+_here: ContextVar[MovableClock] = ContextVar("here")
+
+
+@_router.task
+async def quick(n: int) -> int:
+    return n
+
+
+@_router.task
+async def slow(n: int) -> int:
+    clock = _here.get()
+    await clock.wait(asyncio.Event(), until=clock.time() + LASTS)
+    return n
+
+
+@_router.task
+async def total(values: list[int]) -> int:
+    return sum(values)
+
+
+async def brief_chord(pair: Pair, folder: Path) -> None:
+    """A member outlasts the time of all results; the callback gets every value, and none stays for ever."""
+    world = World(pair, folder, _router)
+    clock, server = world.clock, world.process()
+    _here.set(clock)
+    whole = chord(group([quick.s(1), slow.s(2), quick.s(4)]), total.p())
+    async with server:
+        backend = world.backend_of(server)
+        async with world.worker(server):
+            result = await server.send(whole.options(id=ID, result_ttl=TTL))
+            assert await passing(clock, result.get(), seconds=60) == 7, "the callback got other values"
+            assert await backend.get([f"{ID}.0", f"{ID}.2"]) == [None, None], "results outlast their time"
+        nodes = [f"{ID}.{number}" for number in range(4)]
+        await clock.advance(TTL + 2)
+        assert await backend.get(nodes) == [None] * len(nodes), "results outlast their time"
+        if world.virtual is not None:
+            await clock.advance(SHOWN_TTL - TTL - 60)
+            await world.maintain(server)
+            kept = await backend.members(f"{ID}.4", 0, 3)
+            assert kept is not None, "what it came to is not shown for an hour"
+            await clock.advance(60)
+            await world.maintain(server)
+            assert await backend.workflow(ID) is None, "a workflow stays"
+            assert [await backend.members(f"{ID}.{number}", 0, 3) for number in range(12)] == [None] * 12
+    await world.clear_up()
+
+
+async def late_member(pair: Pair, folder: Path) -> None:
+    """A member ends when the time of its group is over: nothing of the group comes back."""
+    world = World(pair, folder, Router())
+    server = world.process()
+    one, two = calls("ab")
+    async with server:
+        stores = server.stores
+        works = (works_of_one if stores.one_step else works_of_two)(
+            stores.broker, stores.backend, world.clock, "default"
+        )
+        plan = await works.send(chord(many(one, two), Signature(name="after")))
+        async with works.crew(lease=3 * OPEN_TTL) as crew:
+            taken = await crew.take()
+            await crew.end(taken["a"])
+            await world.clock.advance(OPEN_TTL + 60)
+            await world.maintain(server)
+            assert await works.value(plan.joins[0].id) is None, "outlasts its time"
+            await crew.end(taken["b"])
+            ran = await crew.run()
+            await world.maintain(server)
+        assert "after" not in ran, "the callback was released"
+        assert await works.backend.workflow(plan.id) is None, "the workflow is back"
+        assert await works.value(plan.joins[0].id) is None, "the group is back"
+    await world.clear_up()
