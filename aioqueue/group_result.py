@@ -11,6 +11,7 @@ from aioqueue.joins import Watch, first_error, gone
 from aioqueue.models.state import State
 from aioqueue.models.stats import GroupCounts
 from aioqueue.results import ROUND, AsyncResult, Reading, Results, task_error
+from aioqueue.waits import waiting
 
 R = TypeVar("R")
 
@@ -84,25 +85,27 @@ class GroupResult(AsyncResult[list[R]]):
         backend, clock = self._results.required(), self._results.clock
         until = None if timeout is None else clock.time() + timeout
         watch: Watch | None = None
-        pause, began, told = 0.0, clock.time(), False
-        while True:
-            left = pause if until is None else min(pause, until - clock.time())
-            record = await self._waited(left)
-            watch = watch or Watch(backend, self._record)
-            if record.state.final and record.state is not State.SUCCESS:
-                raise task_error(record)
-            async for number, outcome in watch.look():
-                if first and (error := first_error([outcome])) is not None:
-                    raise error
-                known = number < len(self._readings)
-                yield number, self._readings[number].read(outcome) if known else outcome
-            if record.state.final:
-                if watch.left:
-                    raise gone(self._record)
-                return
-            if until is not None and clock.time() >= until:
-                raise ResultTimeoutError(f"group {self.id} is {record.state} after {timeout} s")
-            if not told and clock.time() - began >= ROUND:
-                told = await self._results.warn_if_unserved(record)
-            pause = min(_LOOK, max(_SOON, 2 * pause))
-            await asyncio.sleep(0)
+        with waiting() as wait:
+            patience, pause, over = self._results.patience(wait), 0.0, clock.time() + ROUND
+            while True:
+                left = pause if until is None else min(pause, until - clock.time())
+                record = await self._waited(left)
+                if record.state.final and record.state is not State.SUCCESS:
+                    raise task_error(record)
+                watch = watch or Watch(backend, self._record)
+                async for number, outcome in watch.look():
+                    if first and (error := first_error([outcome])) is not None:
+                        raise error
+                    known = number < len(self._readings)
+                    yield number, self._readings[number].read(outcome) if known else outcome
+                if record.state.final:
+                    if watch.left:
+                        raise gone(self._record)
+                    return
+                if until is not None and clock.time() >= until:
+                    raise ResultTimeoutError(f"group {self.id} is {record.state} after {timeout} s")
+                if not pause or clock.time() >= over:
+                    await self._look(patience, record, over=bool(pause))
+                    over = clock.time() + ROUND
+                pause = min(_LOOK, max(_SOON, 2 * pause))
+                await asyncio.sleep(0)

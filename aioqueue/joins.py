@@ -21,11 +21,12 @@ from aioqueue.models.state import ErrorInfo
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import PAGE, Kind, Member
 
-_ERRORS: dict[str, type[TaskError]] = {
+ERRORS: dict[str, type[TaskError]] = {
     "TaskTimeoutError": TaskTimeoutError,
     "TaskExpiredError": TaskExpiredError,
     "TaskCancelledError": TaskCancelledError,
 }
+"""Errors that are told by the name on record; any other is a TaskFailedError."""
 
 
 class Watch:
@@ -106,7 +107,7 @@ def gone(join: str) -> ResultNotFoundError:
 
 
 def _error(info: ErrorInfo) -> TaskError:
-    return _ERRORS.get(info.type, TaskFailedError)(
+    return ERRORS.get(info.type, TaskFailedError)(
         info.message,
         type=info.type,
         traceback=info.traceback,

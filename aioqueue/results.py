@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, cast
-
-from pydantic import ValidationError
 
 from aioqueue import codec
 from aioqueue.clock import Clock
@@ -25,30 +23,22 @@ from aioqueue.errors import (
     TaskError,
     TaskExpiredError,
     TaskFailedError,
-    TaskTimeoutError,
-    UnavailableError,
 )
 from aioqueue.ids import is_name
-from aioqueue.joins import first_error, joined
+from aioqueue.joins import ERRORS, first_error, joined
 from aioqueue.models.signature import R_co
 from aioqueue.models.state import Cancellation, CancelOutcome, State, TaskState
-from aioqueue.models.stats import WorkerCard
-from aioqueue.outline import nodes_of, outline_of
+from aioqueue.patience import Patience
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.flow import PAGE
 from aioqueue.protocols.messages import Record
 from aioqueue.protocols.store import Store
-from aioqueue.waits import deadlock, waiting_for, waits
+from aioqueue.waits import Wait, waiting
 
 _log = logging.getLogger("aioqueue.results")
-
-CARDS = "worker:"
-"""Prefix under which live workers' cards stand in the store."""
 
 ROUND: Final = 10.0
 """Seconds of one wait at a store; after the first one a waiter looks whether anybody serves the queue."""
 
-_BY_TYPE: dict[str, type[TaskError]] = {"TaskTimeoutError": TaskTimeoutError}
 _BY_STATE: dict[State, type[TaskError]] = {
     State.CANCELLED: TaskCancelledError,
     State.EXPIRED: TaskExpiredError,
@@ -79,7 +69,7 @@ class Results:
     backend: Backend | None
     store: Store | None
     clock: Clock
-    canceller: Callable[[Sequence[str]], Awaitable[Sequence[CancelOutcome]]]
+    canceller: Callable[[str], Awaitable[Cancellation]]
 
     def required(self) -> Backend:
         """Return the backend. Raises ConfigurationError where results are off."""
@@ -90,63 +80,14 @@ class Results:
         return self.backend
 
     async def cancel(self, id: str) -> Cancellation:
-        """Cancel a task, or a workflow, and say what of it was cancelled and what had ended."""
-        backend = self.required()
-        if not is_name(id):
-            # it cannot exist, and no store is asked
-            return Cancellation(outcome=CancelOutcome.NOT_FOUND)
-        (outcome,) = await self.canceller([id])
-        whole = None if outcome is not CancelOutcome.CANCELLED else await backend.workflow(id)
-        if whole is None:
-            return Cancellation(
-                outcome=outcome, cancelled=(id,) if outcome is CancelOutcome.CANCELLED else ()
-            )
-        ended: dict[bool, list[str]] = {True: [], False: []}
-        nodes = list(nodes_of(id, outline_of(whole)))
-        for first in range(0, len(nodes), PAGE):
-            for record in await backend.get(nodes[first : first + PAGE]):
-                if record is not None and record.state.final:
-                    ended[record.state is State.CANCELLED].append(record.id)
-        return Cancellation(outcome=outcome, cancelled=tuple(ended[True]), finished=tuple(ended[False]))
+        """Cancel a task, or a workflow."""
+        self.required()
+        # what cannot be an id does not exist, and no store is asked
+        return await self.canceller(id) if is_name(id) else Cancellation(outcome=CancelOutcome.NOT_FOUND)
 
-    async def warn_if_unserved(self, record: Record) -> bool:
-        """Log once that no live worker serves the queue of a record that is due; True if it has been said.
-
-        Of a group that is the first of its workflow's nodes that are due. Raises nothing: a store that is
-        away is asked again, a card of another version is skipped.
-        """
-        if self.store is None:
-            return True
-        try:
-            waiting = await self._waiting(record)
-            listed = await self.store.list(CARDS)
-        except UnavailableError as exc:
-            _log.debug("cannot tell whether a worker serves queue %r: %s", record.queue, exc)
-            return False
-        served = (card.queues for card in map(_card, listed.values()) if card is not None)
-        if waiting is None or any(waiting.queue in queues for queues in served):
-            return False
-        _log.warning(
-            "%s[%s] waits on queue %r and no live worker serves it; start one: aioqueue worker APP -q %s",
-            waiting.name,
-            waiting.id,
-            waiting.queue,
-            waiting.queue,
-        )
-        return True
-
-    async def _waiting(self, record: Record) -> Record | None:
-        """Return the record that waits for a worker, if one is due."""
-        records: Sequence[Record | None] = [record]
-        if not record.queue:
-            workflow = record.id.rpartition(".")[0]
-            records = await self.required().get([f"{workflow}.{number}" for number in range(PAGE)])
-        now = self.clock.time()
-        for found in records:
-            waits = found is not None and found.queue and found.state is State.PENDING
-            if found is not None and waits and found.due is not None and found.due <= now:
-                return found
-        return None
+    def patience(self, wait: Wait) -> Patience:
+        """Return the patience of one who waits."""
+        return Patience(self.required(), self.store, self.clock, wait)
 
 
 class AsyncResult(Generic[R_co]):
@@ -178,22 +119,26 @@ class AsyncResult(Generic[R_co]):
         Raises TaskFailedError, TaskTimeoutError, TaskCancelledError, TaskExpiredError,
         ResultTimeoutError, ResultNotFoundError, BackendUnavailableError; in a task, TaskDeadlockError.
         """
-        until = None if timeout is None else self._results.clock.time() + timeout
-        told, queue = False, await self._queue()
-        while True:
-            left = ROUND if until is None else min(ROUND, until - self._results.clock.time())
-            with waiting_for(queue) as wait:
+        clock = self._results.clock
+        until = None if timeout is None else clock.time() + timeout
+        with waiting() as wait:
+            patience = self._results.patience(wait)
+            if wait.in_task:
+                await self._look(patience, await self._waited(0.0), over=False)
+            while True:
+                left = ROUND if until is None else min(ROUND, until - clock.time())
                 record = await self._waited(left)
-            if record.state.final:
-                return cast("R_co", await self._value(record))
-            queue = record.queue if record.state is State.PENDING else None
-            if wait.stuck and queue is not None:
-                raise deadlock(queue)
-            if until is not None and self._results.clock.time() >= until:
-                raise ResultTimeoutError(f"{record.name}[{self.id}] is {record.state} after {timeout} s")
-            told = told or await self._results.warn_if_unserved(record)
-            # a clock in a test's hands may let a wait end without one turn of the loop
-            await asyncio.sleep(0)
+                if record.state.final:
+                    return cast("R_co", await self._value(record))
+                if until is not None and clock.time() >= until:
+                    raise ResultTimeoutError(f"{record.name}[{self.id}] is {record.state} after {timeout} s")
+                await self._look(patience, record, over=True)
+                # a clock in a test's hands may let a wait end without one turn of the loop
+                await asyncio.sleep(0)
+
+    async def _look(self, patience: Patience, record: Record, *, over: bool) -> None:
+        if not record.state.final:
+            await patience.look(record, whole=self._record != self.id or not record.queue, over=over)
 
     def known_as(self, record: str) -> None:
         """Say what record is the outcome."""
@@ -227,11 +172,6 @@ class AsyncResult(Generic[R_co]):
         """Return the record once it is final, or as it stands after *timeout* s."""
         return await self._looked(partial(self._results.required().wait, timeout=max(0.0, timeout)))
 
-    async def _queue(self) -> str | None:
-        """Return the queue where the task waits, if it is awaited in another task."""
-        record = await self._waited(0.0) if waits.get(None) is not None else None
-        return record.queue if record is not None and record.state is State.PENDING else None
-
     async def _got(self, id: str) -> Record | None:
         return (await self._results.required().get([id]))[0]
 
@@ -264,14 +204,6 @@ class AsyncResult(Generic[R_co]):
             return self._reading.read(values)
         # a value that was ignored was not kept, and is no value of the task's type
         return None if record.value is None else self._reading.read(codec.decode_value(record.value))
-
-
-def _card(data: bytes) -> WorkerCard | None:
-    try:
-        return WorkerCard.model_validate_json(data)
-    except ValidationError as exc:
-        _log.debug("a worker's card cannot be read, perhaps of another version: %s", exc)
-        return None
 
 
 def _made(kind: type[Exception], error: TaskError) -> Exception | None:
@@ -332,7 +264,7 @@ def task_error(record: Record) -> TaskError:
             attempts=record.attempt,
         )
     info = codec.decode_error(record.error)
-    kind = _BY_STATE.get(record.state) or _BY_TYPE.get(info.type, TaskFailedError)
+    kind = _BY_STATE.get(record.state) or ERRORS.get(info.type, TaskFailedError)
     return kind(
         info.message,
         type=info.type,

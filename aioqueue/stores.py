@@ -5,7 +5,7 @@ The Server makes them from URLs; dispatcher and worker take them, so that neithe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,13 +17,14 @@ from aioqueue.dispatch import Dispatcher, TwoStepSubmitter
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import Cancellation
 from aioqueue.packing import Packer
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.store import Store
 from aioqueue.results import Reading, Results
+from aioqueue.tree import cancellation
 from aioqueue.urls import connect
 
 _CANCELLED: Final = 86_400.0
@@ -85,8 +86,9 @@ class Stores:
         """Return where results are read."""
         return Results(self.backend, self.store, self.clock, self._cancel)
 
-    async def _cancel(self, ids: Sequence[str]) -> Sequence[CancelOutcome]:
-        return await self.submitter().cancel(ids, ttl=_CANCELLED)
+    async def _cancel(self, id: str) -> Cancellation:
+        (outcome,) = await self.submitter().cancel([id], ttl=_CANCELLED)
+        return await cancellation(self.backend, id, outcome)
 
 
 def stores_of(

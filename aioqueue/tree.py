@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from aioqueue.errors import ResultNotFoundError
 from aioqueue.ids import is_name
-from aioqueue.models.state import TaskState
+from aioqueue.models.state import Cancellation, CancelOutcome, State, TaskState
 from aioqueue.models.tree import Branch, WorkflowTree
 from aioqueue.outline import Outline, nodes_of, outline_of, row_of
 from aioqueue.protocols.backend import Backend
@@ -25,22 +25,43 @@ async def tree(backend: Backend, id: str) -> WorkflowTree:
     whole = await backend.workflow(id) if is_name(id) else None
     if whole is None:
         raise ResultNotFoundError(f"there is no workflow {id!r}: it is unknown, not open yet, or expired")
-    outlines, states = {id: outline_of(whole)}, dict[str, TaskState]()
-    level = [id]
-    while level:
-        nodes = [node for workflow in level for node in nodes_of(workflow, outlines[workflow])]
-        found = await _states(backend, nodes)
-        states |= found
-        level = list[str]()
-        for state in found.values():
-            inner = None if state.plan is None else await backend.workflow(state.plan)
-            if state.plan is not None and inner is not None:
-                outlines[state.plan] = outline_of(inner)
-                level.append(state.plan)
+    outlines = {id: outline_of(whole)}
+    states = await _all_states(backend, outlines)
     (result,) = await backend.get([whole.result])
     counts = Counter(state.state for state in states.values())
     parts = tuple(_branches(id, outlines[id], outlines, states))
     return WorkflowTree(id=id, state=None if result is None else result.state, counts=counts, parts=parts)
+
+
+async def cancellation(backend: Backend, id: str, outcome: CancelOutcome) -> Cancellation:
+    """Return what a cancel of a task, or of a workflow, has come to: which of its tasks had ended before."""
+    whole = await backend.workflow(id)
+    states = {} if whole is not None else await _states(backend, [id])
+    plan = states[id].plan if id in states else None
+    inner = whole if whole is not None else None if plan is None else await backend.workflow(plan)
+    if inner is not None:
+        states |= await _all_states(backend, {plan or id: outline_of(inner)})
+    ended = [state for state in states.values() if state.state.final]
+    return Cancellation(
+        outcome=outcome,
+        cancelled=tuple(state.id for state in ended if state.state is State.CANCELLED),
+        finished=tuple(state.id for state in ended if state.state is not State.CANCELLED),
+    )
+
+
+async def _all_states(backend: Backend, outlines: dict[str, Outline]) -> dict[str, TaskState]:
+    """Return the nodes of workflows and of what runs in their place, whose outlines are added."""
+    states, level = dict[str, TaskState](), list(outlines)
+    while level:
+        found = await _states(backend, [node for id in level for node in nodes_of(id, outlines[id])])
+        states |= found
+        level = list[str]()
+        for plan in [state.plan for state in found.values() if state.plan is not None]:
+            inner = await backend.workflow(plan)
+            if inner is not None:
+                outlines[plan] = outline_of(inner)
+                level.append(plan)
+    return states
 
 
 async def _states(backend: Backend, nodes: list[str]) -> dict[str, TaskState]:

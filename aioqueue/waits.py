@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Final
 
 from aioqueue.context import running
@@ -57,36 +56,48 @@ waits: ContextVar[Waits] = ContextVar("aioqueue_waits")
 """The waits of the worker whose task runs here."""
 
 
-@dataclass(slots=True)
 class Wait:
-    """One wait. stuck: once it is over, that all slots had waited for long."""
+    """One wait, in a task or outside of any; it counts while what is awaited has not started."""
 
-    stuck: bool = False
+    def __init__(self) -> None:
+        self._here = waits.get(None)
+        self._counts = False
+
+    @property
+    def in_task(self) -> bool:
+        """True if it is a task that waits."""
+        return self._here is not None
+
+    @property
+    def stuck(self) -> bool:
+        """True when all slots of the worker have waited for long."""
+        return self._counts and self._here is not None and self._here.stuck
+
+    def on(self, queue: str | None) -> None:
+        """Say in which queue what is awaited waits to be started; None: it does not, or nobody knows."""
+        if self._here is None or (queue in self._here.queues) is self._counts:
+            return
+        self._counts = not self._counts
+        act = self._here.enter if self._counts else self._here.leave
+        act(running.get().task_id)
+
+    def deadlock(self, queue: str) -> TaskDeadlockError:
+        """Return the error of a wait that nothing would end, having logged it."""
+        here, context = waits.get(), running.get()
+        message = (
+            f"all {here.slots} slots of worker {context.worker} wait for tasks of its own queues, among them "
+            f"{queue!r}, and none of those has started for {LONG:g} s; raise concurrency, start another "
+            "worker, or return the workflow instead of awaiting it"
+        )
+        _log.error("%s[%s]: %s", context.task_name, context.task_id, message)
+        return TaskDeadlockError(message)
 
 
 @contextmanager
-def waiting_for(queue: str | None) -> Generator[Wait]:
-    """Wait in a task for another one that has not started. queue: where that one is; None: none is known."""
-    here, wait = waits.get(None), Wait()
-    if here is None or queue not in here.queues:
-        yield wait
-        return
-    task = running.get().task_id
-    here.enter(task)
+def waiting() -> Generator[Wait]:
+    """Wait for another task."""
+    wait = Wait()
     try:
         yield wait
-        wait.stuck = here.stuck
     finally:
-        here.leave(task)
-
-
-def deadlock(queue: str) -> TaskDeadlockError:
-    """Return the error of a wait that nothing would end, having logged it."""
-    here, context = waits.get(), running.get()
-    message = (
-        f"all {here.slots} slots of worker {context.worker} wait for tasks of its own queues, among them "
-        f"{queue!r}, and none of those has started for {LONG:g} s; raise concurrency, start another worker, "
-        "or return the workflow instead of awaiting it"
-    )
-    _log.error("%s[%s]: %s", context.task_name, context.task_id, message)
-    return TaskDeadlockError(message)
+        wait.on(None)

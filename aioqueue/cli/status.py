@@ -46,7 +46,7 @@ def command(app: str | None, broker: str | None, backend: str | None, json: bool
 async def _read(server: Server) -> tuple[list[QueueStats], Workers]:
     """Return the queues, and the workers or, where the store cannot tell, None."""
     from aioqueue.models.stats import WorkerCard
-    from aioqueue.results import CARDS
+    from aioqueue.patience import CARDS
 
     stores = server.stores
     async with server:

@@ -290,7 +290,9 @@ class Executor:
             return bound
         try:
             value = await self._pools.call(definition, *bound, began)
-            run.close()
+            run.unlimit()
+            if not isinstance(value, Signature):
+                run.close()
         except BaseException as exc:  # noqa: BLE001 - the user's code, which may raise SystemExit too
             run.close()
             return self._judged(run, prepared, exc)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from aioqueue.errors import UnavailableError
 from aioqueue.models.stats import WorkerCard
+from aioqueue.patience import CARDS
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.store import Store
-from aioqueue.results import CARDS
 from aioqueue.worker.birth import Birth
 
 _log = logging.getLogger("aioqueue.worker")

@@ -66,6 +66,11 @@ class Run:
         if seconds is not None:
             self._timer = loop.call_later(seconds, self.interrupt, Reason.TIMEOUT)
 
+    def unlimit(self) -> None:
+        """Say that no time is too long any more: the user's code has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def interrupt(self, reason: Reason) -> None:
         """Cancel the user's code, again and again until it has ended."""
         if self.closed:

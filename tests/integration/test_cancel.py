@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from aioqueue import Server, Signature, chain, chord, current, group
-from aioqueue.errors import ResultNotFoundError, TaskCancelledError, TaskDeadlockError
+from aioqueue.errors import (
+    ResultNotFoundError,
+    ResultTimeoutError,
+    SignatureError,
+    TaskCancelledError,
+    TaskDeadlockError,
+)
 from aioqueue.models.state import CancelOutcome, State
 from tests.support.waiting import eventually, within
 
@@ -182,3 +188,91 @@ async def test_slots_that_all_wait_for_their_own_queue_are_told(
     assert all(getattr(error, "type", "") == "TaskDeadlockError" for error in told)
     assert "all 2 slots of worker" in caplog.text
     assert issubclass(TaskDeadlockError, Exception)
+
+
+async def test_slots_whose_waits_begin_one_after_the_other_are_told_and_so_are_those_that_wait_for_groups(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioqueue.waits.LONG", 0.3)
+    monkeypatch.setattr("aioqueue.results.ROUND", 0.2)
+    monkeypatch.setattr("aioqueue.group_result.ROUND", 0.2)
+
+    @server.task
+    async def child(n: int) -> int:
+        return n
+
+    @server.task
+    async def parent(n: int) -> list[int]:
+        await asyncio.sleep(n * 0.15)
+        return await (await group([child.s(n)]).send()).get()
+
+    async with server:
+        sent = [await parent.send(n) for n in range(2)]
+        async with server.worker(concurrency=2):
+            ended = await within(asyncio.gather(*[one.get() for one in sent], return_exceptions=True))
+
+    assert "TaskDeadlockError" in [getattr(error, "type", "") for error in ended]
+
+
+async def test_who_waits_for_what_runs_elsewhere_is_not_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioqueue.waits.LONG", 0.3)
+    monkeypatch.setattr("aioqueue.results.ROUND", 0.2)
+    gate = asyncio.Event()
+
+    @server.task(queue="elsewhere")
+    async def slow(n: int) -> int:
+        await gate.wait()
+        return n
+
+    @server.task
+    async def last(n: int) -> int:
+        return n
+
+    @server.task
+    async def parent() -> int:
+        return await (await chain(slow.s(1), last.p()).send()).get()
+
+    async with server, server.worker(queues=["elsewhere"]):
+        sent = await parent.send()
+        async with server.worker(concurrency=1), server.worker():
+            with pytest.raises(ResultTimeoutError):
+                await sent.get(timeout=1.2)
+            gate.set()
+            assert await within(sent.get()) == 1
+
+
+async def test_second_send_under_an_id_starts_nothing_whatever_it_is(bench: Bench) -> None:
+    first = await chain(bench.held.s(3), bench.add.p(4)).options(id="order").send()
+    await eventually(lambda: bench.began == [3])
+
+    second = await bench.server.send(group([bench.add.s(1, 1)] * 5).options(id="order"))
+    bench.gate.set()
+
+    assert (first.created, second.created) == (True, False)
+    assert await within(first.get()) == 7
+    assert await within(bench.server.result("order").get()) == 7
+    with pytest.raises(SignatureError, match="a task has it already"):
+        await bench.add.options(id="order.0").send(1, 1)
+        await group([bench.add.s(1, 1)]).options(id="order.0").send()
+    with pytest.raises(SignatureError, match="several calls of one send"):
+        await bench.server.send_many(
+            [bench.add.s(1, 1).options(id="twice"), chain(bench.add.s(1, 1)).options(id="twice")]
+        )
+
+
+async def test_answer_of_a_cancel_names_what_runs_in_place_of_tasks_too(bench: Bench) -> None:
+    result = await (bench.add.s(1, 1) | bench.goes_on.p() | bench.add.p(1)).send()
+    await eventually(lambda: bench.began == [2])
+
+    answer = await result.cancel()
+    again = await result.cancel()
+
+    assert answer.finished == again.finished == (f"{result.id}.0",)
+    assert len(answer.cancelled) == 4
+    assert not again
+    assert (await bench.server.cancel(f"{result.id}.0")).finished == (f"{result.id}.0",)
+    await result.forget()
+    with pytest.raises(ResultNotFoundError):
+        await result.state()

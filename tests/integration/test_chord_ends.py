@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aioqueue import AsyncResult, Server, Signature, chord, group
-from aioqueue.errors import TaskCancelledError, TaskFailedError
+from aioqueue.errors import TaskCancelledError, TaskError
 from aioqueue.models.state import CancelOutcome, State
 from aioqueue.worker.two_step import TwoStepFinisher
 from tests.support.waiting import eventually, take, within
@@ -70,15 +70,15 @@ class Bench:
         whole = chord(members, self.total.p()) | self.more.p()
         return await whole.options(id=ID, on_error=self.tell.p()).send()
 
-    async def ends_by(self, result: AsyncResult[int], name: str, kind: str) -> TaskFailedError:
+    async def ends_by(self, result: AsyncResult[int], name: str, kind: str) -> TaskError:
         """Look how it ends by its first member while the second one runs; return the error."""
-        with pytest.raises(TaskFailedError) as caught:
+        with pytest.raises(TaskError) as caught:
             await within(result.get())
         held = await self.server.result(HELD).state()
         assert held.state is State.STARTED
         assert (caught.value.task_name, caught.value.task_id, caught.value.type) == (name, CULPRIT, kind)
         for id in (CALLBACK, STEP):
-            with pytest.raises((TaskFailedError, TaskCancelledError)):
+            with pytest.raises(TaskError):
                 await within(self.server.result(id).get())
             assert (await self.server.cancel(id)).outcome is CancelOutcome.ALREADY_DONE
         self.gate.set()
@@ -178,7 +178,7 @@ async def test_step_that_is_not_released_yet_is_shown_awaited_and_cancelled(benc
     assert answer.outcome is CancelOutcome.CANCELLED
     with pytest.raises(TaskCancelledError):
         await within(waiting)
-    with pytest.raises(TaskFailedError) as caught:
+    with pytest.raises(TaskError) as caught:
         await within(result.get())
     assert (caught.value.task_name, caught.value.task_id) == ("total", CALLBACK)
     assert (await bench.server.result(STEP).state()).state.final

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 from aioqueue.clock import Clock
 from aioqueue.codec import encode_value
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.group_result import GroupResult
-from aioqueue.models.state import CancelOutcome, State
+from aioqueue.models.state import Cancellation, CancelOutcome, State
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import Kind, Member, Members
 from aioqueue.protocols.messages import Record
@@ -57,8 +56,8 @@ class Shelf:
         """Return the result of a group that is one of the joins."""
         return GroupResult(id, Results(self.backend, None, cast(Clock, self), self.cancel))
 
-    async def cancel(self, ids: Sequence[str]) -> Sequence[CancelOutcome]:
-        return [CancelOutcome.NOT_FOUND for _ in ids]
+    async def cancel(self, id: str) -> Cancellation:
+        return Cancellation(outcome=CancelOutcome.NOT_FOUND)
 
     def time(self) -> float:
         return sum(self.waits)

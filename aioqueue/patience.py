@@ -1,0 +1,100 @@
+"""Patience: what a waiter does while it waits, so that it does not wait in silence, or for ever.
+
+It tells once that no live worker serves the queue; and in a task it ends a wait that nothing would end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import ValidationError
+
+from aioqueue.clock import Clock
+from aioqueue.context import running
+from aioqueue.errors import UnavailableError
+from aioqueue.models.state import State
+from aioqueue.models.stats import WorkerCard
+from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.flow import PAGE
+from aioqueue.protocols.messages import Record
+from aioqueue.protocols.store import Store
+from aioqueue.waits import Wait
+
+_log = logging.getLogger("aioqueue.results")
+
+CARDS: Final = "worker:"
+"""Prefix under which live workers' cards stand in the store."""
+
+
+class Patience:
+    """The patience of one waiter. store: where workers' cards are; None where nobody can tell."""
+
+    def __init__(self, backend: Backend, store: Store | None, clock: Clock, wait: Wait) -> None:
+        self._backend = backend
+        self._store = store
+        self._clock = clock
+        self._wait = wait
+        self._told = store is None
+
+    async def look(self, record: Record, *, whole: bool, over: bool) -> None:
+        """Look at what is awaited, which has not ended. Raises TaskDeadlockError, and nothing else.
+
+        whole: it is the outcome of a workflow, of whose nodes the first page counts. over: it has been waited
+        for a while. A store that is away is asked again, a card of another version is skipped.
+        """
+        if self._told and not self._wait.in_task:
+            return
+        try:
+            nodes = await self._nodes(record) if whole else [record]
+            due = [node for node in nodes if node is not None and self._is_due(node)]
+            moves = any(n is not None and n.state is State.STARTED and n.plan is None for n in nodes)
+            self._wait.on(due[0].queue if due and not moves else None)
+            if due and over:
+                await self._tell(due[0])
+        except UnavailableError as exc:
+            _log.debug("cannot tell whether a worker serves queue %r: %s", record.queue, exc)
+
+    async def _tell(self, waiting: Record) -> None:
+        cards = await self._cards(waiting.queue)
+        if self._wait.stuck and not [card for card in cards if not _is_here(card)]:
+            raise self._wait.deadlock(waiting.queue)
+        if cards or self._told:
+            return
+        self._told = True
+        _log.warning(
+            "%s[%s] waits on queue %r and no live worker serves it; start one: aioqueue worker APP -q %s",
+            waiting.name,
+            waiting.id,
+            waiting.queue,
+            waiting.queue,
+        )
+
+    async def _nodes(self, record: Record) -> Sequence[Record | None]:
+        workflow = record.id.rpartition(".")[0]
+        return await self._backend.get([f"{workflow}.{number}" for number in range(PAGE)])
+
+    def _is_due(self, record: Record) -> bool:
+        waits = record.state is State.PENDING and record.queue and record.due is not None
+        return bool(waits and record.due is not None and record.due <= self._clock.time())
+
+    async def _cards(self, queue: str) -> list[WorkerCard]:
+        """Return the cards of the live workers that serve a queue."""
+        listed = {} if self._store is None else await self._store.list(CARDS)
+        cards = (_card(data) for data in listed.values())
+        return [card for card in cards if card is not None and queue in card.queues]
+
+
+def _is_here(card: WorkerCard) -> bool:
+    context = running.get(None)
+    return context is not None and card.name == context.worker and card.pid == os.getpid()
+
+
+def _card(data: bytes) -> WorkerCard | None:
+    try:
+        return WorkerCard.model_validate_json(data)
+    except ValidationError as exc:
+        _log.debug("a worker's card cannot be read, perhaps of another version: %s", exc)
+        return None
