@@ -25,11 +25,11 @@ from tests.chaos.orders import Order, Orders, long, mixed, wide
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
-POINTS = {"one store": 75, "two stores": 105}
+POINTS = {"one store": 65, "two stores": 95}
 """How many moments there are at least with each seed; fewer would mean that calls go by unseen."""
 
 MANY, SOME, FEW = 20, 5, 2
-"""Seeds of memory, of two memories where it is to be quick, and of stores that take their time."""
+"""Seeds of memory, where it is to be quick, and of stores that take their time."""
 
 
 def over_seeds() -> list[ParameterSet]:
@@ -41,7 +41,7 @@ def over_seeds() -> list[ParameterSet]:
             id=f"{param.id} {seed}",
             marks=[
                 *param.marks,
-                *([pytest.mark.slow] if param.values[0] is TWO_MEMORIES and seed >= SOME else []),
+                *([pytest.mark.slow] if seed >= SOME else []),
             ],
         )
         for param in over_few_pairs()
