@@ -59,6 +59,8 @@ class RedisConsumer:
 
     async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
         until = self._loop.time() + timeout
+        # who does not wait is told of all there is, also of what a bell that was hung up has been handed
+        self._look = self._look or timeout <= 0
         while True:
             self._cut.clear()
             room = min(limit, self._prefetch - len(self._held))

@@ -188,6 +188,23 @@ async def test_message_read_for_a_consumer_that_was_judged_runs_elsewhere(
     await settled(own_namespace)
 
 
+async def test_who_does_not_wait_is_handed_what_a_read_that_was_hung_up_has_brought(
+    own: RedisServer, own_broker: RedisBroker, own_namespace: Namespace
+) -> None:
+    """A server may hand an entry to a read whose connection it does not yet know to be closed."""
+    async with own_broker.consume([QUEUE], prefetch=1, lease=15.0, worker="w") as consumer:
+        await own_broker.publish([message(QUEUE, tracked=False)])
+        (stream,) = own_namespace.entries()
+        name = f"{own_namespace.prefix}{stream}"
+        reply = own.command("XREADGROUP", "GROUP", "w", f"{consumer.id}.wait", "STREAMS", name, ">")
+        assert reply
+
+        (delivery,) = await consumer.receive(1, timeout=0)
+
+        await consumer.settle([Settlement(delivery)])
+    await settled(own_namespace)
+
+
 async def test_wake_ends_a_receive_at_once_whatever_it_is_at(own_broker: RedisBroker) -> None:
     """Also while the blocked read has not been sent, as the connection for it is being made."""
     loop = asyncio.get_running_loop()
