@@ -46,7 +46,8 @@ class Backend(Protocol):
         """Write STARTED for *owner*, unless the attempt has ended or a live owner runs it.
 
         A claim whose owner's lease is gone is taken over and counted as a loss.
-        A message whose record is gone is run: the record is made again.
+        A message whose record is gone is run: the record is made again. One of a cancelled whole is answered
+        with what that one tells and has not started.
         """
         ...
 
@@ -68,8 +69,8 @@ class Backend(Protocol):
 
         What has not started will not, and what runs commits no more; who waits for it is woken. An id is a
         record's, or that of a workflow that was opened, of which all that has not ended is cancelled, and
-        what runs in the place of its nodes. Workflows move on as by a failure. Of one that has ended before
-        is answered what its cancel released, once more.
+        what runs in the place of its nodes. A record outlasts the message, whenever that is due. Workflows
+        move on as by a failure. Of one that has ended before is answered what its cancel released, once more.
         """
         ...
 

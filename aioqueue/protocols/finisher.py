@@ -31,7 +31,7 @@ class Submitter(Protocol):
         ...
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        """Cancel as a backend does, and publish what that releases."""
+        """Cancel as a backend does, and publish what that releases; one store takes back what waits."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from aioqueue import Signature, chain, chord, group
@@ -14,6 +16,7 @@ from tests.support.waiting import passing, under_way
 
 pytestmark = pytest.mark.anyio
 
+DAY = 86_400.0
 CANCELLED, DONE, NOT_FOUND = CancelOutcome.CANCELLED, CancelOutcome.ALREADY_DONE, CancelOutcome.NOT_FOUND
 A, B, C, D, TOLD = (Signature(name=name, takes="none") for name in ("a", "b", "c", "d", "told"))
 NEXT, LAST = (Signature(name=name) for name in ("next", "last"))
@@ -24,7 +27,7 @@ async def cancel(works: Works, *ids: str) -> list[CancelOutcome]:
 
 
 async def sent(works: Works, name: str, *, delay: float = 0.0) -> Message:
-    message = Message(new_id(), name, works.queue, b"", delay=delay)
+    message = Message(new_id(), name, works.queue, b"", delay=delay, sent=works.clock.time())
     await works.submitter.submit([message])
     return message
 
@@ -63,6 +66,69 @@ async def test_task_that_is_to_be_tried_again_is_not(works: Works) -> None:
         await crew.end(delivery, State.RETRY, follow=(retry_of(delivery),))
         assert await cancel(works, message.id) == [CANCELLED]
         assert await crew.run() == []
+
+
+@pytest.mark.parametrize("retried", [False, True])
+async def test_cancelled_task_that_is_due_later_never_runs(works: Works, retried: bool) -> None:
+    message = await sent(works, "a", delay=0.0 if retried else 3 * DAY)
+    async with works.crew() as crew:
+        if retried:
+            delivery = (await crew.take())["a"]
+            again = replace(retry_of(delivery), delay=3 * DAY)
+            await crew.end(delivery, State.RETRY, follow=(again,), next_at=works.clock.time() + 3 * DAY)
+        assert await cancel(works, message.id) == [CANCELLED]
+    await works.clock.advance(3 * DAY + 1)
+    await works.maintain()
+
+    async with works.crew() as crew:
+        assert await crew.run() == []
+
+
+async def test_node_of_a_cancelled_whole_that_is_due_later_never_runs(works: Works) -> None:
+    plan = await works.send(chain(A, B.options(delay=3 * DAY)))
+    other = await works.send(chord(many(C.options(delay=60 * DAY), D), LAST))
+    async with works.crew() as crew:
+        await crew.end((await crew.take())["a"])
+    await cancel(works, plan.id, other.id)
+    ran: list[str] = []
+    for days in (3, 57):
+        await works.clock.advance(days * DAY + 1)
+        await works.maintain()
+        async with works.crew() as crew:
+            ran += await crew.run()
+
+    assert ran == []
+
+
+@pytest.mark.parametrize("delay", [0.0, 3600.0])
+async def test_what_was_cancelled_is_counted_no_more_where_it_waits_in_one_store(
+    works: Works, delay: float
+) -> None:
+    late = [signature.options(delay=delay) for signature in (A, B)]
+    message = await sent(works, "c", delay=delay)
+    node = await works.send(chain(late[0], NEXT))
+    whole = await works.send(chord(many(*late), LAST))
+    inner = await works.send(chain(many(late[0]), NEXT))
+    left = await sent(works, "d", delay=delay)
+    ids = (message.id, node.nodes[0].message.id, whole.id, inner.id)
+    assert await cancel(works, *ids) == [CANCELLED] * 4
+    (stats,) = await works.broker.stats([works.queue])
+
+    assert (stats.ready or 0) + (stats.delayed or 0) == (1 if works.one_step else 6)
+    assert (await works.record(left.id)).state is State.PENDING
+
+
+async def test_what_waits_in_the_place_of_a_node_is_cancelled_with_the_whole(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT).options(on_error=[TOLD.options(delay=60)]))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        await crew.go_on(delivery, await works.instead(delivery, many(B.options(delay=60), C)))
+        await cancel(works, plan.id)
+        (stats,) = await works.broker.stats([works.queue])
+        assert await crew.run() == []
+
+    # the callback stands in no scope
+    assert stats.delayed == (1 if works.one_step else 2)
 
 
 async def test_one_that_has_ended_stays_what_it_is(works: Works) -> None:
@@ -246,6 +312,31 @@ async def test_repeated_cancel_publishes_what_the_first_one_released(works: Work
 
     async with works.crew() as crew:
         assert sorted(await crew.run()) == ["d", "told"]
+
+
+@pytest.mark.parametrize("where", ["waits", "runs", "decides", "in place of a node"])
+async def test_what_is_told_of_a_cancelled_whole_runs_though_the_canceller_died(
+    works: Works, where: str
+) -> None:
+    plan = await works.send(chain(A, B, NEXT, LAST).options(on_error=[TOLD]))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        if where == "in place of a node":
+            await crew.go_on(delivery, await works.instead(delivery, C))
+        elif where == "decides":
+            for name in ("a", "b", "next"):
+                await crew.end((await crew.take() if name != "a" else {"a": delivery})[name])
+        elif where == "waits":
+            await crew.end(delivery)
+        # the one who cancels dies before anything is published, where that is a step of its own
+        await (works.submitter if works.one_step else works.backend).cancel([plan.id], ttl=3600.0)
+        if where == "runs":
+            assert not await crew.end(delivery)
+        assert await crew.run() == ["told"]
+
+    assert await cancel(works, plan.id) == [DONE]
+    async with works.crew() as crew:
+        assert await crew.run() == []
 
 
 async def test_what_is_told_of_a_cancelled_whole_runs_and_commits(works: Works) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aioqueue.adapters.memory import move
+from aioqueue.adapters.memory.cancel import Cancel
 from aioqueue.adapters.memory.core import MemoryCore
 from aioqueue.adapters.memory.records import Row
 from aioqueue.models.state import State
@@ -75,7 +76,8 @@ class MemoryBackend:
         return [self._commit(ending, owner) for ending in endings]
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
-        return [move.cancel(self.core.flows, id, ttl=ttl) for id in ids]
+        step = Cancel(self.core.flows, ttl=ttl)
+        return [step.cancel(id) for id in ids]
 
     async def plan(self, page: Page) -> Sequence[str]:
         return self.core.flows.plan(page)
@@ -126,9 +128,10 @@ class MemoryBackend:
         # one that was given back reads RETRY too, but nobody owns it
         retried = record.state is State.RETRY and row.owner is not None
         if record.state.final or (same and (retried or row.ended)):
+            told = move.told_again(self.core.flows, record.id) if record.state.final else ()
             return Start(
                 Verdict.COMMITTED,
-                follow=(*row.follow, *row.moved) if same else (),
+                follow=(*row.follow, *row.moved, *told) if same else told,
                 dead=row.dead if same else None,
             )
         if record.state is State.STARTED and same and row.owner != owner:
@@ -148,7 +151,7 @@ class MemoryBackend:
         # what a dead owner had begun has not begun
         if self.core.flows.bars(message, row if mine else None):
             move.bar(self.core.flows, message.id)
-            return Start(Verdict.COMMITTED)
+            return Start(Verdict.COMMITTED, follow=move.told_again(self.core.flows, message.id))
         if row is not None:
             if mine:
                 return Start(Verdict.RUN, losses=row.record.losses)

@@ -12,6 +12,7 @@ from typing import Final
 
 from aioqueue.adapters.memory import move
 from aioqueue.adapters.memory.backend import MemoryBackend, MemoryLease
+from aioqueue.adapters.memory.cancel import Cancel
 from aioqueue.adapters.memory.core import Entry, MemoryCore
 from aioqueue.adapters.memory.records import Row
 from aioqueue.ids import new_id
@@ -43,7 +44,9 @@ class MemorySubmitter:
         return first
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        answers = [move.cancel(self._core.flows, id, ttl=ttl) for id in ids]
+        step = Cancel(self._core.flows, ttl=ttl, here=True)
+        answers = [step.cancel(id) for id in ids]
+        self._core.withdraw(step.overtaken)
         self._core.add([message for answer in answers for message in answer.released])
         return [answer.outcome for answer in answers]
 

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from aioqueue.adapters.memory.flows import Flows
@@ -19,7 +19,7 @@ from aioqueue.adapters.memory.records import Records
 from aioqueue.clock import Clock, passing
 from aioqueue.errors import QueueFullError
 from aioqueue.models.stats import DeadLetter
-from aioqueue.protocols.messages import SUSPECT, Message
+from aioqueue.protocols.messages import SUSPECT, Message, Record
 
 MAX_DEAD = 10_000
 DEAD_TTL = 180 * 86_400.0
@@ -71,6 +71,15 @@ class Line:
         while self.delayed and self.delayed[0][0] <= now:
             self._make_ready(heapq.heappop(self.delayed)[2])
 
+    def remove(self, seqs: Container[int]) -> None:
+        """Forget entries that wait."""
+        self.ready = [place for place in self.ready if place[1] not in seqs]
+        self.suspects = [place for place in self.suspects if place[1] not in seqs]
+        self.delayed = [place for place in self.delayed if place[1] not in seqs]
+        heapq.heapify(self.ready)
+        heapq.heapify(self.suspects)
+        heapq.heapify(self.delayed)
+
     def _make_ready(self, entry: Entry) -> None:
         heap = self.ready if entry.losses < SUSPECT else self.suspects
         heapq.heappush(heap, (-entry.message.priority, entry.seq, entry))
@@ -89,6 +98,7 @@ class MemoryCore:
         self.records: Records = Records(clock)
         self.flows: Flows = Flows(clock, self.records)
         self.records.barred_at = self.flows.barred_at
+        self.records.scopes_around = self.flows.scopes_around
         self.listeners: set[asyncio.Event] = set()
         self._counter = itertools.count(1)
         self._leases: dict[str, tuple[float, float]] = {}
@@ -111,6 +121,18 @@ class MemoryCore:
             added.append(new)
         self.ring()
         return added
+
+    def withdraw(self, records: Iterable[Record]) -> None:
+        """Forget the messages of tasks that wait; each is given as it stood, an attempt or the one before."""
+        gone: dict[str, set[int]] = {}
+        for record in records:
+            for attempt in (record.attempt, record.attempt + 1):
+                entry = self.entries.get((record.id, attempt, 0))
+                if entry is not None and entry.owner is None:
+                    del self.entries[entry.key]
+                    gone.setdefault(entry.message.queue, set()).add(entry.seq)
+        for queue, seqs in gone.items():
+            self.line(queue).remove(seqs)
 
     def require_room(self, messages: Iterable[Message], limit: int) -> None:
         """Raise QueueFullError if a queue would hold more than *limit* with those that are new."""

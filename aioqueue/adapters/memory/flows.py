@@ -1,8 +1,8 @@
 """Flows: the workflows of one memory store as they are kept.
 
 A node waits, is released, and has ended. As long as none is released a workflow that was opened cannot
-move any more: from then on it is kept only as long as what it came to is shown, or that one of whose
-tasks it runs in the place.
+move any more: from then on it is kept only as long as what it came to is shown. One that runs in place of
+a node has its life in common with the one around it.
 """
 
 from __future__ import annotations
@@ -44,16 +44,27 @@ class Filling:
 
 
 @dataclass(slots=True)
-class Flow:
-    """One workflow. kept: Unix seconds; shown: until when what it came to is shown at least.
+class Life:
+    """How long a workflow is kept, and shown at least, with those inside it; Unix seconds.
 
-    digest: of its pages. opening: None before it was opened. task: in whose place it runs. cancelled: the
-    moment it was. closed: the moments scopes were; faults: the errors they were closed with, for who is told.
+    released: nodes that are released and have not ended, and OPEN messages on their way.
     """
 
-    kept: float = 0.0
-    digest: str = ""
+    kept: float
     shown: float = 0.0
+    released: set[str] = field(default_factory=set[str])
+
+
+@dataclass(slots=True)
+class Flow:
+    """One workflow. digest: of its pages. opening: None before it was opened. task: in whose place it runs.
+
+    cancelled: the moment it was. closed: the moments scopes were; faults: the errors they were closed with,
+    for those who are told.
+    """
+
+    life: Life
+    digest: str = ""
     opening: Opening | None = None
     task: str | None = None
     cancelled: float | None = None
@@ -62,7 +73,14 @@ class Flow:
     scopes: dict[str, Scope] = field(default_factory=dict[str, Scope])
     closed: dict[str, float] = field(default_factory=dict[str, float])
     faults: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    released: set[str] = field(default_factory=set[str])
+
+    @property
+    def kept(self) -> float:
+        return self.life.kept
+
+    @kept.setter
+    def kept(self, until: float) -> None:
+        self.life.kept = until
 
 
 class Flows:
@@ -76,7 +94,7 @@ class Flows:
     def whole(self, id: str) -> Flow | None:
         """Return a workflow by its own id."""
         flow = self._flows.get(id)
-        return flow if flow is not None and self._kept(flow) > self.clock.time() else None
+        return flow if flow is not None and flow.kept > self.clock.time() else None
 
     def find(self, id: str) -> Flow | None:
         """Return the workflow that a node, join or scope belongs to."""
@@ -142,6 +160,26 @@ class Flows:
         """Return the moment a scope, or one around it, was closed; None if they are open."""
         return next((flow.closed[id] for flow, id in self._up(scope) if id in flow.closed), None)
 
+    def cancelled_at(self, scope: str | None) -> float | None:
+        """Return the moment a whole around was cancelled that a scope is part of, or None."""
+        for flow, id in self._up(scope):
+            if flow.cancelled is not None and flow.opening is not None and flow.opening.root == id:
+                return flow.cancelled
+        return None
+
+    def closed_around(self, scope: str | None) -> list[Scope]:
+        """Return a scope and those around it, of them those that are closed."""
+        return [flow.scopes[id] for flow, id in self._up(scope) if id in flow.closed]
+
+    def scopes_around(self, id: str) -> list[str]:
+        """Return the scopes of which each, once it is closed, bars a node or a join."""
+        flow = self.find(id)
+        if flow is None:
+            return []
+        step, filling = flow.steps.get(id), flow.joins.get(id)
+        scope = step.node.scope if step is not None else None if filling is None else filling.join.scope
+        return [around for _, around in self._up(scope)]
+
     def barred_at(self, record: Record) -> float | None:
         """Return from when on a record that is not final reads CANCELLED; None if it does not.
 
@@ -153,7 +191,7 @@ class Flows:
         if record.id in flow.steps:
             scope = flow.steps[record.id].node.scope
             running = record.state is State.STARTED and record.plan is None
-            return self._cancelled_at(scope) if running else self.closed_at(scope)
+            return self.cancelled_at(scope) if running else self.closed_at(scope)
         return self.closed_at(flow.joins[record.id].join.scope) if record.id in flow.joins else None
 
     def bars(self, message: Message, row: Row | None) -> bool:
@@ -161,14 +199,21 @@ class Flows:
         record = Record(message.id, message.name, message.queue) if row is None else row.record
         return self.barred_at(record) is not None
 
+    def enter(self, flow: Flow) -> None:
+        """Give a workflow that runs in place of a node its life in common with the one around it."""
+        around = None if flow.task is None else self.find(flow.task)
+        if around is not None and around.life is not flow.life:
+            around.life.kept = max(around.life.kept, flow.life.kept)
+            around.life.released |= flow.life.released
+            flow.life = around.life
+
     def renew(self, id: str) -> None:
-        """Keep the workflow of a node that has started as long as the node, and those it runs in."""
+        """Keep the workflow of a node that has started as long as the node, and the tasks it runs for."""
         now = self.clock.time()
         flow = self.find(id)
-        while flow is not None:
+        if flow is not None:
             flow.kept = max(flow.kept, now + OPEN_TTL)
-            if flow.task is None:
-                return
+        while flow is not None and flow.task is not None:
             self.records.renew(flow.task, now)
             flow = self.find(flow.task)
 
@@ -185,22 +230,11 @@ class Flows:
     def sweep(self) -> None:
         """Drop workflows whose time is over, with the records of what they never released."""
         now = self.clock.time()
-        for id in [id for id, flow in self._flows.items() if self._kept(flow) <= now]:
+        for id in [id for id, flow in self._flows.items() if flow.kept <= now]:
             flow = self._flows.pop(id)
             for name, step in flow.steps.items():
                 if step.stage is Stage.WAITING:
                     self.records.drop(name)
-
-    def _kept(self, flow: Flow) -> float:
-        parts = None if flow.task is None else numbered(flow.task)
-        around = None if parts is None else self._flows.get(parts[0])
-        return flow.kept if around is None else max(flow.kept, self._kept(around))
-
-    def _cancelled_at(self, scope: str | None) -> float | None:
-        for flow, id in self._up(scope):
-            if flow.cancelled is not None and flow.opening is not None and flow.opening.root == id:
-                return flow.cancelled
-        return None
 
     def _up(self, scope: str | None) -> Iterator[tuple[Flow, str]]:
         """Yield a scope and those around it, each with its workflow."""
@@ -219,5 +253,5 @@ class Flows:
             raise ValueError(f"{id!r} is not <workflow>.<number>")
         flow = self.find(id)
         if flow is None:
-            flow = self._flows[parts[0]] = Flow(self.clock.time() + OPEN_TTL, digest=digest)
+            flow = self._flows[parts[0]] = Flow(Life(self.clock.time() + OPEN_TTL), digest=digest)
         return flow

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from aioqueue.adapters.memory.flows import Flow, Flows, Stage, Step
-from aioqueue.advance import SHOWN_TTL, cancelled, ended, failed, opened, opener, paged, rest_of
-from aioqueue.models.state import CancelOutcome, State
+from aioqueue.adapters.memory.flows import Flow, Flows, Life, Stage, Step
+from aioqueue.advance import SHOWN_TTL, ended, opened, opener, paged, rest_of
+from aioqueue.models.state import State
 from aioqueue.protocols.flow import Join, Kind, Member, Opening, Place, Range, Scope
-from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Cancelled, Ending, Message, Record
+from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
 
 
 class Move:
     """A step of workflows. messages: what it releases. ttl: seconds that records it ends are shown.
 
-    again: what was released before and has not started is released again.
+    again: what was released before and has not started is released again. overtaken: records as they stood
+    of tasks that waited when something was decided about them.
     """
 
     def __init__(self, flows: Flows, ttl: float = SHOWN_TTL, *, again: bool = False) -> None:
         self.messages: list[Message] = []
+        self.overtaken: list[Record] = []
         self._flows = flows
         self._records = flows.records
         self._now = flows.clock.time()
         self._ttl = max(ttl, SHOWN_TTL)
         self._again = again
-        self._moved: dict[int, Flow] = {}
+        self._moved: dict[int, Life] = {}
 
     def join(self, id: str) -> Join | None:
         found = self._flows.filling(id)
@@ -46,7 +48,7 @@ class Move:
         flow.closed[id] = self._now
         if error is not None:
             flow.faults[id] = error
-        self._records.tell_barred()
+        self._records.tell_barred(id)
         return True
 
     def is_closed(self, id: str | None) -> bool:
@@ -63,20 +65,20 @@ class Move:
         following = flow.steps.get(f"{workflow}.{rest.first}")
         if rest.count and following is not None:
             message = opener(workflow, rest, following.node.message)
-            if following.stage is Stage.WAITING and (self._again or message.id not in flow.released):
-                flow.released.add(message.id)
+            if following.stage is Stage.WAITING and (self._again or message.id not in flow.life.released):
+                flow.life.released.add(message.id)
                 self.messages.append(message)
 
     def succeed(self, id: str) -> None:
-        self._decide(Record(id, "group", "", State.SUCCESS))
+        self.decide(Record(id, "group", "", State.SUCCESS))
 
     def fail(self, id: str, error: bytes, state: State) -> None:
         step = self._flows.step(id)
         if step is None:
-            self._decide(Record(id, "group", "", state, error=error))
+            self.decide(Record(id, "group", "", state, error=error))
         elif step.stage is not Stage.ENDED:
             message = step.node.message
-            self._decide(Record(id, message.name, message.queue, state, error=error))
+            self.decide(Record(id, message.name, message.queue, state, error=error))
             self.leave(id)
 
     def free(self, id: str) -> None:
@@ -105,17 +107,43 @@ class Move:
         flow = self._at(id)
         if flow is not None and id in flow.steps:
             flow.steps[id].stage = Stage.ENDED
-            flow.released.discard(id)
+            flow.life.released.discard(id)
+
+    def decide(self, record: Record, *, ttl: float | None = None) -> bool:
+        """Write a final *record* that no attempt has brought about; False if there is one.
+
+        ttl: seconds it is shown, if not as long as what this step ends.
+        """
+        self._at(record.id)
+        row = self._records.row(record.id)
+        if row is not None and row.record.state in (State.PENDING, State.RETRY):
+            self.overtaken.append(row.record)
+        return self._records.decide(record, ttl=self._ttl if ttl is None else ttl)
+
+    def bar(self, id: str) -> None:
+        """Write that a node which may not start has been cancelled."""
+        step = self._flows.step(id)
+        if step is not None:
+            message = step.node.message
+            self.decide(Record(id, message.name, message.queue, State.CANCELLED), ttl=COMMIT_TTL)
+            self.leave(id)
+
+    def tell_again(self, scope: str | None) -> None:
+        """Release again what the closed scopes around a node of a cancelled whole are to tell."""
+        again, self._again = self._again, True
+        for found in self._flows.closed_around(scope) if self._flows.cancelled_at(scope) is not None else ():
+            self.release(found.id, found.then)
+        self._again = again
 
     def touch(self, flow: Flow) -> None:
         """Take part in what is to be kept."""
-        self._moved[id(flow)] = flow
+        self._moved[id(flow.life)] = flow.life
 
     def done(self, *, until: float | None = None) -> list[Message]:
         """Keep what may move on, at least *until* a moment, or is shown; return what is released."""
-        for flow in self._moved.values():
-            flow.shown = max(flow.shown, self._now + self._ttl)
-            flow.kept = max(flow.kept, (until or self._now) + OPEN_TTL) if flow.released else flow.shown
+        for life in self._moved.values():
+            life.shown = max(life.shown, self._now + self._ttl)
+            life.kept = max(life.kept, (until or self._now) + OPEN_TTL) if life.released else life.shown
         return self.messages
 
     def _at(self, id: str) -> Flow | None:
@@ -133,9 +161,9 @@ class Move:
             if not self._again or record is None or record.record.state is not State.PENDING:
                 return
         step.stage = Stage.RELEASED
-        flow.released.add(id)
+        flow.life.released.add(id)
         self._records.release(step.node.message, self._now)
-        flow.kept = max(flow.kept, step.node.message.due(self._now) + OPEN_TTL)
+        flow.life.kept = max(flow.life.kept, step.node.message.due(self._now) + OPEN_TTL)
         self.messages.append(step.node.message)
 
     def _end_task(self, record: Record) -> Step | None:
@@ -143,14 +171,10 @@ class Move:
         row = self._records.row(record.id)
         if row is not None and self._flows.barred_at(row.record) is not None:
             return None
-        if not self._decide(record):
+        if not self.decide(record):
             return None
         self.leave(record.id)
         return self._flows.step(record.id)
-
-    def _decide(self, record: Record) -> bool:
-        self._at(record.id)
-        return self._records.decide(record, ttl=self._ttl)
 
 
 def started(flows: Flows, opening: Opening, *, again: bool = False) -> tuple[bool, list[Message]]:
@@ -163,6 +187,7 @@ def started(flows: Flows, opening: Opening, *, again: bool = False) -> tuple[boo
         return False, []
     first = flow.opening is None
     flow.opening = opening
+    flows.enter(flow)
     move = Move(flows, again=again)
     move.touch(flow)
     opened(move, opening)
@@ -192,58 +217,21 @@ def more(flows: Flows, message: Message, *, again: bool = False) -> list[Message
     if flow is None:
         return []
     move.touch(flow)
-    flow.released.discard(message.id)
+    flow.life.released.discard(message.id)
     move.release(f"{workflow}.0", nodes)
     return move.done()
 
 
 def bar(flows: Flows, id: str) -> None:
     """Write that a node which may not start has been cancelled."""
+    move = Move(flows)
+    move.bar(id)
+    move.done()
+
+
+def told_again(flows: Flows, id: str) -> tuple[Message, ...]:
+    """Return what is told of the cancelled whole that a node is part of and has not started."""
     step, move = flows.step(id), Move(flows)
     if step is not None:
-        message = step.node.message
-        flows.records.decide(Record(id, message.name, message.queue, State.CANCELLED), ttl=COMMIT_TTL)
-        move.leave(id)
-        move.done()
-
-
-def cancel(flows: Flows, id: str, *, ttl: float) -> Cancelled:
-    """Cancel a task, a node or a whole workflow; what runs in the place of a task is cancelled with it."""
-    row = flows.records.row(id)
-    record = flows.records.shown(id)
-    if row is None or record is None:
-        return _whole(flows, id, ttl)
-    if record.state.final:
-        return Cancelled(CancelOutcome.ALREADY_DONE, row.moved)
-    flows.records.decide(Record(id, record.name, record.queue, State.CANCELLED), ttl=ttl)
-    move, step, error = Move(flows, ttl), flows.step(id), cancelled(id, record.name)
-    if record.plan is not None:
-        _call_off(flows, move, record.plan, error)
-    if step is not None:
-        move.leave(id)
-        failed(move, step.node.scope, error)
-    row.moved = tuple(move.done())
-    return Cancelled(CancelOutcome.CANCELLED, row.moved)
-
-
-def _whole(flows: Flows, id: str, ttl: float) -> Cancelled:
-    flow = flows.whole(id)
-    if flow is None or flow.opening is None:
-        return Cancelled(CancelOutcome.NOT_FOUND)
-    result = flows.records.shown(flow.opening.result)
-    if flow.cancelled is None and (result is None or not result.state.final):
-        move = Move(flows, ttl)
-        _call_off(flows, move, id, cancelled(id, "the workflow"))
-        return Cancelled(CancelOutcome.CANCELLED, tuple(move.done()))
-    move, root = Move(flows, ttl, again=True), flow.scopes[flow.opening.root]
-    if flow.cancelled is not None:
-        move.release(root.id, root.then)
-    return Cancelled(CancelOutcome.ALREADY_DONE, tuple(move.done()))
-
-
-def _call_off(flows: Flows, move: Move, id: str, error: bytes) -> None:
-    flow = flows.whole(id)
-    if flow is not None and flow.opening is not None:
-        move.touch(flow)
-        flow.cancelled = flows.clock.time()
-        failed(move, flow.opening.root, error, State.CANCELLED)
+        move.tell_again(step.node.scope)
+    return tuple(move.done())

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -45,14 +46,19 @@ class Row:
 
 
 class Records:
-    """All rows of one store. barred_at: from when on a record that is not final reads CANCELLED."""
+    """All rows of one store. barred_at: from when on a record that is not final reads CANCELLED.
+
+    scopes_around: those of which each bars a task once it is closed.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.barred_at: Callable[[Record], float | None] = lambda record: None
+        self.scopes_around: Callable[[str], Sequence[str]] = lambda id: ()
         self._clock = clock
         self._rows: dict[str, Row] = {}
         self._times: list[tuple[float, str]] = []
         self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._within: dict[str, set[asyncio.Event]] = {}
 
     def row(self, id: str) -> Row | None:
         """Return the row that is still kept."""
@@ -119,11 +125,15 @@ class Records:
             self.write(row, until=max(row.kept, now + OPEN_TTL))
 
     def decide(self, record: Record, *, ttl: float) -> bool:
-        """Write a final *record* that no attempt has brought about; False if there is a final one."""
+        """Write a final *record* that no attempt has brought about; False if there is a final one.
+
+        It outlasts the message, which may come when it is due.
+        """
         now = self._clock.time()
         row = self.row(record.id) or Row(record)
         if row.record.finished is not None:
             return False
+        late = max(now, row.record.due or now) + COMMIT_TTL
         row.record = replace(
             row.record,
             state=record.state,
@@ -135,8 +145,8 @@ class Records:
         )
         if row.record.plan is None:
             row.owner, row.follow, row.moved, row.dead = None, (), (), None
-        row.commit_kept = now + COMMIT_TTL
-        self.write(row, until=now + max(0.0 if row.forgotten else ttl, COMMIT_TTL), shown=now + ttl)
+        row.commit_kept = late
+        self.write(row, until=late if row.forgotten else max(late, now + ttl), shown=now + ttl)
         self.tell(record.id)
         return True
 
@@ -259,18 +269,14 @@ class Records:
         for event in self._waiters.get(id, ()):
             event.set()
 
-    def tell_barred(self) -> None:
-        """Wake who waits for what reads CANCELLED now."""
-        for id in list(self._waiters):
-            record = self.shown(id)
-            if record is not None and record.state.final:
-                self.tell(id)
+    def tell_barred(self, scope: str) -> None:
+        """Wake who waits for what reads CANCELLED now that a scope is closed."""
+        for event in self._within.get(scope, ()):
+            event.set()
 
     async def wait(self, id: str, until: float) -> Record | None:
         """Return the record once it is final, or as it stands at *until*."""
-        event = asyncio.Event()
-        self._waiters.setdefault(id, set()).add(event)
-        try:
+        with self._woken(id) as event:
             record = self.shown(id)
             while (
                 record is not None and not record.state.final and await self._clock.wait(event, until=until)
@@ -278,8 +284,18 @@ class Records:
                 event.clear()
                 record = self.shown(id)
             return self.shown(id)
+
+    @contextmanager
+    def _woken(self, id: str) -> Generator[asyncio.Event]:
+        """Give an event that is set when *id* may have ended."""
+        event = asyncio.Event()
+        places = [(self._waiters, id), *((self._within, scope) for scope in self.scopes_around(id))]
+        for events, name in places:
+            events.setdefault(name, set()).add(event)
+        try:
+            yield event
         finally:
-            events = self._waiters[id]
-            events.discard(event)
-            if not events:
-                del self._waiters[id]
+            for events, name in places:
+                events[name].discard(event)
+                if not events[name]:
+                    del events[name]

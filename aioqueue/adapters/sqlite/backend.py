@@ -155,7 +155,8 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
         entry = entries.get(message.id)
         refusal = None if entry is None else _refusal(entry, message, owner, alive)
         if refusal is not None:
-            return refusal
+            told = move.told_again(message.id) if refusal.verdict is Verdict.COMMITTED else ()
+            return replace(refusal, follow=(*refusal.follow, *told))
         if entry is None:
             # The record that counted is gone: only the broker knows.
             entry = entries[message.id] = table.pending(message, tx.now)
@@ -165,7 +166,7 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
         mine = running and entry.owner == owner
         if message.id in barred and barred[message.id].since(running=mine) is not None:
             move.bar(entry)
-            return Start(Verdict.COMMITTED)
+            return Start(Verdict.COMMITTED, follow=move.told_again(message.id))
         if running and not mine:
             entry.losses += 1
         table.start(entry, message.attempt, owner=owner, worker=worker, now=tx.now)
@@ -174,8 +175,7 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
 
     starts = [start(delivery) for delivery in deliveries]
     flows.renew(tx, started, tx.now + OPEN_TTL)
-    if move.changed:
-        move.write()
+    move.write()
     table.save(tx, (started | move.changed).values())
     return starts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioqueue.adapters.sqlite import flows, records
+from aioqueue.adapters.sqlite import flows, messages, records
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.move import Move
 from aioqueue.advance import cancelled
@@ -13,9 +13,12 @@ from aioqueue.models.state import CancelOutcome
 from aioqueue.protocols.messages import Cancelled
 
 
-def cancel(tx: Transaction, ids: Sequence[str], ttl: float) -> list[Cancelled]:
-    """Cancel what has not ended, one after the other; records read CANCELLED for *ttl* s."""
-    step = _Cancel(tx, ids, ttl)
+def cancel(tx: Transaction, ids: Sequence[str], ttl: float, *, here: bool = False) -> list[Cancelled]:
+    """Cancel what has not ended, one after the other; records read CANCELLED for *ttl* s.
+
+    here: messages are in this file, and those that wait are withdrawn.
+    """
+    step = _Cancel(tx, ids, ttl, here=here)
     answers = [step.cancel(id) for id in ids]
     step.write()
     return answers
@@ -24,8 +27,9 @@ def cancel(tx: Transaction, ids: Sequence[str], ttl: float) -> list[Cancelled]:
 class _Cancel:
     """Cancels inside one step."""
 
-    def __init__(self, tx: Transaction, ids: Sequence[str], ttl: float) -> None:
+    def __init__(self, tx: Transaction, ids: Sequence[str], ttl: float, *, here: bool) -> None:
         self._tx = tx
+        self._here = here
         self._ttl = ttl
         self._entries = records.load(tx, ids)
         self._move = Move(tx, self._entries, ttl=ttl)
@@ -41,6 +45,8 @@ class _Cancel:
             return Cancelled(CancelOutcome.ALREADY_DONE, moved)
         before = len(self._move.messages)
         self._move.cancel(entry, ttl=self._ttl)
+        if self._here and entry.plan is not None:
+            self._move.bar_some(entry.plan)
         released = tuple(self._move.messages[before:])
         entry.moved = encode_messages(released) if released else None
         return Cancelled(CancelOutcome.CANCELLED, released)
@@ -49,16 +55,21 @@ class _Cancel:
         """Write all of it."""
         self._move.write()
         records.save(self._tx, self._move.changed.values())
+        if self._here:
+            messages.withdraw(self._tx, [id for id, e in self._move.changed.items() if e.state.final])
 
     def _whole(self, id: str) -> Cancelled:
         opening = flows.whole(self._tx, id)
         if opening is None:
             return Cancelled(CancelOutcome.NOT_FOUND)
         before = len(self._move.messages)
-        if self._move.tell_again(opening.root) or self._has_ended(opening.result):
+        if self._move.is_cancelled(opening.root) or self._has_ended(opening.result):
+            self._move.tell_again(opening.root)
             outcome = CancelOutcome.ALREADY_DONE
         else:
             self._move.call_off(id, cancelled(id, "the workflow"))
+            if self._here:
+                self._move.bar_some(id)
             outcome = CancelOutcome.CANCELLED
         return Cancelled(outcome, tuple(self._move.messages[before:]))
 

@@ -186,6 +186,17 @@ def page(tx: Transaction, workflow: str, nodes: Range) -> list[Step]:
     return [_step(row) for row in found]
 
 
+def waiting(tx: Transaction, workflow: str, most: int) -> list[Step]:
+    """Return released nodes of a workflow, and of those around and inside it, of which no attempt runs."""
+    found = tx.db.execute(
+        f"SELECT {_NODE} FROM nodes WHERE flow IN {LISTED} AND stage = {RELEASED} AND EXISTS"
+        " (SELECT 1 FROM tasks WHERE tasks.id = nodes.id AND (state <> 'STARTED' OR plan IS NOT NULL))"
+        " LIMIT ?",
+        (listed({workflow} | inside(tx, [workflow])), most),
+    )
+    return [_step(row) for row in found]
+
+
 def messages(tx: Transaction, ids: Iterable[str]) -> dict[str, Message]:
     """Return the messages that are kept for nodes."""
     found = tx.db.execute(

@@ -199,6 +199,11 @@ def delete(tx: Transaction, seqs: Iterable[int]) -> None:
     tx.db.execute(f"DELETE FROM messages WHERE seq IN {LISTED}", (listed(seqs),))
 
 
+def withdraw(tx: Transaction, ids: Iterable[str]) -> None:
+    """Forget messages of tasks, but for those that are held."""
+    tx.db.execute(f"DELETE FROM messages WHERE id IN {LISTED} AND +state <> 2", (listed(ids),))
+
+
 def give_back(tx: Transaction, seqs: Iterable[int], *, delay: float = 0.0) -> None:
     """Put held messages back where they stood, for *delay* s as delayed ones."""
     given = tx.db.execute(

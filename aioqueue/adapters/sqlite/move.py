@@ -98,6 +98,19 @@ class Move:
         if step is not None:
             self._leave(step)
 
+    def bar_some(self, workflow: str) -> None:
+        """Cancel nodes of a cancelled whole of which no attempt runs, a page of them at most."""
+        found = table.waiting(self._tx, workflow, PAGE)
+        steps = [self._seen.steps.setdefault(step.id, step) or step for step in found]
+        self._seen.enclose(step.scope for step in steps)
+        self._seen.load(step.id for step in steps)
+        for step in steps:
+            entry = self._seen.entries.get(step.id)
+            if entry is not None and not entry.state.final and self._seen.is_closed(step.scope):
+                records.decide(entry, State.CANCELLED, ttl=COMMIT_TTL, now=self._tx.now)
+                self._changes(entry)
+                self._leave(step)
+
     def cancel(self, entry: Entry, *, ttl: float) -> None:
         """Cancel a task that is open, and what runs in its place. ttl: seconds its record is shown."""
         records.decide(entry, State.CANCELLED, ttl=ttl, now=self._tx.now)
@@ -120,15 +133,22 @@ class Move:
             self._closed[whole.root] = fence
             failed(self, whole.root, error, State.CANCELLED)
 
-    def tell_again(self, root: str) -> bool:
-        """Release again what was told of a whole that was cancelled; False if it was not."""
-        fence = self._seen.fence(root)
-        if fence is None or fence.cancelled is None:
-            return False
+    def is_cancelled(self, scope: str | None) -> bool:
+        """Tell whether a scope is part of a whole that was cancelled."""
+        return self._seen.is_cancelled(scope)
+
+    def tell_again(self, scope: str | None) -> None:
+        """Release again what the closed scopes around a node of a cancelled whole are to tell."""
         again, self._again = self._again, True
-        self.release(root, fence.scope.then)
+        for fence in self._seen.closed_around(scope) if self.is_cancelled(scope) else ():
+            self.release(fence.scope.id, fence.scope.then)
         self._again = again
-        return True
+
+    def told_again(self, id: str) -> tuple[Message, ...]:
+        """Return what is told of the cancelled whole that a node is part of and has not started."""
+        step, before = self._seen.step(id), len(self.messages)
+        self.tell_again(None if step is None else step.scope)
+        return tuple(self.messages[before:])
 
     def join(self, id: str) -> Join | None:
         filling = self._seen.filling(id)

@@ -225,7 +225,11 @@ def decide(
     ttl: float,
     now: float,
 ) -> None:
-    """Write a final state that no attempt has brought about. ttl: seconds it is shown."""
+    """Write a final state that no attempt has brought about. ttl: seconds it is shown.
+
+    It outlasts the message, which may come when it is due.
+    """
+    late = max(now, entry.due or now) + COMMIT_TTL
     entry.state, entry.error, entry.value, entry.joined = state, error, value, joined
     entry.due = None
     if entry.plan is None:
@@ -233,7 +237,7 @@ def decide(
         # a copy of its message may still be on its way
         entry.released = encode_messages(())
     entry.finished = now
-    entry.shown, entry.kept = now + ttl, now + max(ttl, COMMIT_TTL)
+    entry.shown, entry.kept = now + ttl, max(now + ttl, late)
     if entry.forgotten:
         hide(entry, now)
 

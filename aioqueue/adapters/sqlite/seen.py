@@ -114,11 +114,19 @@ class Seen:
         scope = step.scope if step is not None else None if filling is None else filling.join.scope
         if not entry.running:
             return self.is_closed(scope)
+        return self.is_cancelled(scope)
+
+    def is_cancelled(self, scope: str | None) -> bool:
+        """Tell whether a scope is part of a whole that was cancelled."""
         return (
             scope is not None
             and self._may_be_cancelled()
             and any(fence.cancelled is not None for fence in self._up(scope))
         )
+
+    def closed_around(self, scope: str | None) -> list[Fence]:
+        """Return a scope and those around it, of them those that are closed."""
+        return [fence for fence in self._up(scope) if fence.closed is not None]
 
     def is_closed(self, scope: str | None) -> bool:
         """Tell whether a scope, or one around it, is closed."""

@@ -55,7 +55,7 @@ def open_workflow(tx: Transaction, opening: Opening) -> bool:
 
 def cancel_all(tx: Transaction, ids: Sequence[str], ttl: float) -> list[CancelOutcome]:
     """Cancel, and publish what that releases."""
-    answers = cancel(tx, ids, ttl)
+    answers = cancel(tx, ids, ttl, here=True)
     messages.publish(tx, [message for answer in answers for message in answer.released])
     return [answer.outcome for answer in answers]
 

@@ -65,7 +65,7 @@ def named(names: Sequence[str]) -> list[Signature[Any]]:
 
 def age(namespace: Namespace, seconds: float) -> None:
     """Let keys with a time to live be that much older."""
-    for key in namespace.keys("[ftog]:*"):
+    for key in namespace.keys("[ftoig]:*"):
         rest = int((left(namespace, key) - seconds) * 1000)
         # one that has lapsed already is gone
         namespace.server.command("PEXPIRE", namespace.prefix + key, max(rest, 0))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from aioqueue import Signature, chain, chord
 from aioqueue.models.state import State
+from aioqueue.models.workflow import Group
 from aioqueue.protocols.messages import OPEN_TTL
 from tests.integration.redis.apparatus import Namespace
 from tests.integration.redis.conftest import Place
@@ -186,3 +188,86 @@ async def test_forgotten_group_is_hidden(either: Works) -> None:
         await crew.run()
 
     assert hidden == await either.backend.get([plan.result]) == [None]
+
+
+@pytest.mark.parametrize("whole", [many(A, B, C), many(many(A, B), C)], ids=["flat", "nested"])
+async def test_values_of_a_chord_that_has_failed_lapse_with_what_it_came_to(
+    either: Works, namespace: Namespace, whole: Group[Any]
+) -> None:
+    plan = await either.send(chord(whole, LAST))
+    async with either.crew() as crew:
+        running = await crew.take()
+        await crew.end(running["a"])
+        await crew.end(running["b"])
+        before = kept(namespace, "g")
+        await crew.fail(running["c"])
+
+    assert before
+    assert kept(namespace, "o", "i") == []
+    assert all(left(namespace, key) <= SHOWN for key in [f"f:{plan.id}", *before])
+    assert all(left(namespace, key) <= DAY + SHOWN for key in namespace.keys("*"))
+
+
+async def test_values_of_what_ran_in_place_of_a_member_lapse_with_the_chord_that_has_failed(
+    either: Works, namespace: Namespace
+) -> None:
+    await either.send(chord(many(A, B), LAST))
+    async with either.crew() as crew:
+        running = await crew.take()
+        await crew.go_on(running["a"], await either.instead(running["a"], many(C, D)))
+        inner = await crew.take()
+        await crew.end(inner["c"])
+        await crew.end(inner["d"])
+        assert any(left(namespace, key) > DAY + SHOWN for key in kept(namespace, "g", "f"))
+        await crew.fail(running["b"])
+
+    assert kept(namespace, "o", "i") == []
+    assert all(left(namespace, key) <= DAY + SHOWN for key in namespace.keys("*"))
+
+
+async def test_one_that_still_runs_keeps_what_has_joined(either: Works, namespace: Namespace) -> None:
+    plan = await either.send(chord(many(A, B, C), LAST))
+    async with either.crew() as crew:
+        running = await crew.take()
+        await crew.end(running["a"])
+        await crew.fail(running["b"])
+        meanwhile = left(namespace, f"g:{plan.joins[0].id}")
+        await crew.end(running["c"])
+
+    assert meanwhile > OPEN_TTL - SOON
+    assert all(left(namespace, key) <= DAY + SHOWN for key in namespace.keys("*"))
+
+
+async def test_cancelled_whole_with_a_node_due_in_weeks_leaves_nothing_for_long(
+    works: Works, namespace: Namespace
+) -> None:
+    plan = await works.send(chord(many(A, B, C.options(delay=20 * DAY)), LAST))
+    async with works.crew() as crew:
+        running = await crew.take()
+        await crew.end(running["a"])
+        await works.submitter.cancel([plan.id], ttl=SHOWN)
+        assert not await crew.end(running["b"])
+
+    assert kept(namespace, "o", "i", "d", "m") == []
+    assert all(left(namespace, key) <= DAY + SHOWN for key in namespace.keys("*"))
+
+
+async def test_cancelled_whole_outlasts_the_messages_of_another_store(
+    pair: Works, namespace: Namespace
+) -> None:
+    plan = await pair.send(chord(many(A, C.options(delay=40 * DAY)), LAST))
+    await pair.submitter.cancel([plan.id], ttl=SHOWN)
+
+    assert left(namespace, f"f:{plan.id}") > 40 * DAY
+    assert left(namespace, f"t:{plan.nodes[1].message.id}") > 40 * DAY
+
+
+async def test_join_knows_which_of_its_members_are_joins(works: Works, namespace: Namespace) -> None:
+    plan = await works.send(chord(many(A, many(B), C, many(D)), LAST))
+    async with works.crew() as crew:
+        for delivery in (await crew.take()).values():
+            await crew.end(delivery)
+    flow, number = plan.joins[0].id.rpartition(".")[::2]
+    known = namespace.server.command("HGET", f"{namespace.prefix}f:{flow}", f"k{number}")
+
+    assert sorted(known.split()) == [b"1", b"3"]

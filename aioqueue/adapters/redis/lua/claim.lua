@@ -1,7 +1,7 @@
 --[[
 claim: write STARTED for an owner whose messages are in another store; CANCELLED where a node of a workflow
 can start no more.
-Uses base, scope, joins, kept, answers
+Uses base, scope, joins, lasting, kept, answers
 KEYS[1] prefix      of the namespace
 ARGV[1] owner       its name
 ARGV[2] worker      the name written into records
@@ -28,6 +28,15 @@ local function start(key, at, known, losses, place)
   return { 'RUN', losses }
 end
 
+-- Returns that its attempt has ended: what that released, the reason it was buried for, and what it is to be answered
+-- again; besides, what is told of the cancelled whole it was part of.
+local function committed(id, released, buried, noted)
+  answered = {}
+  answer_again(noted or '')
+  answer_told(id)
+  return { 'COMMITTED', released and '+' .. released or '', buried and '+' .. buried or '', answered }
+end
+
 local function claim(at)
   local key, attempt = record_key(ARGV[at]), tonumber(ARGV[at + 1])
   local record = redis.call('HMGET', key, 's', 'a', 'o', 'l', 'r', 'y', 'z', 'p')
@@ -39,18 +48,13 @@ local function claim(at)
   local same = current == attempt
   -- one that was given back reads RETRY too, but nobody owns it; one that went on as a workflow runs no more
   if current > attempt or FINAL[state] or record[8] or (state == 'RETRY' and same and record[3]) then
-    local released, buried = same and record[5], same and record[6]
-    answered = {}
-    if same and record[7] then
-      answer_again(record[7])
-    end
-    return { 'COMMITTED', released and '+' .. released or '', buried and '+' .. buried or '', answered }
+    return committed(ARGV[at], same and record[5], same and record[6], same and record[7])
   end
   local own = state == 'STARTED' and same and record[3] == owner
   -- what was cancelled with its whole commits no more, whoever runs it
   if state == 'STARTED' and called_off(place) then
     bar(ARGV[at])
-    return { 'COMMITTED', '', '', {} }
+    return committed(ARGV[at])
   end
   if state == 'STARTED' and same and not own then
     local left = redis.call('PTTL', P .. 'l:' .. record[3])
@@ -61,7 +65,7 @@ local function claim(at)
   end
   if not own and stopped(place) then
     bar(ARGV[at])
-    return { 'COMMITTED', '', '', {} }
+    return committed(ARGV[at])
   end
   return start(key, at, true, losses, place)
 end

@@ -1,6 +1,6 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, messages, scope, joins, kept, nodes, flow, unreadable, hand_on, promote
+Uses base, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on, promote
 KEYS[1] prefix    of the namespace
 ARGV[1] begins    1: records are here, write STARTED in them; 0: they are not
 ARGV[2] consumer  its name

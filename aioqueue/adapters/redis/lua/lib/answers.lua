@@ -1,6 +1,6 @@
 --[[
 answers: releases nodes of workflows whose messages are in another store: they are answered, to be published
-there, and stay here until they start; uses base, scope, joins, kept.
+there, and stay here until they start; uses base, scope, joins, lasting, kept.
 ]]
 -- ms that a record is kept for a late copy of its message
 local LATE = CANCELLED
@@ -38,6 +38,21 @@ local function answer_again(lines)
     if rest ~= '0' then
       answer_open(workflow, text(first + now), tonumber(rest))
     end
+  end
+end
+
+-- Answers again what is told of a cancelled whole that a node is part of and has not started.
+local function answer_told(id)
+  local key = part(id)
+  local root = string.match(key and redis.call('HGET', key, 'w') or '', '^%S+')
+  local s = root and called_off('  ' .. root) and scope_at(root)
+  while s do
+    local first, count = string.match(s.range, '^(%d+) (%d+)$')
+    if s.closed and count ~= '0' then
+      local now = math.min(count, PAGE)
+      answer_again(table.concat({ s.workflow, first, text(now), text(count - now) }, ' '))
+    end
+    s = scope_at(s.around)
   end
 end
 

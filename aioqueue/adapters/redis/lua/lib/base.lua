@@ -12,7 +12,7 @@ f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and na
                           is released, of two stores until it starts, p<n> place: join, number in it, scope and whose
                           value it alone takes, '' once it has ended. Of join <n>: j<n> size, single, shown, first
                           and count of what comes then, and, a line each, into, frees, scope, task; '' once it is
-                          freed; f<n> full, k<n> other joins are among its members. Of scope <n>: x<n> the record that
+                          freed; f<n> full, k<n> numbers of members that are other joins. Of scope <n>: x<n> the record that
                           fails and, a line each, first and count of what comes then, into, task, around; c<n> closed
                           at, a<n> cancelled at, y<n> error for what comes then. Of node or join: g<n> forgotten. e
                           latest eta, d sum of delays, i digest, u shown until, w root and result once it is open, h outline, t
@@ -20,6 +20,7 @@ f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and na
                           its cancel released
 o:<workflow>              set, numbers of its nodes, and ids of messages that stand for more, that are released and
                           have not ended; with none it moves no more
+i:<workflow>              set, numbers of its joins that have members and are kept longer than what it came to is shown
 g:<join>                  hash, the members of a join by number: kind (v, e, j) and data
 m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its entry), or that was published
                           without a record (k)

@@ -15,6 +15,29 @@ local function has_ended(state, plan, place)
   return FINAL[state] or not (state or place) or stopped(place)
 end
 
+local looked = 0
+
+-- Ends nodes of a cancelled whole that wait and whose messages are here, and those in whose place nothing runs any
+-- more: a page of them at most; others are barred when they come up.
+local function bar_some(workflow)
+  for _, n in ipairs(redis.call('SRANDMEMBER', P .. 'o:' .. workflow, PAGE)) do
+    local id = workflow .. '.' .. n
+    local place = looked < PAGE and place_of(id)
+    if stopped(place) then
+      looked = looked + 1
+      local record = redis.call('HMGET', record_key(id), 's', 'q', 'a', 'e', 'p')
+      if record[5] then
+        bar_some(record[5])
+        if redis.call('SCARD', P .. 'o:' .. record[5]) == 0 then
+          bar(id)
+        end
+      elseif record[1] ~= 'STARTED' and withdraw(id, record[2], tonumber(record[3] or '1'), record[4]) then
+        bar(id)
+      end
+    end
+  end
+end
+
 -- Closes all of a workflow, if it is open; what runs in it ends no more.
 local function call_off(workflow, error, keep)
   local key = P .. 'f:' .. workflow
@@ -29,6 +52,7 @@ local function call_off(workflow, error, keep)
       tell(workflow)
     end
     fail('', root, error, keep, true)
+    bar_some(workflow)
   end
 end
 
@@ -49,30 +73,23 @@ local function cancel_whole(id, error, keep, again)
   return 'CANCELLED', key
 end
 
--- Returns how long a record is kept, ms, whose message may come yet.
-local function until_late(due, ttl)
-  return math.max(ttl, CANCELLED, (tonumber(due) or 0) - NOW + CANCELLED)
-end
-
 -- Returns what has come of it, and the key with which is kept what that released. error: of what was cancelled, for
 -- workflows. ttl: ms for which a record is shown. again: the same call may have been made before.
 local function cancel(id, error, ttl, again)
   local key, keep = record_key(id), math.max(ttl, SHOWN)
-  local record = redis.call('HMGET', key, 's', 'a', 'e', 'q', 'd', 'p', 'g', 'u')
+  local record = redis.call('HMGET', key, 's', 'p', 'g', 'u')
   local state, place = record[1], place_of(id)
   local flow, n = part(id)
   local f = place and redis.call('HMGET', flow, 'n' .. n, 'g' .. n) or {}
-  if record[7] or f[2] or (record[8] and tonumber(record[8]) <= NOW) or not (state or place) then
+  if record[3] or f[2] or (record[4] and tonumber(record[4]) <= NOW) or not (state or place) then
     return cancel_whole(id, error, keep, again)
   end
-  if has_ended(state, record[6], place) then
+  if has_ended(state, record[2], place) then
     return done(state == 'CANCELLED', again), key
   end
-  local waits = state == 'PENDING' or state == 'RETRY'
-  local withdrawn = waits and withdraw(id, record[4], tonumber(record[2] or '1'), record[3])
-  decide(id, 'CANCELLED', ttl, nil, until_late(waits and not withdrawn and record[5], ttl))
-  if record[6] then
-    call_off(record[6], error, keep)
+  decide(id, 'CANCELLED', ttl, nil, CANCELLED)
+  if record[2] then
+    call_off(record[2], error, keep)
   end
   if f[1] then
     fail(id, scope_of(place), error, keep)

@@ -1,18 +1,23 @@
 --[[
-flow: moves workflows on, as aioqueue/advance.py does; uses base, scope, joins, kept, and nodes or answers.
+flow: moves workflows on, as aioqueue/advance.py does; uses base, scope, joins, lasting, kept, and nodes or
+answers.
 ]]
 
 -- Lets a record read what a workflow came to, unless it is final; tells whether it was not. what: its value v, join j
--- or error x, if any. keep: ms it is shown. least: ms it is kept.
+-- or error x, if any. keep: ms it is shown. least: ms it is kept; one whose message may come yet is kept past that.
 local function decide(id, state, keep, what, least)
   local key, n = part(id)
-  local record = redis.call('HMGET', record_key(id), 's', 'g', 'p')
+  local record = redis.call('HMGET', record_key(id), 's', 'g', 'p', 'q', 'a', 'e', 'd')
   local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
   if FINAL[record[1]] or not (record[1] or (f[1] and f[1] ~= '')) then
     return false
   end
   -- HDEL first: it needs no memory
   redis.call('HDEL', record_key(id), 'v', 'x', 'u')
+  local waits = record[1] == 'PENDING' or record[1] == 'RETRY'
+  if waits and not withdraw(id, record[4], tonumber(record[5] or '1'), record[6]) then
+    least = math.max(least or 0, tonumber(record[7] or '0') - NOW + CANCELLED)
+  end
   if not record[3] then
     -- who let a task go on may say so again
     redis.call('HDEL', record_key(id), 'o', 'r', 'y', 'z')
@@ -92,11 +97,16 @@ local function put_member(into, number, member, keep)
     end
     -- what a task has come to is read by others than its own workflow
     if j.task == '' and string.find(member, '^j') then
-      local key, n = part(into)
-      redis.call('HSET', key, 'k' .. n, '1')
+      note_inner(into, number)
     end
     extend(members, OPEN_TTL)
-    if redis.call('HLEN', members) < tonumber(j.size) then
+    local count = redis.call('HLEN', members)
+    if count == 1 then
+      local _, n, workflow = part(into)
+      redis.call('SADD', P .. 'i:' .. workflow, n)
+      extend(P .. 'i:' .. workflow, OPEN_TTL)
+    end
+    if count < tonumber(j.size) then
       return
     end
     fill(j, keep)

@@ -23,10 +23,8 @@ local function within(join)
   local found, at = { join }, 1
   while found[at] and #found < PAGE do
     local key, n = part(found[at])
-    local nested = key and redis.call('HGET', key, 'k' .. n)
-    local members = nested and redis.call('HSCAN', P .. 'g:' .. found[at], '0', 'COUNT', PAGE)[2] or {}
-    for i = 2, #members, 2 do
-      local inner = string.match(members[i], '^j(.*)')
+    for number in string.gmatch(key and redis.call('HGET', key, 'k' .. n) or '', '%d+') do
+      local inner = string.match(redis.call('HGET', P .. 'g:' .. found[at], number) or '', '^j(.*)')
       local inner_key, m = part(inner or '')
       local j = inner_key and redis.call('HGET', inner_key, 'j' .. m)
       if j and (inner_key ~= key or string.find(j, '^%d+ %d 0 %d+ 0\n')) then
@@ -38,6 +36,15 @@ local function within(join)
   return found
 end
 
+-- Notes that a member of a join is another one, for those of a page of them.
+local function note_inner(join, number)
+  local key, n = part(join)
+  local known = redis.call('HGET', key, 'k' .. n) or ''
+  if select(2, string.gsub(known, '%d+', '')) < PAGE then
+    redis.call('HSET', key, 'k' .. n, known .. ' ' .. number)
+  end
+end
+
 -- Keeps the values of a join for that long, ms.
 local function keep_values(join, keep)
   local own = part(join)
@@ -46,44 +53,6 @@ local function keep_values(join, keep)
     redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
     if key ~= own then
       extend(key, keep)
-    end
-  end
-end
-
--- Keeps a join of a workflow that ran in place of a task, and that workflow, for a last while, ms.
-local function leave_to_itself(id, keep)
-  local key, _, workflow = part(id)
-  redis.call('HDEL', key, 'k')
-  local left = keep_flow(key, workflow, keep)
-  if left then
-    redis.call('PEXPIRE', P .. 'g:' .. id, text(left))
-  end
-end
-
--- Keeps the values of a join for a last while, ms.
-local function let_go(join, keep)
-  local own = part(join)
-  for _, id in ipairs(within(join)) do
-    if part(id) == own then
-      redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
-    else
-      leave_to_itself(id, keep)
-    end
-  end
-end
-
--- Drops the values of a join; what is shown of other workflows stays as long.
-local function free(join)
-  local own = part(join)
-  for _, id in ipairs(within(join)) do
-    local key, n = part(id)
-    if key ~= own then
-      leave_to_itself(id, 0)
-    else
-      redis.call('UNLINK', P .. 'g:' .. id)
-      if key and redis.call('HEXISTS', key, 'j' .. n) == 1 then
-        redis.call('HSET', key, 'j' .. n, '')
-      end
     end
   end
 end
@@ -108,6 +77,7 @@ local function renew(id, place, due)
     local key, _, workflow = part(id)
     extend(key, left)
     extend(P .. 'o:' .. workflow, left)
+    extend(P .. 'i:' .. workflow, left)
     local join, takes = string.match(place, '^(%S*) %d* %S* ?(%S*)$')
     if takes ~= '' and extend(P .. 'g:' .. takes, left) then
       keep_values(takes, left + DAY)

@@ -1,5 +1,5 @@
 --[[
-kept: nodes of workflows as they are kept, and how many are released in one script; uses base, scope, joins.
+kept: nodes of workflows as they are kept, and how many are released in one script; uses base, scope, joins, lasting.
 ]]
 local OPEN = 'aioqueue.open'
 local room = PAGE

@@ -1,6 +1,6 @@
 --[[
 nodes: releases nodes of workflows: their messages are put where messages wait; uses base, messages, scope, joins,
-kept.
+lasting, kept.
 ]]
 -- ms that a record is kept for a late copy of its message: here there is none
 local LATE = 0

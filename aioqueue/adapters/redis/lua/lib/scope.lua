@@ -1,5 +1,5 @@
 --[[
-scope: tells which nodes of workflows can start or end no more, and how long workflows are kept; uses base.
+scope: tells which nodes of workflows can start or end no more; uses base.
 ]]
 local CANCELLED = 86400000
 local DAY = 86400000
@@ -70,57 +70,4 @@ local function extend(key, left)
   end
   redis.call('PEXPIRE', key, text(left + DAY))
   return true
-end
-
--- Keeps a workflow as long as it may move on, is read by the one around it, or what it came to is shown.
--- shown: ms. Returns how long it is kept then, or nil in the first case.
-local function keep_flow(key, workflow, shown)
-  local f = redis.call('HMGET', key, 'u', 'k')
-  local moment = math.max(NOW + shown, tonumber(f[1] or '0'))
-  redis.call('HSET', key, 'u', text(moment))
-  if redis.call('SCARD', P .. 'o:' .. workflow) > 0 then
-    extend(key, OPEN_TTL)
-    extend(P .. 'o:' .. workflow, OPEN_TTL)
-    return nil
-  elseif f[2] then
-    extend(key, OPEN_TTL)
-    return OPEN_TTL
-  end
-  redis.call('PEXPIRE', key, text(moment - NOW))
-  return moment - NOW
-end
-
-local moved = {}
-
--- Keeps the workflows that have moved. shown: ms.
-local function keep_moved(shown)
-  for workflow in pairs(moved) do
-    keep_flow(P .. 'f:' .. workflow, workflow, shown)
-  end
-  moved = {}
-end
-
--- Writes that a node has ended.
-local function leave(id)
-  local key, n, workflow = part(id)
-  redis.call('HDEL', key, 'n' .. n, 'b' .. n)
-  redis.call('SREM', P .. 'o:' .. workflow, n)
-  redis.call('HSET', key, 'p' .. n, '')
-  moved[workflow] = true
-end
-
--- Ends a node that can start no more, and tells it; its record stays for a late copy of its message.
-local function bar(id)
-  local key, n = part(id)
-  local record, f = record_key(id), redis.call('HGET', key, 'n' .. n)
-  leave(id)
-  if redis.call('EXISTS', record) == 0 and f then
-    local queue, name = string.match(f, '(%S+) (%S+)$')
-    redis.call('HSET', record, 'n', name, 'q', queue)
-  end
-  redis.call('HDEL', record, 'o')
-  redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW))
-  redis.call('PEXPIRE', record, text(CANCELLED))
-  keep_moved(SHOWN)
-  tell(id)
 end

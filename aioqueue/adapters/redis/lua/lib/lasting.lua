@@ -1,0 +1,112 @@
+--[[
+lasting: ends nodes, and keeps workflows and what has joined as long as they move or are read; uses base, scope, joins.
+]]
+local let_go
+
+-- Keeps a workflow as long as it may move on, is read by the one around it, or what it came to is shown, and then
+-- lets go of what has joined, a page of joins at most. shown: ms. Returns how long it is kept then, or nil in the
+-- first case.
+local function keep_flow(key, workflow, shown)
+  local f, joined = redis.call('HMGET', key, 'u', 'k'), P .. 'i:' .. workflow
+  local moment = math.max(NOW + shown, tonumber(f[1] or '0'))
+  redis.call('HSET', key, 'u', text(moment))
+  if redis.call('SCARD', P .. 'o:' .. workflow) > 0 then
+    extend(key, OPEN_TTL)
+    extend(P .. 'o:' .. workflow, OPEN_TTL)
+    extend(joined, OPEN_TTL)
+    return nil
+  elseif f[2] then
+    extend(key, OPEN_TTL)
+    extend(joined, OPEN_TTL)
+    return OPEN_TTL
+  end
+  local left = moment - NOW
+  redis.call('PEXPIRE', key, text(left))
+  for _, n in ipairs(redis.call('SPOP', joined, PAGE)) do
+    let_go(workflow .. '.' .. n, left)
+  end
+  redis.call('PEXPIRE', joined, text(left))
+  return left
+end
+
+-- Writes that the values of a join are kept no longer than its workflow.
+local function settle(id)
+  local _, n, workflow = part(id)
+  redis.call('SREM', P .. 'i:' .. workflow, n)
+end
+
+-- Keeps a join of a workflow that ran in place of a task, and that workflow, for a last while, ms.
+local function leave_to_itself(id, keep)
+  local key, _, workflow = part(id)
+  redis.call('HDEL', key, 'k')
+  local left = keep_flow(key, workflow, keep)
+  if left then
+    redis.call('PEXPIRE', P .. 'g:' .. id, text(left))
+    settle(id)
+  end
+end
+
+-- Keeps the values of a join for a last while, ms.
+function let_go(join, keep)
+  local own = part(join)
+  for _, id in ipairs(within(join)) do
+    if part(id) == own then
+      redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
+      settle(id)
+    else
+      leave_to_itself(id, keep)
+    end
+  end
+end
+
+-- Drops the values of a join; what is shown of other workflows stays as long.
+local function free(join)
+  local own = part(join)
+  for _, id in ipairs(within(join)) do
+    local key, n = part(id)
+    if key ~= own then
+      leave_to_itself(id, 0)
+    else
+      redis.call('UNLINK', P .. 'g:' .. id)
+      settle(id)
+      if key and redis.call('HEXISTS', key, 'j' .. n) == 1 then
+        redis.call('HSET', key, 'j' .. n, '')
+      end
+    end
+  end
+end
+
+local moved = {}
+
+-- Keeps the workflows that have moved. shown: ms.
+local function keep_moved(shown)
+  for workflow in pairs(moved) do
+    keep_flow(P .. 'f:' .. workflow, workflow, shown)
+  end
+  moved = {}
+end
+
+-- Writes that a node has ended.
+local function leave(id)
+  local key, n, workflow = part(id)
+  redis.call('HDEL', key, 'n' .. n, 'b' .. n)
+  redis.call('SREM', P .. 'o:' .. workflow, n)
+  redis.call('HSET', key, 'p' .. n, '')
+  moved[workflow] = true
+end
+
+-- Ends a node that can start no more, and tells it; its record stays for a late copy of its message.
+local function bar(id)
+  local key, n = part(id)
+  local record, f = record_key(id), redis.call('HGET', key, 'n' .. n)
+  leave(id)
+  if redis.call('EXISTS', record) == 0 and f then
+    local queue, name = string.match(f, '(%S+) (%S+)$')
+    redis.call('HSET', record, 'n', name, 'q', queue)
+  end
+  redis.call('HDEL', record, 'o')
+  redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW))
+  redis.call('PEXPIRE', record, text(CANCELLED))
+  keep_moved(SHOWN)
+  tell(id)
+end
