@@ -108,7 +108,7 @@ lint: .venv/.stamp ## check style, types and layers
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pyright
-	.venv/bin/pyright --verifytypes aioqueue --ignoreexternal >/dev/null
+	PYTHONPATH=. .venv/bin/pyright --verifytypes aioqueue --ignoreexternal
 	.venv/bin/lint-imports --no-logo
 
 format: .venv/.stamp ## format the code and mend what can be mended
