@@ -14,31 +14,23 @@ from aioqueue.errors import (
     ResultTimeoutError,
     SignatureError,
     TaskCancelledError,
-    TaskDeadlockError,
 )
 from aioqueue.models.state import CancelOutcome, State
+from tests.integration.sums import Sums
 from tests.support.waiting import eventually, within
 
 pytestmark = pytest.mark.anyio
 
 
-class Bench:
-    """A Server with tasks. began, ended: by their arguments, those that began, and whose finally ran."""
+class Bench(Sums):
+    """Tasks that are held. began, ended: by their arguments, those that began, and whose finally ran."""
 
     def __init__(self, server: Server) -> None:
-        self.server = server
+        super().__init__(server)
         self.began: list[Any] = []
         self.ended: list[Any] = []
         self.told: list[Any] = []
         self.gate = asyncio.Event()
-
-        @server.task
-        async def add(x: int, y: int) -> int:
-            return x + y
-
-        @server.task
-        async def total(xs: list[int]) -> int:
-            return sum(xs)
 
         @server.task
         async def held(n: int) -> int:
@@ -51,13 +43,13 @@ class Bench:
 
         @server.task
         async def goes_on(n: int) -> Signature[int]:
-            return chain(held.s(n), add.p(1))
+            return chain(held.s(n), self.add.p(1))
 
         @server.task
         async def tell(what: Any) -> None:
             self.told.append((current().task_name, what))
 
-        self.add, self.total, self.held, self.goes_on, self.tell = add, total, held, goes_on, tell
+        self.held, self.goes_on, self.tell = held, goes_on, tell
 
 
 @pytest.fixture
@@ -187,7 +179,6 @@ async def test_slots_that_all_wait_for_their_own_queue_are_told(
     assert told
     assert all(getattr(error, "type", "") == "TaskDeadlockError" for error in told)
     assert "all 2 slots of worker" in caplog.text
-    assert issubclass(TaskDeadlockError, Exception)
 
 
 async def test_slots_whose_waits_begin_one_after_the_other_are_told_and_so_are_those_that_wait_for_groups(
@@ -253,8 +244,8 @@ async def test_second_send_under_an_id_starts_nothing_whatever_it_is(bench: Benc
     assert (first.created, second.created) == (True, False)
     assert await within(first.get()) == 7
     assert await within(bench.server.result("order").get()) == 7
+    await bench.add.options(id="order.0").send(1, 1)
     with pytest.raises(SignatureError, match="a task has it already"):
-        await bench.add.options(id="order.0").send(1, 1)
         await group([bench.add.s(1, 1)]).options(id="order.0").send()
     with pytest.raises(SignatureError, match="several calls of one send"):
         await bench.server.send_many(

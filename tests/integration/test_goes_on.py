@@ -10,37 +10,26 @@ import pytest
 from aioqueue import Server, Signature, chain, chord, group
 from aioqueue.errors import TaskFailedError
 from aioqueue.models.state import State
+from tests.integration.sums import Sums
 from tests.support.waiting import eventually, within
 
 pytestmark = pytest.mark.anyio
 
 
-class Bench:
-    """A Server with tasks that return calls. told: what callbacks were told."""
+class Bench(Sums):
+    """Tasks that return calls. told: what callbacks were told."""
 
     def __init__(self, server: Server) -> None:
-        self.server = server
+        super().__init__(server)
         self.told: list[Any] = []
 
         @server.task
-        async def add(x: int, y: int) -> int:
-            return x + y
-
-        @server.task
-        async def total(xs: list[int]) -> int:
-            return sum(xs)
-
-        @server.task
-        async def fail(message: str) -> int:
-            raise ValueError(message)
-
-        @server.task
         async def summed(n: int) -> Signature[int]:
-            return chord(group([add.s(i, i) for i in range(n)]), total.p())
+            return chord(group([self.add.s(i, i) for i in range(n)]), self.total.p())
 
         @server.task
         async def spread_out(n: int) -> Signature[list[int]]:
-            return group([add.s(i, 0) for i in range(n)])
+            return group([self.add.s(i, 0) for i in range(n)])
 
         @server.task
         async def down(n: int) -> Any:
@@ -48,18 +37,18 @@ class Bench:
 
         @server.task
         async def broken() -> Signature[int]:
-            return chain(add.s(1, 1), Signature(name="fail", args=["deep"], takes="none"))
+            return chain(self.add.s(1, 1), Signature(name="fail", args=["deep"], takes="none"))
 
         @server.task
         async def open_ended() -> Any:
-            return add.p(1).signature
+            return self.add.p(1).signature
 
         @server.task
         async def tell(what: Any) -> None:
             self.told.append(what)
 
-        self.add, self.total, self.summed, self.spread_out, self.down = add, total, summed, spread_out, down
-        self.broken, self.open_ended, self.tell, self.fail = broken, open_ended, tell, fail
+        self.summed, self.spread_out, self.down = summed, spread_out, down
+        self.broken, self.open_ended, self.tell = broken, open_ended, tell
 
 
 @pytest.fixture

@@ -14,21 +14,18 @@ import pytest
 from aioqueue import Chain, Server, Signature, chain, chord, current, group
 from aioqueue.errors import ResultTimeoutError, TaskError, TaskFailedError
 from aioqueue.models.state import State
+from tests.integration.sums import Sums
 from tests.support.waiting import eventually, within
 
 pytestmark = pytest.mark.anyio
 
 
-class Bench:
-    """A Server with tasks and a worker."""
+class Bench(Sums):
+    """More tasks. told: what callbacks were told."""
 
     def __init__(self, server: Server) -> None:
-        self.server = server
+        super().__init__(server)
         self.told: list[Any] = []
-
-        @server.task
-        async def add(x: int, y: int) -> int:
-            return x + y
 
         @server.task
         async def multiply(xs: list[int], factor: int = 1) -> int:
@@ -39,14 +36,6 @@ class Bench:
         @server.task
         async def times(factor: int, x: int) -> int:
             return factor * x
-
-        @server.task
-        async def total(xs: list[int]) -> int:
-            return sum(xs)
-
-        @server.task
-        async def fail(message: str) -> int:
-            raise ValueError(message)
 
         @server.task
         async def count_errors(outcomes: list[int | TaskError]) -> int:
@@ -61,8 +50,8 @@ class Bench:
         async def tell(what: Any) -> None:
             self.told.append((current().task_name, what))
 
-        self.add, self.multiply, self.times, self.total, self.fail = add, multiply, times, total, fail
-        self.count_errors, self.tell, self.slow = count_errors, tell, slow
+        self.multiply, self.times, self.count_errors = multiply, times, count_errors
+        self.tell, self.slow = tell, slow
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import pytest
 
 from aioqueue.ids import new_id
 from tests.integration.redis.apparatus import Counted, Namespace
+from tests.integration.redis.flows import one_store, two_stores
 from tests.support import leaks, redis_server
+from tests.support.flows import Works
 from tests.support.redis_server import RedisServer
 from tests.support.stores import missing
 
@@ -106,3 +108,24 @@ async def own_counted(own_url: str) -> AsyncIterator[Counted]:
     counted = Counted(own_url)
     async with counted.server:
         yield counted
+
+
+@pytest.fixture
+async def works(url: str) -> AsyncIterator[Works]:
+    """Where workflows run, in one store."""
+    async with one_store(url) as works:
+        yield works
+
+
+@pytest.fixture
+async def pair(shared: RedisServer, url: str, place: Place) -> AsyncIterator[Works]:
+    """Where workflows run, in two stores."""
+    async with two_stores(url, place(shared)) as works:
+        yield works
+
+
+@pytest.fixture(params=["works", "pair"])
+def either(request: pytest.FixtureRequest, url: str) -> Works:
+    """One store, and two."""
+    found: Works = request.getfixturevalue(request.param)
+    return found

@@ -16,6 +16,8 @@ from tests.support.clocks import PatientClock
 from tests.support.flows import Works, works_of_one, works_of_two
 from tests.support.stores import backend_of, broker_of
 
+DAY = 86_400.0
+
 SHOWN = 3_600.0
 """Seconds that what a workflow came to is shown at least."""
 

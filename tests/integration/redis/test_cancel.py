@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -14,7 +13,7 @@ from aioqueue.models.state import CancelOutcome, State
 from aioqueue.protocols.messages import COMMIT_TTL, Message, Verdict
 from tests.integration.redis.apparatus import QUEUE, Namespace, through
 from tests.integration.redis.conftest import Launch, Place
-from tests.integration.redis.flows import SHOWN, SOON, fill, kept, left, one_store, two_stores
+from tests.integration.redis.flows import DAY, SHOWN, SOON, fill, kept, left, one_store, two_stores
 from tests.support.flows import Works, calls, many, retry_of
 from tests.support.proxy import Fault, FaultProxy
 from tests.support.redis_server import HOST, RedisServer
@@ -26,28 +25,6 @@ CANCELLED, DONE, NOT_FOUND = CancelOutcome.CANCELLED, CancelOutcome.ALREADY_DONE
 A, B = calls("ab")
 TOLD = Signature(name="told", takes="none")
 NEXT, LAST = (Signature(name=name) for name in ("next", "last"))
-DAY = 86_400.0
-
-
-@pytest.fixture
-async def works(url: str) -> AsyncIterator[Works]:
-    """One store."""
-    async with one_store(url) as works:
-        yield works
-
-
-@pytest.fixture
-async def pair(shared: RedisServer, url: str, place: Place) -> AsyncIterator[Works]:
-    """Two stores."""
-    async with two_stores(url, place(shared)) as works:
-        yield works
-
-
-@pytest.fixture(params=["works", "pair"])
-def either(request: pytest.FixtureRequest, url: str) -> Works:
-    """One store, and two."""
-    found: Works = request.getfixturevalue(request.param)
-    return found
 
 
 async def cancel(works: Works, *ids: str, ttl: float = SHOWN) -> list[CancelOutcome]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,7 @@ from aioqueue.protocols.flow import OPEN, PAGE, Opening, Range
 from aioqueue.protocols.messages import COMMIT_TTL, Ending, Message, Verdict
 from tests.integration.redis.apparatus import QUEUE, Namespace
 from tests.integration.redis.conftest import Launch, Place
-from tests.integration.redis.flows import SOON, fill, kept, left, named, one_store, two_stores
+from tests.integration.redis.flows import SOON, fill, kept, left, named, one_store
 from tests.support.flows import Works, calls, ended, failure, many, names_of
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import lent, one, under_way, within
@@ -23,27 +22,6 @@ pytestmark = pytest.mark.anyio
 
 A, B, C = calls("abc")
 NEXT, LAST, ALERT = (Signature(name=name) for name in ("next", "last", "alert"))
-
-
-@pytest.fixture
-async def works(url: str) -> AsyncIterator[Works]:
-    """One store."""
-    async with one_store(url) as works:
-        yield works
-
-
-@pytest.fixture
-async def pair(shared: RedisServer, url: str, place: Place) -> AsyncIterator[Works]:
-    """Two stores."""
-    async with two_stores(url, place(shared)) as works:
-        yield works
-
-
-@pytest.fixture(params=["works", "pair"])
-def either(request: pytest.FixtureRequest, url: str) -> Works:
-    """One store, and two."""
-    found: Works = request.getfixturevalue(request.param)
-    return found
 
 
 async def test_failure_fails_fast_and_tells_at_once(either: Works) -> None:

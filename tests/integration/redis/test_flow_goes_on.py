@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from aioqueue import Signature, chain, chord
@@ -12,36 +10,13 @@ from aioqueue.models.state import State
 from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Start, Verdict
 from tests.integration.redis.apparatus import QUEUE, Namespace
 from tests.integration.redis.conftest import Launch, Place
-from tests.integration.redis.flows import SHOWN, SOON, age, fill, kept, left, one_store, two_stores
+from tests.integration.redis.flows import DAY, SHOWN, SOON, age, fill, kept, left, one_store
 from tests.support.flows import Works, calls, many, opening
-from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 
 A, B, C, D, E = calls("abcde")
 NEXT, LAST = (Signature(name=name) for name in ("next", "last"))
-DAY = 86_400.0
-
-
-@pytest.fixture
-async def works(url: str) -> AsyncIterator[Works]:
-    """One store."""
-    async with one_store(url) as works:
-        yield works
-
-
-@pytest.fixture
-async def pair(shared: RedisServer, url: str, place: Place) -> AsyncIterator[Works]:
-    """Two stores."""
-    async with two_stores(url, place(shared)) as works:
-        yield works
-
-
-@pytest.fixture(params=["works", "pair"])
-def either(request: pytest.FixtureRequest, url: str) -> Works:
-    """One store, and two."""
-    found: Works = request.getfixturevalue(request.param)
-    return found
 
 
 async def test_message_of_a_task_that_went_on_is_gone_and_late_copies_are_dropped(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,37 +13,13 @@ from aioqueue.models.state import State
 from aioqueue.models.workflow import Group
 from aioqueue.protocols.messages import OPEN_TTL
 from tests.integration.redis.apparatus import Namespace
-from tests.integration.redis.conftest import Place
-from tests.integration.redis.flows import SHOWN, SOON, age, kept, left, one_store, two_stores
+from tests.integration.redis.flows import DAY, SHOWN, SOON, age, kept, left
 from tests.support.flows import Works, calls, many, retry_of
-from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 
 A, B, C, D = calls("abcd")
 NEXT, LAST, ALERT = (Signature(name=name) for name in ("next", "last", "alert"))
-DAY = 86_400.0
-
-
-@pytest.fixture
-async def works(url: str) -> AsyncIterator[Works]:
-    """One store."""
-    async with one_store(url) as works:
-        yield works
-
-
-@pytest.fixture
-async def pair(shared: RedisServer, url: str, place: Place) -> AsyncIterator[Works]:
-    """Two stores."""
-    async with two_stores(url, place(shared)) as works:
-        yield works
-
-
-@pytest.fixture(params=["works", "pair"])
-def either(request: pytest.FixtureRequest, url: str) -> Works:
-    """One store, and two."""
-    found: Works = request.getfixturevalue(request.param)
-    return found
 
 
 async def test_chain_that_has_ended_leaves_nothing_for_long(either: Works, namespace: Namespace) -> None:
