@@ -174,14 +174,15 @@ class Dispatcher:
 
         Raises SignatureError where one is that of a task.
         """
-        backend, known = self._results.required, dict[str, str]()
-        for id in ids:
-            if id is None:
-                continue
-            whole = await backend().workflow(id)
+        chosen, known = [id for id in ids if id is not None], dict[str, str]()
+        if not chosen:
+            return known
+        backend = self._results.required()
+        for id, record in zip(chosen, await backend.get(chosen), strict=True):
+            whole = await backend.workflow(id)
             if whole is not None:
                 known[id] = whole.result
-            elif (await backend().get([id]))[0] is not None:
+            elif record is not None:
                 raise SignatureError(f"id={id!r}: a task has it already; choose another id for the workflow")
         return known
 

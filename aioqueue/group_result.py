@@ -11,7 +11,6 @@ from aioqueue.joins import Watch, first_error, gone
 from aioqueue.models.state import State
 from aioqueue.models.stats import GroupCounts
 from aioqueue.results import ROUND, AsyncResult, Reading, Results, task_error
-from aioqueue.waits import waiting
 
 R = TypeVar("R")
 
@@ -85,8 +84,8 @@ class GroupResult(AsyncResult[list[R]]):
         backend, clock = self._results.required(), self._results.clock
         until = None if timeout is None else clock.time() + timeout
         watch: Watch | None = None
-        with waiting() as wait:
-            patience, pause, over = self._results.patience(wait), 0.0, clock.time() + ROUND
+        pause, over = 0.0, clock.time() + ROUND
+        with self._results.patience() as patience:
             while True:
                 left = pause if until is None else min(pause, until - clock.time())
                 record = await self._waited(left)

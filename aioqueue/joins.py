@@ -21,7 +21,7 @@ from aioqueue.models.state import ErrorInfo
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import PAGE, Kind, Member
 
-ERRORS: dict[str, type[TaskError]] = {
+_ERRORS: dict[str, type[TaskError]] = {
     "TaskTimeoutError": TaskTimeoutError,
     "TaskExpiredError": TaskExpiredError,
     "TaskCancelledError": TaskCancelledError,
@@ -85,7 +85,7 @@ async def outcome_of(backend: Backend, member: Member) -> Any:
         case Kind.VALUE:
             return codec.decode_value(member.data)
         case Kind.ERROR:
-            return _error(codec.decode_error(member.data))
+            return error_of(codec.decode_error(member.data))
         case Kind.JOIN:
             return await joined(backend, member.data.decode())
 
@@ -106,12 +106,13 @@ def gone(join: str) -> ResultNotFoundError:
     return ResultNotFoundError(f"the values of {join!r} are not kept any more, or it is no group")
 
 
-def _error(info: ErrorInfo) -> TaskError:
-    return ERRORS.get(info.type, TaskFailedError)(
+def error_of(info: ErrorInfo, kind: type[TaskError] | None = None) -> TaskError:
+    """Return the error that is on record, as it is raised. kind: where that is known by something else."""
+    return (kind or _ERRORS.get(info.type, TaskFailedError))(
         info.message,
         type=info.type,
         traceback=info.traceback,
-        task_id=info.task_id or "",
-        task_name=info.task_name or "",
-        attempts=info.attempt or 0,
+        task_id=info.task_id,
+        task_name=info.task_name,
+        attempts=info.attempt,
     )

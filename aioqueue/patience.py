@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 from pydantic import ValidationError
 
@@ -30,14 +30,28 @@ CARDS: Final = "worker:"
 
 
 class Patience:
-    """The patience of one waiter. store: where workers' cards are; None where nobody can tell."""
+    """The patience of one waiter, for as long as it is entered.
 
-    def __init__(self, backend: Backend, store: Store | None, clock: Clock, wait: Wait) -> None:
+    store: where workers' cards are; None where nobody can tell.
+    """
+
+    def __init__(self, backend: Backend, store: Store | None, clock: Clock) -> None:
         self._backend = backend
         self._store = store
         self._clock = clock
-        self._wait = wait
+        self._wait = Wait()
         self._told = store is None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wait.on(None)
+
+    @property
+    def in_task(self) -> bool:
+        """True if it is a task that waits."""
+        return self._wait.in_task
 
     async def look(self, record: Record, *, whole: bool, over: bool) -> None:
         """Look at what is awaited, which has not ended. Raises TaskDeadlockError, and nothing else.
@@ -77,8 +91,8 @@ class Patience:
         return await self._backend.get([f"{workflow}.{number}" for number in range(PAGE)])
 
     def _is_due(self, record: Record) -> bool:
-        waits = record.state is State.PENDING and record.queue and record.due is not None
-        return bool(waits and record.due is not None and record.due <= self._clock.time())
+        waits = record.state is State.PENDING and record.queue != ""
+        return waits and record.due is not None and record.due <= self._clock.time()
 
     async def _cards(self, queue: str) -> list[WorkerCard]:
         """Return the cards of the live workers that serve a queue."""

@@ -25,14 +25,13 @@ from aioqueue.errors import (
     TaskFailedError,
 )
 from aioqueue.ids import is_name
-from aioqueue.joins import ERRORS, first_error, joined
+from aioqueue.joins import error_of, first_error, joined
 from aioqueue.models.signature import R_co
 from aioqueue.models.state import Cancellation, CancelOutcome, State, TaskState
 from aioqueue.patience import Patience
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.messages import Record
 from aioqueue.protocols.store import Store
-from aioqueue.waits import Wait, waiting
 
 _log = logging.getLogger("aioqueue.results")
 
@@ -85,9 +84,9 @@ class Results:
         # what cannot be an id does not exist, and no store is asked
         return await self.canceller(id) if is_name(id) else Cancellation(outcome=CancelOutcome.NOT_FOUND)
 
-    def patience(self, wait: Wait) -> Patience:
+    def patience(self) -> Patience:
         """Return the patience of one who waits."""
-        return Patience(self.required(), self.store, self.clock, wait)
+        return Patience(self.required(), self.store, self.clock)
 
 
 class AsyncResult(Generic[R_co]):
@@ -121,9 +120,8 @@ class AsyncResult(Generic[R_co]):
         """
         clock = self._results.clock
         until = None if timeout is None else clock.time() + timeout
-        with waiting() as wait:
-            patience = self._results.patience(wait)
-            if wait.in_task:
+        with self._results.patience() as patience:
+            if patience.in_task:
                 await self._look(patience, await self._waited(0.0), over=False)
             while True:
                 left = ROUND if until is None else min(ROUND, until - clock.time())
@@ -264,12 +262,9 @@ def task_error(record: Record) -> TaskError:
             attempts=record.attempt,
         )
     info = codec.decode_error(record.error)
-    kind = _BY_STATE.get(record.state) or ERRORS.get(info.type, TaskFailedError)
-    return kind(
-        info.message,
-        type=info.type,
-        traceback=info.traceback,
-        task_id=info.task_id or record.id,
-        task_name=info.task_name or record.name,
-        attempts=info.attempt or record.attempt,
-    )
+    where = {
+        "task_id": info.task_id or record.id,
+        "task_name": info.task_name or record.name,
+        "attempt": info.attempt or record.attempt,
+    }
+    return error_of(info.model_copy(update=where), _BY_STATE.get(record.state))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import cast
 
 from aioqueue.errors import ResultNotFoundError
 from aioqueue.ids import is_name
@@ -12,9 +12,8 @@ from aioqueue.models.state import Cancellation, CancelOutcome, State, TaskState
 from aioqueue.models.tree import Branch, WorkflowTree
 from aioqueue.outline import Outline, nodes_of, outline_of, row_of
 from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.flow import PAGE
 from aioqueue.results import task_state
-
-_PAGE: Final = 200
 
 
 async def tree(backend: Backend, id: str) -> WorkflowTree:
@@ -66,8 +65,8 @@ async def _all_states(backend: Backend, outlines: dict[str, Outline]) -> dict[st
 
 async def _states(backend: Backend, nodes: list[str]) -> dict[str, TaskState]:
     states: dict[str, TaskState] = {}
-    for first in range(0, len(nodes), _PAGE):
-        page = nodes[first : first + _PAGE]
+    for first in range(0, len(nodes), PAGE):
+        page = nodes[first : first + PAGE]
         records = await backend.get(page)
         states |= {record.id: task_state(record) for record in records if record is not None}
     return states

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Collection
 from contextvars import ContextVar
 from typing import Final
 
@@ -91,13 +90,3 @@ class Wait:
         )
         _log.error("%s[%s]: %s", context.task_name, context.task_id, message)
         return TaskDeadlockError(message)
-
-
-@contextmanager
-def waiting() -> Generator[Wait]:
-    """Wait for another task."""
-    wait = Wait()
-    try:
-        yield wait
-    finally:
-        wait.on(None)

@@ -104,6 +104,16 @@ class Member:
     kind: Kind
     data: bytes
 
+    @property
+    def value(self) -> bytes | None:
+        """Return the value, encoded, if it is one."""
+        return self.data if self.kind is Kind.VALUE else None
+
+    @property
+    def join(self) -> str | None:
+        """Return the id of the other join, if it is one."""
+        return self.data.decode() if self.kind is Kind.JOIN else None
+
 
 @dataclass(frozen=True, slots=True)
 class Members:

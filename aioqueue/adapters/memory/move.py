@@ -5,7 +5,7 @@ from __future__ import annotations
 from aioqueue.adapters.memory.flows import Flow, Flows, Life, Stage, Step
 from aioqueue.advance import SHOWN_TTL, ended, opened, opener, paged, rest_of
 from aioqueue.models.state import State
-from aioqueue.protocols.flow import Join, Kind, Member, Opening, Place, Range, Scope
+from aioqueue.protocols.flow import Join, Member, Opening, Place, Range, Scope
 from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
 
 
@@ -87,15 +87,13 @@ class Move:
             return
         members, found.members = found.members, None
         for member in members.values():
-            inner = self.join(member.data.decode()) if member.kind is Kind.JOIN else None
+            inner = None if member.join is None else self.join(member.join)
             # one that is shown, or read by others too, stays
             if inner is not None and not inner.shown and not inner.then.count:
                 self.free(inner.id)
 
     def succeed_task(self, id: str, member: Member) -> Place | None:
-        value = member.data if member.kind is Kind.VALUE else None
-        joined = member.data.decode() if member.kind is Kind.JOIN else None
-        step = self._end_task(Record(id, "", "", State.SUCCESS, value=value, joined=joined))
+        step = self._end_task(Record(id, "", "", State.SUCCESS, value=member.value, joined=member.join))
         return None if step is None else step.node.into
 
     def fail_task(self, id: str, error: bytes) -> str | None:

@@ -18,7 +18,7 @@ from aioqueue.adapters.sqlite.scopes import Fence
 from aioqueue.adapters.sqlite.seen import Seen
 from aioqueue.advance import SHOWN_TTL, cancelled, ended, failed, opened, opener, paged, rest_of
 from aioqueue.models.state import State
-from aioqueue.protocols.flow import PAGE, Join, Kind, Member, Opening, Place, Range, Scope
+from aioqueue.protocols.flow import PAGE, Join, Member, Opening, Place, Range, Scope
 from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
 
 
@@ -212,9 +212,7 @@ class Move:
             self._leave(step)
 
     def succeed_task(self, id: str, member: Member) -> Place | None:
-        value = member.data if member.kind is Kind.VALUE else None
-        joined = member.data.decode() if member.kind is Kind.JOIN else None
-        step = self._decide_task(id, State.SUCCESS, value=value, joined=joined)
+        step = self._decide_task(id, State.SUCCESS, value=member.value, joined=member.join)
         return None if step is None else step.into
 
     def fail_task(self, id: str, error: bytes) -> str | None:

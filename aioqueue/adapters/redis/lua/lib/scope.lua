@@ -22,17 +22,19 @@ local function scope_at(id)
   return scopes[id] or nil
 end
 
--- Returns the moment a scope, or one around it, was closed, or nil. Around a workflow that runs in place of a
--- node is the scope of that one.
-local function closed(scope)
+-- Returns when a scope, or the first one around it that was, was closed or cancelled, as *what* says; or nil. Around
+-- a workflow that runs in place of a node is the scope of that one.
+local function moment_around(scope, what)
   local s = scope_at(scope)
-  while s do
-    if s.closed then
-      return s.closed
-    end
+  while s and not s[what] do
     s = scope_at(s.around)
   end
-  return nil
+  return s and s[what]
+end
+
+-- Returns the moment a scope, or one around it, was closed, or nil.
+local function closed(scope)
+  return moment_around(scope, 'closed')
 end
 
 -- Returns the place of a node or a join that has not ended, or nil.
@@ -53,14 +55,7 @@ end
 
 -- Returns the moment a whole was cancelled that a place is part of, or nil: what runs there ends no more.
 local function called_off(place)
-  local s = place and scope_at(scope_of(place))
-  while s do
-    if s.cancelled then
-      return s.cancelled
-    end
-    s = scope_at(s.around)
-  end
-  return nil
+  return place and moment_around(scope_of(place), 'cancelled')
 end
 
 -- Keeps a key for that long, ms, and a day more, so that it is seldom written; returns whether it was.
