@@ -63,6 +63,7 @@ RECREATED = (
         "        found.members[place.number] = member\n\n"
         "    def scope(self, id: str) -> Scope | None:\n",
     ),
+    Change(_MOVE, "import Join, Member,", "import Join, Kind, Member,"),
     Change(
         _MOVE,
         "    if step is None:\n        return []\n    if ending.state.final:\n",
