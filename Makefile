@@ -142,7 +142,7 @@ define build_venv
 @echo "building $(@D) from $< (once, until the lock changes)"
 @rm -rf $(@D)
 @$(PYTHON) -m venv $(@D)
-@$(@D)/bin/pip install --quiet --require-hashes -r $<
+@$(@D)/bin/pip install --quiet --no-deps --require-hashes -r $<
 @touch $@
 endef
 
