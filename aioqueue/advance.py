@@ -13,9 +13,6 @@ from aioqueue.models.state import ErrorInfo, State
 from aioqueue.protocols.flow import OPEN, PAGE, Join, Kind, Member, Opening, Place, Range, Scope
 from aioqueue.protocols.messages import Ending, Message
 
-SHOWN_TTL: Final = 3_600.0
-"""Seconds that what a workflow came to is shown at least, whatever the time of the node that ended it."""
-
 _NULL: Final = b"null"
 _DIGITS: Final = 9
 _ERRORS: Final = {

@@ -31,7 +31,8 @@ class Plan:
     and are full from the start: what a store does of a join that is full it does of them once the plan is
     stored; that may fill other joins, and releases nothing. A join of size 0 that is not among them
     is full when something is put into it, and its value is the empty list all the same. root: the scope
-    around all of it. digest: what tells it from another workflow of its id, where one may come.
+    around all of it. digest: what tells it from another workflow of its id, where one may come. ttl: seconds
+    that is shown which it comes to before any node has ended.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Plan:
     full: tuple[str, ...] = ()
     root: str = ""
     digest: str = ""
+    ttl: float = 3600.0
     outline: Outline = field(default_factory=Outline, compare=False)
 
     @property

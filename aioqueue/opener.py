@@ -56,6 +56,8 @@ class Opener:
             return self._packer.message(kept, id=node, now=now, takes_from=source)
 
         plan = compiled(call, id=id, pack=pack, stead=stead)
+        if call.result_ttl is not None:
+            plan = replace(plan, ttl=call.result_ttl)
         # an id that somebody has chosen may come again, and with something else
         return plan if call.id is None else replace(plan, digest=digest_of(call))
 
@@ -91,7 +93,7 @@ class Opener:
     def opening(self, plan: Plan) -> Opening:
         """Return how a plan that is kept is started."""
         outline = codec.encode_value(plan.outline)
-        return Opening(plan.id, plan.start, plan.full, plan.result, plan.root, outline)
+        return Opening(plan.id, plan.start, plan.full, plan.result, plan.root, outline, plan.ttl)
 
     async def start(self, plan: Plan, *, concurrency: int = WRITERS) -> bool:
         """Keep a plan and start it, once all of it is kept; False if it was before. Safe to repeat.

@@ -151,7 +151,8 @@ class Opening:
     """How a workflow starts: the nodes that are released, and the joins that are full by then.
 
     workflow: its id. start: its first nodes. full: joins of size 0. result: the record that is the outcome
-    of the whole. root: the scope around all of it. outline: how its nodes stand, for people; encoded.
+    of the whole. root: the scope around all of it. outline: how its nodes stand, for people; encoded. ttl:
+    seconds that is shown which it comes to at once, as no node has brought that about.
     """
 
     workflow: str
@@ -160,6 +161,7 @@ class Opening:
     result: str = ""
     root: str = ""
     outline: bytes = b""
+    ttl: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,9 @@ def succeeded(job: Job, value: object) -> Ending:
 def went_on(job: Job, opening: Opening | None) -> Ending:
     """Return the ending of an attempt that goes on as a workflow; None: it is started, and nobody waits."""
     ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl
-    state = State.SUCCESS if opening is None else State.STARTED
-    return Ending(job.delivery, state, ttl=ttl, opening=opening)
+    if opening is None:
+        return Ending(job.delivery, State.SUCCESS, ttl=ttl)
+    return Ending(job.delivery, State.STARTED, opening=replace(opening, ttl=ttl))
 
 
 def failed(job: Job, exc: BaseException) -> Ending:

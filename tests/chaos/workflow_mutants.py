@@ -25,8 +25,8 @@ OWN_TIME = (
     ),
     Change(
         _MOVE,
-        "        self._ttl = max(ttl, SHOWN_TTL)",
-        "        self._own, self._ttl = ttl, max(ttl, SHOWN_TTL)",
+        "        self._ttl = ttl\n",
+        "        self._ttl = ttl\n        self._own = ttl\n",
     ),
     Change(
         _MOVE,

@@ -7,16 +7,20 @@ from dataclasses import replace
 import pytest
 
 from aioqueue import Signature, chain, chord
-from aioqueue.advance import SHOWN_TTL
+from aioqueue.canvas import Plan
 from aioqueue.models.state import State
 from aioqueue.protocols.messages import OPEN_TTL
-from tests.support.flows import Works, calls, many, retry_of
+from tests.support.flows import Works, calls, failure, many, retry_of
 from tests.support.waiting import passing, under_way
 
 pytestmark = pytest.mark.anyio
 
 A, B, C, D = calls("abcd")
 NEXT, LAST = (Signature(name=name) for name in ("next", "last"))
+HOUR = 3_600.0
+BRIEF = 60.0
+SHORT = 1.5
+"""Seconds that a test may also wait for where a service keeps the time."""
 
 
 async def test_workflow_is_kept_thirty_days_before_it_begins(works: Works) -> None:
@@ -115,8 +119,8 @@ async def test_values_of_a_group_are_there_as_long_as_it_is_shown(works: Works) 
     async with works.crew() as crew:
         taken = await crew.take()
         await crew.end(taken["a"], ttl=0)
-        await crew.end(taken["b"], ttl=0)
-    await works.clock.advance(SHOWN_TTL - 60)
+        await crew.end(taken["b"], ttl=HOUR)
+    await works.clock.advance(HOUR - 60)
     await works.maintain()
     shown, value = await works.record(plan.result), await works.value(plan.result)
     await works.clock.advance(120)
@@ -132,8 +136,8 @@ async def test_group_is_shown_as_long_as_its_last_member_asks_for(works: Works) 
     async with works.crew() as crew:
         taken = await crew.take()
         await crew.end(taken["a"])
-        await crew.end(taken["b"], ttl=SHOWN_TTL * 3)
-    await works.clock.advance(SHOWN_TTL * 2)
+        await crew.end(taken["b"], ttl=HOUR * 3)
+    await works.clock.advance(HOUR * 2)
     await works.maintain()
 
     assert (await works.record(plan.result)).state is State.SUCCESS
@@ -143,11 +147,11 @@ async def test_group_is_shown_as_long_as_its_last_member_asks_for(works: Works) 
 async def test_failure_is_shown_as_long_as_the_node_asks_for(works: Works) -> None:
     plan = await works.send(chain(A, NEXT))
     async with works.crew() as crew:
-        await crew.fail((await crew.take())["a"], ttl=SHOWN_TTL * 3)
-    await works.clock.advance(SHOWN_TTL * 2)
+        await crew.fail((await crew.take())["a"], ttl=HOUR * 3)
+    await works.clock.advance(HOUR * 2)
     await works.maintain()
     before = await works.record(plan.result)
-    await works.clock.advance(SHOWN_TTL * 1.5)
+    await works.clock.advance(HOUR * 1.5)
 
     assert before.state is State.FAILURE
     assert await works.backend.get([plan.result]) == [None]
@@ -159,7 +163,7 @@ async def test_what_was_never_released_goes_with_its_workflow(works: Works) -> N
         await crew.run()
     never = next(node.message.id for node in plan.nodes if node.message.name == "last")
     waiting = await under_way(works.backend.wait(never, timeout=OPEN_TTL))
-    await works.clock.advance(SHOWN_TTL + 60)
+    await works.clock.advance(HOUR + 60)
     await works.maintain()
 
     assert await passing(works.clock, waiting) is None
@@ -201,7 +205,7 @@ async def test_values_of_what_ran_in_place_of_a_node_are_kept_with_what_is_aroun
         await crew.go_on(taken["a"], await works.instead(taken["a"], many(C, D)))
         for inner in await crew.take_all():
             await crew.end(inner)
-        await works.clock.advance(SHOWN_TTL * 30)
+        await works.clock.advance(HOUR * 30)
         await works.maintain()
         await crew.end(taken["b"])
         value = await works.value(plan.joins[0].id)
@@ -222,3 +226,223 @@ async def test_what_ran_in_place_of_a_node_goes_with_what_is_around(works: Works
 
     assert await works.value(instead.joins[-1].id) is None
     assert await works.backend.workflow(instead.id) is None
+
+
+async def test_workflow_is_kept_no_longer_than_what_it_came_to_is_shown(works: Works) -> None:
+    plan = await works.send(chord(many(A, B), LAST))
+    async with works.crew() as crew:
+        for delivery in (await crew.take()).values():
+            await crew.end(delivery, ttl=SHORT)
+        await works.clock.advance(SHORT + 0.1)
+        await works.maintain()
+        assert await works.backend.get([node.message.id for node in plan.nodes[:2]]) == [None, None]
+        last = (await crew.take())["last"]
+        assert await works.value(plan.joins[0].id) == ["a", "b"]
+        await crew.end(last, ttl=SHORT)
+    kept = await works.backend.workflow(plan.id), await works.value(plan.joins[0].id)
+    await works.clock.advance(SHORT + 0.1)
+
+    assert kept[0] is not None
+    assert kept[1] == ["a", "b"]
+    assert await is_gone(works, plan)
+    await works.maintain()
+    assert await is_gone(works, plan)
+
+
+@pytest.mark.parametrize("ttl", [0.0, BRIEF])
+async def test_plain_group_goes_with_its_record(works: Works, ttl: float) -> None:
+    plan = await works.send(many(A, B))
+    async with works.crew() as crew:
+        for delivery in (await crew.take()).values():
+            await crew.end(delivery, ttl=ttl)
+    if ttl > 0:
+        assert await works.value(plan.result) == ["a", "b"]
+    await works.clock.advance(ttl + 1)
+    await works.maintain()
+
+    assert await is_gone(works, plan)
+
+
+async def test_late_member_of_a_chord_that_has_failed_brings_nothing_back(works: Works) -> None:
+    plan = await works.send(chord(many(A, B, C), LAST))
+    async with works.crew(lease=OPEN_TTL) as crew:
+        running = await crew.take()
+        await crew.end(running["a"], ttl=SHORT)
+        await crew.fail(running["b"], ttl=SHORT)
+        failed = await works.record(plan.result)
+        await works.clock.advance(SHORT + 0.1)
+        await works.maintain()
+        shown = await works.backend.get([plan.result])
+        done = await crew.end(running["c"], ttl=SHORT)
+        again = await works.backend.get([plan.result])
+        ran = await crew.run()
+    await works.clock.advance(SHORT + 0.1)
+    await works.maintain()
+
+    assert failed.state is State.FAILURE
+    assert (shown, done, again, ran) == ([None], True, [None], [])
+    assert await is_gone(works, plan)
+
+
+async def test_member_that_may_not_start_is_shown_no_longer_than_the_failure(works: Works) -> None:
+    plan = await works.send(chord(many(A, B), LAST))
+    async with works.crew(prefetch=1) as crew:
+        first = (await crew.take())["a"]
+        await crew.fail(first, ttl=BRIEF)
+        # the other one comes up, and is dropped
+        assert await crew.take() == {}
+    states = await works.states(plan)
+    await works.clock.advance(BRIEF + 1)
+    await works.maintain()
+
+    assert states == {"a": State.FAILURE, "b": State.CANCELLED, "last": State.FAILURE}
+    assert await is_gone(works, plan)
+
+
+async def test_member_that_comes_up_when_the_failure_is_shown_no_more_is_dropped(works: Works) -> None:
+    plan = await works.send(chord(many(A, B), LAST))
+    async with works.crew(prefetch=1) as crew:
+        await crew.fail((await crew.take())["a"], ttl=BRIEF)
+    await works.clock.advance(BRIEF + 1)
+    await works.maintain()
+    async with works.crew() as crew:
+        ran = await crew.run()
+
+    assert ran == []
+    assert await is_gone(works, plan)
+
+
+async def test_cancelled_whole_is_kept_as_long_as_it_was_asked_for(works: Works) -> None:
+    plan = await works.send(chain(many(A, B), LAST))
+    await works.submitter.cancel([plan.id], ttl=BRIEF)
+    async with works.crew() as crew:
+        ran = await crew.run()
+    await works.clock.advance(BRIEF - 1)
+    await works.maintain()
+    before = await works.record(plan.result), await works.backend.workflow(plan.id)
+    await works.clock.advance(2)
+    await works.maintain()
+
+    assert ran == []
+    assert before[0].state is State.CANCELLED
+    assert before[1] is not None
+    assert await is_gone(works, plan)
+
+
+async def test_call_after_a_failure_finds_it_however_late(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT).options(on_error=[LAST]))
+    async with works.crew() as crew:
+        await crew.fail((await crew.take())["a"], ttl=0)
+        await works.clock.advance(BRIEF)
+        await works.maintain()
+        told = (await crew.take())["last"]
+        fault = await works.backend.fault(plan.scopes[0].id)
+        await crew.end(told, ttl=BRIEF)
+    await works.clock.advance(BRIEF + 1)
+    await works.maintain()
+
+    assert fault == failure("no")
+    assert await is_gone(works, plan)
+
+
+async def test_what_ran_in_place_of_a_task_goes_with_its_record(works: Works) -> None:
+    plan = await works.send(chord(many(A), LAST))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        instead = await works.instead(delivery, many(B, C))
+        await crew.go_on(delivery, instead)
+        taken = await crew.take()
+        for name in ("b", "c"):
+            await works.clock.advance(BRIEF + 1)
+            await works.maintain()
+            await crew.end(taken[name], ttl=BRIEF)
+        last = (await crew.take())["last"]
+        await works.clock.advance(BRIEF + 1)
+        await works.maintain()
+        value = await works.value(plan.joins[0].id)
+        await crew.end(last, ttl=BRIEF)
+    await works.clock.advance(BRIEF + 1)
+    await works.maintain()
+
+    assert value == [["b", "c"]]
+    assert await is_gone(works, plan)
+    assert await is_gone(works, instead)
+
+
+async def test_empty_group_is_shown_as_long_as_its_opening_says(works: Works) -> None:
+    plan = replace(works.compiled(many()), ttl=BRIEF)
+    await works.keep(plan)
+    await works.open(plan)
+    await works.clock.advance(BRIEF - 1)
+    await works.maintain()
+    shown = await works.record(plan.result), await works.value(plan.result)
+    await works.open(plan)
+    await works.clock.advance(2)
+    await works.maintain()
+
+    assert (shown[0].state, shown[1]) == (State.SUCCESS, [])
+    assert await is_gone(works, plan)
+
+
+async def test_retry_shows_nothing(works: Works) -> None:
+    plan = await works.send(chain(A, NEXT))
+    async with works.crew() as crew:
+        first = (await crew.take())["a"]
+        again = retry_of(first)
+        await crew.end(first, State.RETRY, follow=(again,), next_at=works.clock.time(), ttl=HOUR)
+        for name in ("a", "next"):
+            await crew.end((await crew.take())[name], ttl=BRIEF)
+    await works.clock.advance(BRIEF + 1)
+    await works.maintain()
+
+    assert await is_gone(works, plan)
+
+
+async def test_group_that_was_never_full_goes_with_its_workflow(works: Works) -> None:
+    inner = many(A, B).options(on_error=[NEXT])
+    plan = await works.send(chord(many(inner, C), LAST))
+    async with works.crew() as crew:
+        running = await crew.take()
+        await crew.end(running["a"], ttl=BRIEF)
+        await crew.fail(running["c"], ttl=BRIEF)
+        await crew.end(running["b"], ttl=BRIEF)
+    states = [record and record.state for record in await works.backend.get(shown_by(plan))]
+    await works.clock.advance(BRIEF + 1)
+    await works.maintain()
+
+    assert states == [State.CANCELLED]
+    assert await is_gone(works, plan)
+
+
+async def test_longest_shown_keeps_all_of_it(works: Works) -> None:
+    plan = await works.send(many(A, B).options(on_success=[LAST]))
+    async with works.crew() as crew:
+        running = await crew.take()
+        await crew.end(running["a"], ttl=BRIEF)
+        await crew.end(running["b"], ttl=HOUR)
+        await crew.end((await crew.take())["last"], ttl=BRIEF)
+    await works.clock.advance(HOUR - 60)
+    await works.maintain()
+    shown = await works.record(plan.result), await works.value(plan.result)
+    await works.clock.advance(120)
+    await works.maintain()
+
+    assert (shown[0].state, shown[1]) == (State.SUCCESS, ["a", "b"])
+    assert await is_gone(works, plan)
+
+
+def shown_by(plan: Plan) -> list[str]:
+    """Return the joins that have records."""
+    return [join.id for join in plan.joins if join.shown]
+
+
+async def is_gone(works: Works, plan: Plan) -> bool:
+    """Tell whether nothing of a workflow is shown or kept any more."""
+    ids = [*(node.message.id for node in plan.nodes), *shown_by(plan)]
+    records = await works.backend.get(ids)
+    values = [await works.backend.members(join.id, 0, 1) for join in plan.joins]
+    return (
+        await works.backend.workflow(plan.id) is None
+        and records == [None] * len(ids)
+        and values == [None] * len(values)
+    )

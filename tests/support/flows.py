@@ -198,7 +198,8 @@ class Works:
 
 def opening(plan: Plan) -> Opening:
     """Return how *plan* starts."""
-    return Opening(plan.id, plan.start, plan.full, plan.result, plan.root, encode_value(plan.outline))
+    outline = encode_value(plan.outline)
+    return Opening(plan.id, plan.start, plan.full, plan.result, plan.root, outline, plan.ttl)
 
 
 def works_of_one(broker: Broker, backend: Backend, clock: MovableClock, queue: str) -> Works:

@@ -45,7 +45,7 @@ class Filling:
 
 @dataclass(slots=True)
 class Life:
-    """How long a workflow is kept, and shown at least, with those inside it; Unix seconds.
+    """How long a workflow is kept, and any of it is shown, with those inside it; Unix seconds.
 
     released: nodes that are released and have not ended, and OPEN messages on their way.
     """
@@ -204,6 +204,7 @@ class Flows:
         around = None if flow.task is None else self.find(flow.task)
         if around is not None and around.life is not flow.life:
             around.life.kept = max(around.life.kept, flow.life.kept)
+            around.life.shown = max(around.life.shown, flow.life.shown)
             around.life.released |= flow.life.released
             flow.life = around.life
 
@@ -228,12 +229,16 @@ class Flows:
         )
 
     def sweep(self) -> None:
-        """Drop workflows whose time is over, with the records of what they never released."""
+        """Drop workflows whose time is over, with the records of what they never released or filled."""
         now = self.clock.time()
         for id in [id for id, flow in self._flows.items() if flow.kept <= now]:
             flow = self._flows.pop(id)
             for name, step in flow.steps.items():
                 if step.stage is Stage.WAITING:
+                    self.records.drop(name)
+            for name, filling in flow.joins.items():
+                row = self.records.row(name) if filling.join.shown else None
+                if row is not None and not row.record.state.final:
                     self.records.drop(name)
 
     def _up(self, scope: str | None) -> Iterator[tuple[Flow, str]]:

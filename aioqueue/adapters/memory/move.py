@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from aioqueue.adapters.memory.flows import Flow, Flows, Life, Stage, Step
-from aioqueue.advance import SHOWN_TTL, ended, opened, opener, paged, rest_of
+from aioqueue.advance import ended, opened, opener, paged, rest_of
 from aioqueue.models.state import State
 from aioqueue.protocols.flow import Join, Member, Opening, Place, Range, Scope
-from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
+from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
 
 
 class Move:
-    """A step of workflows. messages: what it releases. ttl: seconds that records it ends are shown.
+    """A step of workflows. messages: what it releases. ttl: seconds that what it ends is shown.
 
     again: what was released before and has not started is released again. overtaken: records as they stood
     of tasks that waited when something was decided about them.
     """
 
-    def __init__(self, flows: Flows, ttl: float = SHOWN_TTL, *, again: bool = False) -> None:
+    def __init__(self, flows: Flows, ttl: float = 0.0, *, again: bool = False) -> None:
         self.messages: list[Message] = []
         self.overtaken: list[Record] = []
         self._flows = flows
         self._records = flows.records
         self._now = flows.clock.time()
-        self._ttl = max(ttl, SHOWN_TTL)
+        self._ttl = ttl
         self._again = again
         self._moved: dict[int, Life] = {}
 
@@ -122,8 +122,10 @@ class Move:
         """Write that a node which may not start has been cancelled."""
         step = self._flows.step(id)
         if step is not None:
-            message = step.node.message
-            self.decide(Record(id, message.name, message.queue, State.CANCELLED), ttl=COMMIT_TTL)
+            message, flow = step.node.message, self._at(id)
+            left = 0.0 if flow is None else flow.life.shown - self._now
+            record = Record(id, message.name, message.queue, State.CANCELLED)
+            self.decide(record, ttl=max(left, self._ttl))
             self.leave(id)
 
     def tell_again(self, scope: str | None) -> None:
@@ -186,7 +188,7 @@ def started(flows: Flows, opening: Opening, *, again: bool = False) -> tuple[boo
     first = flow.opening is None
     flow.opening = opening
     flows.enter(flow)
-    move = Move(flows, again=again)
+    move = Move(flows, opening.ttl if first and opening.full else 0.0, again=again)
     move.touch(flow)
     opened(move, opening)
     return first, move.done()
@@ -197,7 +199,7 @@ def moved(flows: Flows, ending: Ending) -> list[Message]:
     if ending.opening is not None:
         return started(flows, ending.opening)[1]
     id = ending.delivery.message.id
-    step, move = flows.step(id), Move(flows, ending.ttl)
+    step, move = flows.step(id), Move(flows, ending.ttl if ending.state.final else 0.0)
     if step is None:
         return []
     if ending.state.final:

@@ -114,7 +114,8 @@ def members(row: Sequence[int | bytes | None]) -> Members | None:
 
 def starting(opening: Opening) -> str:
     """Return an opening as scripts take it, without its outline."""
-    lines = (opening.workflow, opening.root, opening.result, _range(opening.start))
+    start = f"{_range(opening.start)} {milliseconds(opening.ttl)}"
+    lines = (opening.workflow, opening.root, opening.result, start)
     return " ".join(("\n".join(lines), *opening.full))
 
 

@@ -247,10 +247,17 @@ def over(tx: Transaction, most: int) -> list[str]:
     return [id for (id,) in tx.db.execute("SELECT id FROM flows WHERE kept <= ? LIMIT ?", (tx.now, most))]
 
 
+_OPEN: Final = {
+    "nodes": f"stage = {WAITING}",
+    "joins": "shown AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = joins.id AND finished IS NULL)",
+    "scopes": "0",
+}
+
+
 def drop(tx: Transaction, ids: Iterable[str], most: int = -1) -> tuple[int, list[str]]:
     """Drop at most so many rows of workflows, and of those inside them.
 
-    Return how many, and the nodes that never were released.
+    Return how many, and the nodes and joins whose records are open and will not end.
     """
     there = {*ids}
     of_these, left = listed(there | inside(tx, there)), most
@@ -260,15 +267,15 @@ def drop(tx: Transaction, ids: Iterable[str], most: int = -1) -> tuple[int, list
         (of_these, left),
     ).rowcount
     never: list[str] = []
-    for table in ("nodes", "joins", "scopes"):
+    for table, open in _OPEN.items():
         left = most if most < 0 else most - dropped
         rows = tx.db.execute(
             f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE flow IN {LISTED} LIMIT ?)"
-            f" RETURNING id, {'stage' if table == 'nodes' else '-1'}",
+            f" RETURNING id, {open}",
             (of_these, left),
         ).fetchall()
         dropped += len(rows)
-        never += [id for id, stage in rows if stage == WAITING]
+        never += [id for id, open in rows if open]
     if most < 0 or dropped < most:
         tx.db.execute(f"DELETE FROM flows WHERE id IN {LISTED}", (of_these,))
     return dropped, never

@@ -16,28 +16,28 @@ from aioqueue.adapters.sqlite.joins import Filling
 from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.adapters.sqlite.scopes import Fence
 from aioqueue.adapters.sqlite.seen import Seen
-from aioqueue.advance import SHOWN_TTL, cancelled, ended, failed, opened, opener, paged, rest_of
+from aioqueue.advance import cancelled, ended, failed, opened, opener, paged, rest_of
 from aioqueue.models.state import State
 from aioqueue.protocols.flow import PAGE, Join, Member, Opening, Place, Range, Scope
-from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
+from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
 
 
 class Move:
     """Workflows inside one step. entries: records that the step has read; changed: those to be saved.
 
     messages: what is released. again: what was released before and has not started is released again.
-    ttl: seconds that records it decides are shown at least.
+    ttl: seconds that what it ends is shown.
     """
 
     def __init__(
-        self, tx: Transaction, entries: dict[str, Entry], *, again: bool = False, ttl: float = SHOWN_TTL
+        self, tx: Transaction, entries: dict[str, Entry], *, again: bool = False, ttl: float = 0.0
     ) -> None:
         self.messages: list[Message] = []
         self.changed: dict[str, Entry] = {}
         self._tx = tx
         self._seen = Seen(tx, entries)
         self._again = again
-        self._ttl = max(ttl, SHOWN_TTL)
+        self._ttl = ttl
         self._members: dict[Place, Member] = {}
         self._openers: dict[str, tuple[str, int]] = {}
         self._moved: dict[str, Step] = {}
@@ -62,16 +62,15 @@ class Move:
     def end(self, ending: Ending) -> None:
         """Move on from an ending."""
         if ending.opening is not None:
-            self._ttl = SHOWN_TTL
             self.open(ending.opening)
             return
         id = ending.delivery.message.id
         step = self._seen.step(id)
         if step is None:
             return
-        self._ttl = max(ending.ttl, SHOWN_TTL)
-        self._show(step.flow)
         if ending.state.final:
+            self._ttl = ending.ttl
+            self._show(step.flow)
             self._leave(step)
             ended(self, ending, into=step.into, scope=step.scope)
         self._keep(step.flow, (ending.next_at or self._tx.now) + OPEN_TTL)
@@ -80,6 +79,9 @@ class Move:
         """Start a workflow; False if it was before."""
         first = table.open_whole(self._tx, opening)
         self._keep(opening.workflow, self._tx.now + OPEN_TTL)
+        self._ttl = opening.ttl
+        if first and opening.full:
+            self._show(opening.workflow)
         opened(self, opening)
         return first
 
@@ -92,11 +94,9 @@ class Move:
 
     def bar(self, entry: Entry) -> None:
         """Write that a node which may not start has been cancelled."""
-        self._ttl = COMMIT_TTL
-        self._decide(entry, State.CANCELLED)
         step = self._seen.step(entry.id)
         if step is not None:
-            self._leave(step)
+            self._bar(entry, step)
 
     def bar_some(self, workflow: str) -> None:
         """Cancel nodes of a cancelled whole of which no attempt runs, a page of them at most."""
@@ -107,9 +107,7 @@ class Move:
         for step in steps:
             entry = self._seen.entries.get(step.id)
             if entry is not None and not entry.state.final and self._seen.is_closed(step.scope):
-                records.decide(entry, State.CANCELLED, ttl=COMMIT_TTL, now=self._tx.now)
-                self._changes(entry)
-                self._leave(step)
+                self._bar(entry, step)
 
     def cancel(self, entry: Entry, *, ttl: float) -> None:
         """Cancel a task that is open, and what runs in its place. ttl: seconds its record is shown."""
@@ -244,7 +242,7 @@ class Move:
             joins.empty(tx, self._freed, most=PAGE * len(self._freed) + 1)
         homes = {id: home for id, home in table.homes(tx, self._kept).items() if home.kept > tx.now}
         for id, home in homes.items():
-            home.shown = max(home.shown, self._shown.get(id, 0.0), tx.now + SHOWN_TTL)
+            home.shown = max(home.shown, self._shown.get(id, 0.0))
             home.kept = max(home.kept, self._kept[id])
         for home in homes.values():
             if not home.moving:
@@ -273,6 +271,16 @@ class Move:
         step.stage = ENDED
         self._moved[step.id] = step
         self._keep(step.flow, self._tx.now + OPEN_TTL)
+
+    def _bar(self, entry: Entry, step: Step) -> None:
+        """End a node that may not start; it is shown as long as what has decided that."""
+        if not entry.state.final:
+            home = table.homes(self._tx, [step.flow])[step.flow]
+            until = max(home.shown, self._shown.get(step.flow, 0.0), self._tx.now)
+            records.decide(entry, State.CANCELLED, ttl=until - self._tx.now, now=self._tx.now)
+            self.changed[entry.id] = entry
+            self._tx.news.ended.add(entry.id)
+        self._leave(step)
 
     def _decide(
         self,

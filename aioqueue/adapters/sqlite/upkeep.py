@@ -152,7 +152,7 @@ def drop_freed(tx: Transaction) -> int:
 
 
 def drop_flows(tx: Transaction) -> int:
-    """Drop workflows past their time, with the records of what they never released; return how many rows."""
+    """Drop workflows past their time, with the records that will not end; return how many rows."""
     past = flows.over(tx, _FLOWS)
     if not past:
         return 0

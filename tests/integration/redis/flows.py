@@ -19,7 +19,10 @@ from tests.support.stores import backend_of, broker_of
 DAY = 86_400.0
 
 SHOWN = 3_600.0
-"""Seconds that what a workflow came to is shown at least."""
+"""Seconds that what has ended is shown, where a test says nothing of it."""
+
+BRIEF = 60.0
+"""Seconds that it is shown where tests look at that."""
 
 SOON = 60.0
 """Seconds that a test may take at most."""

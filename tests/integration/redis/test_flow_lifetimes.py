@@ -13,8 +13,8 @@ from aioqueue.models.state import State
 from aioqueue.models.workflow import Group
 from aioqueue.protocols.messages import OPEN_TTL
 from tests.integration.redis.apparatus import Namespace
-from tests.integration.redis.flows import DAY, SHOWN, SOON, age, kept, left
-from tests.support.flows import Works, calls, many, retry_of
+from tests.integration.redis.flows import BRIEF, DAY, SHOWN, SOON, age, kept, left, named
+from tests.support.flows import Crew, Works, calls, ended, many, retry_of
 
 pytestmark = pytest.mark.anyio
 
@@ -246,3 +246,109 @@ async def test_join_knows_which_of_its_members_are_joins(works: Works, namespace
     known = namespace.server.command("HGET", f"{namespace.prefix}f:{flow}", f"k{number}")
 
     assert sorted(known.split()) == [b"1", b"3"]
+
+
+@pytest.mark.parametrize("whole", [chord(many(A, many(B, C)), LAST), many(A, B), chain(A, many(B))])
+async def test_no_key_outlasts_what_the_workflow_came_to(
+    either: Works, namespace: Namespace, whole: Signature[Any]
+) -> None:
+    await either.send(whole)
+    async with either.crew() as crew:
+        await run(crew, ttl=BRIEF)
+
+    assert kept(namespace, "o", "i") == []
+    assert_brief(either, namespace)
+
+
+async def test_result_that_is_shown_longest_keeps_all_of_it(either: Works, namespace: Namespace) -> None:
+    plan = await either.send(many(A, B).options(on_success=LAST))
+    async with either.crew() as crew:
+        running = await crew.take()
+        await crew.end(running["a"], ttl=BRIEF)
+        await crew.end(running["b"], ttl=DAY)
+        await crew.end((await crew.take())["last"], ttl=BRIEF)
+
+    assert await either.value(plan.result) == ["a", "b"]
+    for key in (f"t:{plan.result}", f"f:{plan.id}", f"g:{plan.result}"):
+        assert DAY - SOON < left(namespace, key) <= DAY
+
+
+async def test_late_member_brings_back_no_key(either: Works, namespace: Namespace) -> None:
+    plan = await either.send(chord(many(A, B, C), LAST))
+    async with either.crew() as crew:
+        running = await crew.take()
+        await crew.end(running["a"], ttl=BRIEF)
+        await crew.fail(running["b"], ttl=BRIEF)
+        age(namespace, BRIEF + SOON)
+        shown = kept(namespace, "t")
+        await crew.end(running["c"], ttl=BRIEF)
+
+    late = plan.nodes[2].message.id
+    if either.one_step:
+        assert shown == [f"t:{late}"]
+        assert kept(namespace, "t") == [f"t:{late}"]
+    assert kept(namespace, "o", "i") == []
+    assert_brief(either, namespace)
+
+
+async def test_member_that_may_not_start_is_shown_no_longer_than_the_failure(
+    either: Works, namespace: Namespace
+) -> None:
+    plan = await either.send(chord(many(A, B), LAST))
+    async with either.crew(prefetch=1) as crew:
+        await crew.fail((await crew.take())["a"], ttl=BRIEF)
+        assert await crew.take() == {}
+
+    assert (await either.states(plan))["b"] is State.CANCELLED
+    assert kept(namespace, "o", "i") == []
+    assert_brief(either, namespace)
+
+
+async def test_cancelled_whole_is_kept_as_long_as_it_was_asked_for(
+    either: Works, namespace: Namespace
+) -> None:
+    plan = await either.send(chain(many(A, B), LAST).options(on_error=ALERT))
+    await either.submitter.cancel([plan.id], ttl=BRIEF)
+    async with either.crew() as crew:
+        await run(crew, ttl=BRIEF)
+
+    assert kept(namespace, "o", "i") == []
+    assert_brief(either, namespace)
+
+
+async def test_wide_nest_leaves_no_key(works: Works, namespace: Namespace) -> None:
+    members = [many(call) for call in named([f"n{number}" for number in range(500)])]
+    await works.send(chord(many(*members), LAST))
+    async with works.crew() as crew:
+        await run(crew, ttl=BRIEF)
+
+    assert kept(namespace, "o", "i") == []
+    assert_brief(works, namespace)
+
+
+async def test_many_workflows_in_place_of_members_leave_no_key(works: Works, namespace: Namespace) -> None:
+    await works.send(chord(many(*named([f"n{number}" for number in range(250)])), LAST))
+    async with works.crew() as crew:
+        while batch := await crew.take_all():
+            for delivery in batch:
+                if delivery.message.name.startswith("n"):
+                    await crew.go_on(delivery, await works.instead(delivery, many(A)))
+                else:
+                    await crew.end(delivery, ttl=BRIEF)
+
+    assert kept(namespace, "o", "i") == []
+    assert_brief(works, namespace)
+
+
+async def run(crew: Crew, *, ttl: float) -> None:
+    """End all that is ready, and what that makes ready, with success."""
+    while batch := await crew.take_all():
+        await crew.finisher.finish([ended(delivery, ttl=ttl) for delivery in batch])
+
+
+def assert_brief(works: Works, namespace: Namespace) -> None:
+    """Fail if a key outlasts what is shown briefly; commit records of two stores are kept for a day."""
+    kinds = "[fgoitv]:*" if works.one_step else "[fgoiv]:*"
+    lasting = {key: left(namespace, key) for key in namespace.keys(kinds)}
+    assert all(seconds <= BRIEF for seconds in lasting.values()), lasting
+    assert all(left(namespace, key) <= DAY for key in namespace.keys("t:*"))

@@ -9,7 +9,6 @@ from aioqueue.adapters.sqlite import connect, upkeep
 from aioqueue.adapters.sqlite.backend import SqliteBackend
 from aioqueue.adapters.sqlite.broker import SqliteBroker
 from aioqueue.adapters.sqlite.database import Transaction
-from aioqueue.advance import SHOWN_TTL
 from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL
 from aioqueue.testing import VirtualClock
 from tests.support.flows import Works, many, works_of_one
@@ -18,6 +17,7 @@ pytestmark = pytest.mark.anyio
 
 TABLES = ("flows", "nodes", "joins", "members", "scopes", "tasks", "messages")
 NEXT, LAST = (Signature(name=name) for name in ("next", "last"))
+HOUR = 3_600.0
 
 
 def rows(tx: Transaction) -> dict[str, int]:
@@ -100,7 +100,7 @@ async def test_what_runs_in_place_of_nodes_goes_with_what_is_around(
                 await crew.end(delivery)
         await crew.run()
     before = await count(works)
-    await works.clock.advance(SHOWN_TTL + 60)
+    await works.clock.advance(HOUR + 60)
     await works.maintain()
     flows = (await count(works))["flows"]
     await works.clock.advance(OPEN_TTL)
@@ -120,7 +120,7 @@ async def test_cancelled_whole_leaves_nothing(works: Works) -> None:
         await works.submitter.cancel([plan.id], ttl=60.0)
         await crew.end(delivery)
         await crew.run()
-    await works.clock.advance(SHOWN_TTL + COMMIT_TTL)
+    await works.clock.advance(HOUR + COMMIT_TTL)
     await works.maintain()
     left = await count(works)
     await works.broker.close()

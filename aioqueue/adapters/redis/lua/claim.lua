@@ -53,7 +53,8 @@ local function claim(at)
   local own = state == 'STARTED' and same and record[3] == owner
   -- what was cancelled with its whole commits no more, whoever runs it
   if state == 'STARTED' and called_off(place) then
-    bar(ARGV[at])
+    bar(ARGV[at], 0, LATE)
+    keep_moved(0)
     return committed(ARGV[at])
   end
   if state == 'STARTED' and same and not own then
@@ -64,7 +65,8 @@ local function claim(at)
     losses = text(tonumber(losses) + 1)
   end
   if not own and stopped(place) then
-    bar(ARGV[at])
+    bar(ARGV[at], 0, LATE)
+    keep_moved(0)
     return committed(ARGV[at])
   end
   return start(key, at, true, losses, place)

@@ -54,7 +54,8 @@ local function begin(m, receipt)
   end
   local place = place_of(m.id)
   if place and stopped(place) then
-    bar(m.id)
+    bar(m.id, 0, LATE)
+    keep_moved(0)
     return nil
   elseif place then
     renew(m.id, place, NOW)

@@ -139,7 +139,8 @@ local function let_go_of(e, record)
     unmark(e)
   end
   if barred then
-    bar(e.id)
+    bar(e.id, 0, LATE)
+    keep_moved(0)
   end
 end
 

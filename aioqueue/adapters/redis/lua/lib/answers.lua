@@ -58,7 +58,7 @@ end
 
 -- Notes what was released with the key that keeps it.
 local function note(key)
-  if ranges[1] then
+  if ranges[1] and redis.call('EXISTS', key) == 1 then
     redis.call('HSET', key, 'z', table.concat(ranges, '\n'))
   end
 end

@@ -18,8 +18,8 @@ end
 local looked = 0
 
 -- Ends nodes of a cancelled whole that wait and whose messages are here, and those in whose place nothing runs any
--- more: a page of them at most; others are barred when they come up.
-local function bar_some(workflow)
+-- more: a page of them at most; others are barred when they come up. keep: ms they are shown.
+local function bar_some(workflow, keep)
   for _, n in ipairs(redis.call('SRANDMEMBER', P .. 'o:' .. workflow, PAGE)) do
     local id = workflow .. '.' .. n
     local place = looked < PAGE and place_of(id)
@@ -27,12 +27,12 @@ local function bar_some(workflow)
       looked = looked + 1
       local record = redis.call('HMGET', record_key(id), 's', 'q', 'a', 'e', 'p')
       if record[5] then
-        bar_some(record[5])
+        bar_some(record[5], keep)
         if redis.call('SCARD', P .. 'o:' .. record[5]) == 0 then
-          bar(id)
+          bar(id, keep, LATE)
         end
       elseif record[1] ~= 'STARTED' and withdraw(id, record[2], tonumber(record[3] or '1'), record[4]) then
-        bar(id)
+        bar(id, keep, LATE)
       end
     end
   end
@@ -52,7 +52,7 @@ local function call_off(workflow, error, keep)
       tell(workflow)
     end
     fail('', root, error, keep, true)
-    bar_some(workflow)
+    bar_some(workflow, keep)
   end
 end
 
@@ -76,24 +76,24 @@ end
 -- Returns what has come of it, and the key with which is kept what that released. error: of what was cancelled, for
 -- workflows. ttl: ms for which a record is shown. again: the same call may have been made before.
 local function cancel(id, error, ttl, again)
-  local key, keep = record_key(id), math.max(ttl, SHOWN)
+  local key = record_key(id)
   local record = redis.call('HMGET', key, 's', 'p', 'g', 'u')
   local state, place = record[1], place_of(id)
   local flow, n = part(id)
   local f = place and redis.call('HMGET', flow, 'n' .. n, 'g' .. n) or {}
   if record[3] or f[2] or (record[4] and tonumber(record[4]) <= NOW) or not (state or place) then
-    return cancel_whole(id, error, keep, again)
+    return cancel_whole(id, error, ttl, again)
   end
   if has_ended(state, record[2], place) then
     return done(state == 'CANCELLED', again), key
   end
   decide(id, 'CANCELLED', ttl, nil, CANCELLED)
   if record[2] then
-    call_off(record[2], error, keep)
+    call_off(record[2], error, ttl)
   end
   if f[1] then
-    fail(id, scope_of(place), error, keep)
+    fail(id, scope_of(place), error, ttl)
   end
-  keep_moved(keep)
+  keep_moved(ttl)
   return 'CANCELLED', key
 end

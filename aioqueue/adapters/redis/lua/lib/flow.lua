@@ -17,6 +17,9 @@ local function decide(id, state, keep, what, least)
   local waits = record[1] == 'PENDING' or record[1] == 'RETRY'
   if waits and not withdraw(id, record[4], tonumber(record[5] or '1'), record[6]) then
     least = math.max(least or 0, tonumber(record[7] or '0') - NOW + CANCELLED)
+  elseif record[1] == 'STARTED' and not record[3] then
+    -- whoever runs it must not end it
+    least = math.max(least or 0, CANCELLED)
   end
   if not record[3] then
     -- who let a task go on may say so again
@@ -157,10 +160,9 @@ local function fail(id, scope, error, keep, cancelled)
   end
 end
 
--- Moves on from a node that has ended. data: its value or error. ttl: of its record, ms.
-local function move_on(id, place, state, data, ttl)
+-- Moves on from a node that has ended. data: its value or error. keep: ms that it is shown, and what it brings about.
+local function move_on(id, place, state, data, keep)
   local into, number, scope, takes = string.match(place, '^(%S*) (%d*) (%S*) ?(%S*)$')
-  local keep = math.max(ttl, SHOWN)
   leave(id)
   if takes ~= '' then
     let_go(takes, keep)
@@ -173,12 +175,12 @@ local function move_on(id, place, state, data, ttl)
   keep_moved(keep)
 end
 
--- Returns what is said of an opening, a line each: workflow, root, result, first and count of its first nodes; then
--- the ids of joins that are full, each after a space.
+-- Returns what is said of an opening, a line each: workflow, root, result, first and count of its first nodes, and the ms
+-- that is shown which no node brings about; then the ids of joins that are full, each after a space.
 local function read_opening(said)
   local o = {}
-  o.workflow, o.root, o.result, o.first, o.count, o.full =
-    string.match(said, '^(%S*)\n(%S*)\n(%S*)\n(%d+) (%d+)(.*)$')
+  o.workflow, o.root, o.result, o.first, o.count, o.ttl, o.full =
+    string.match(said, '^(%S*)\n(%S*)\n(%S*)\n(%d+) (%d+) (%d+)(.*)$')
   return o
 end
 
@@ -193,17 +195,18 @@ local function open_flow(o, outline)
     redis.call('HSET', key, 'h', outline)
   end
   moved[o.workflow] = true
+  local keep = first and o.full ~= '' and tonumber(o.ttl) or 0
   for id in string.gmatch(o.full, '%S+') do
     local j = join_at(id)
     if j then
-      fill(j, SHOWN)
-      put_member(j.into, j.number, 'j' .. j.id, SHOWN)
+      fill(j, keep)
+      put_member(j.into, j.number, 'j' .. j.id, keep)
     end
   end
   if tonumber(o.count) > 0 then
     release(o.workflow .. '.0', tonumber(o.first), tonumber(o.count))
   end
-  keep_moved(SHOWN)
+  keep_moved(keep)
   return first
 end
 
@@ -219,5 +222,5 @@ local function open_more(id, first, count)
   if count > 0 then
     release(workflow .. '.0', first, count)
   end
-  keep_moved(SHOWN)
+  keep_moved(0)
 end

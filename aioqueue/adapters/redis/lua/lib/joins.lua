@@ -2,6 +2,8 @@
 joins: keeps what has joined, and what a node that waits or runs will need; uses base, scope.
 ]]
 local PAGE = 200
+-- most joins of one workflow that a script keeps, or lets go of: more of them lapse by themselves
+local MANY = 2000
 
 -- Returns a join, or nil if there is none or nobody may join any more.
 local function join_at(id)
@@ -17,11 +19,11 @@ local function join_at(id)
   return not closed(j.scope) and j or nil
 end
 
--- Returns a join and those that are read through it alone, a page of them at most: more of them lapse by
--- themselves. Among them are those of workflows that ran in place of its members.
+-- Returns a join and those that are read through it alone, many of them at most. Among them are those of workflows that
+-- ran in place of its members.
 local function within(join)
   local found, at = { join }, 1
-  while found[at] and #found < PAGE do
+  while found[at] and #found < MANY do
     local key, n = part(found[at])
     for number in string.gmatch(key and redis.call('HGET', key, 'k' .. n) or '', '%d+') do
       local inner = string.match(redis.call('HGET', P .. 'g:' .. found[at], number) or '', '^j(.*)')
@@ -36,11 +38,11 @@ local function within(join)
   return found
 end
 
--- Notes that a member of a join is another one, for those of a page of them.
+-- Notes that a member of a join is another one, of many at most.
 local function note_inner(join, number)
   local key, n = part(join)
   local known = redis.call('HGET', key, 'k' .. n) or ''
-  if select(2, string.gsub(known, '%d+', '')) < PAGE then
+  if select(2, string.gsub(known, ' ', '')) < MANY then
     redis.call('HSET', key, 'k' .. n, known .. ' ' .. number)
   end
 end

@@ -3,11 +3,16 @@ lasting: ends nodes, and keeps workflows and what has joined as long as they mov
 ]]
 local let_go
 
--- Keeps a workflow as long as it may move on, is read by the one around it, or what it came to is shown, and then
--- lets go of what has joined, a page of joins at most. shown: ms. Returns how long it is kept then, or nil in the
--- first case.
+-- Returns for how long, ms, any of a workflow is shown yet.
+local function shown_yet(key)
+  return math.max(0, tonumber(redis.call('HGET', key, 'u') or '0') - NOW)
+end
+
+-- Keeps a workflow as long as it may move on, is read by the one around it, or any of it is shown, and then lets go of
+-- what has joined, many joins at most. shown: ms that what has ended now is. Returns how long it is kept then, or
+-- nil in the first case.
 local function keep_flow(key, workflow, shown)
-  local f, joined = redis.call('HMGET', key, 'u', 'k'), P .. 'i:' .. workflow
+  local f, joined = redis.call('HMGET', key, 'u', 'k', 't'), P .. 'i:' .. workflow
   local moment = math.max(NOW + shown, tonumber(f[1] or '0'))
   redis.call('HSET', key, 'u', text(moment))
   if redis.call('SCARD', P .. 'o:' .. workflow) > 0 then
@@ -20,9 +25,11 @@ local function keep_flow(key, workflow, shown)
     extend(joined, OPEN_TTL)
     return OPEN_TTL
   end
-  local left = moment - NOW
+  local around = part(f[3] or '')
+  -- that it never ran, or was stopped, is to be seen as long as what is around it
+  local left = math.max(moment - NOW, around and shown_yet(around) or 0)
   redis.call('PEXPIRE', key, text(left))
-  for _, n in ipairs(redis.call('SPOP', joined, PAGE)) do
+  for _, n in ipairs(redis.call('SPOP', joined, MANY)) do
     let_go(workflow .. '.' .. n, left)
   end
   redis.call('PEXPIRE', joined, text(left))
@@ -46,9 +53,10 @@ local function leave_to_itself(id, keep)
   end
 end
 
--- Keeps the values of a join for a last while, ms.
+-- Keeps the values of a join for a last while: that long, ms, and as any of its workflow is shown.
 function let_go(join, keep)
   local own = part(join)
+  keep = math.max(keep, shown_yet(own))
   for _, id in ipairs(within(join)) do
     if part(id) == own then
       redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
@@ -95,8 +103,9 @@ local function leave(id)
   moved[workflow] = true
 end
 
--- Ends a node that can start no more, and tells it; its record stays for a late copy of its message.
-local function bar(id)
+-- Ends a node that can start no more, and tells it. keep: ms it is shown at least. late: ms its record stays for a late
+-- copy of its message.
+local function bar(id, keep, late)
   local key, n = part(id)
   local record, f = record_key(id), redis.call('HGET', key, 'n' .. n)
   leave(id)
@@ -105,8 +114,8 @@ local function bar(id)
     redis.call('HSET', record, 'n', name, 'q', queue)
   end
   redis.call('HDEL', record, 'o')
-  redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW))
-  redis.call('PEXPIRE', record, text(CANCELLED))
-  keep_moved(SHOWN)
+  keep = math.max(keep, shown_yet(key))
+  redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW), 'u', text(NOW + keep))
+  redis.call('PEXPIRE', record, text(math.max(keep, late)))
   tell(id)
 end

@@ -3,7 +3,6 @@ scope: tells which nodes of workflows can start or end no more; uses base.
 ]]
 local CANCELLED = 86400000
 local DAY = 86400000
-local SHOWN = 3600000
 
 local scopes = {}
 

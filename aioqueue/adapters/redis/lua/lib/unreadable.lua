@@ -16,9 +16,10 @@ local function bury_unreadable(stream, entry, queue, f)
   end
   if state then
     redis.call('HSET', key, 's', 'FAILURE', 'f', text(NOW))
+    redis.call('PEXPIRE', key, text(DAY))
   end
   if place then
-    move_on(m.id, place, 'FAILURE', '{"type":"DecodeError","message":"' .. UNREADABLE .. '"}', SHOWN)
+    move_on(m.id, place, 'FAILURE', '{"type":"DecodeError","message":"' .. UNREADABLE .. '"}', DAY)
   end
   tell(m.id)
 end
