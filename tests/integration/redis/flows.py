@@ -7,13 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aioqueue import Signature
-from aioqueue.errors import QueueFullError
 from aioqueue.protocols.adapter import Adapter
-from aioqueue.protocols.messages import Message
 from aioqueue.urls import connect
 from tests.integration.redis.apparatus import QUEUE, Namespace
 from tests.support.clocks import PatientClock
 from tests.support.flows import Works, works_of_one, works_of_two
+from tests.support.redis_server import RedisServer
 from tests.support.stores import backend_of, broker_of
 
 DAY = 86_400.0
@@ -76,13 +75,7 @@ def age(namespace: Namespace, seconds: float) -> None:
         namespace.server.command("PEXPIRE", namespace.prefix + key, max(rest, 0))
 
 
-async def fill(works: Works) -> None:
-    """Send until nothing is accepted."""
-    for size in (400_000, 20_000, 1_000, 100):
-        for number in range(10_000):
-            try:
-                await works.submitter.submit(
-                    [Message(f"fill-{size}-{number}", "fill", "elsewhere", b"x" * size)]
-                )
-            except QueueFullError:
-                break
+def fill(server: RedisServer) -> None:
+    """Leave the server no memory, whatever it frees: from now on it takes nothing that needs any."""
+    server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    server.command("CONFIG", "SET", "maxmemory", 1)

@@ -188,13 +188,13 @@ async def test_many_are_cancelled_in_order(works: Works, namespace: Namespace) -
 
 
 async def test_full_server_cancels(launch: Launch, place: Place) -> None:
-    small = launch("--maxmemory", "12mb", "--maxmemory-policy", "noeviction", appendonly=True)
+    small = launch(appendonly=True)
     async with one_store(place(small)) as works:
         plan = await works.send(chain(A, NEXT).options(on_error=[TOLD]))
         single, later = await sent(works), await sent(works, delay=DAY)
         async with works.crew(prefetch=1) as crew:
             await crew.take()
-            await fill(works)
+            fill(small)
             assert await cancel(works, single, later, plan.id) == [CANCELLED] * 3
 
         assert (await works.states(plan))["a"] is State.CANCELLED

@@ -274,8 +274,8 @@ async def test_members_are_read_as_far_as_they_fit(works: Works) -> None:
 
 @pytest.fixture
 def small(launch: Launch) -> RedisServer:
-    """A server with little memory."""
-    return launch("--maxmemory", "12mb", "--maxmemory-policy", "noeviction", appendonly=True)
+    """A server that is to be full."""
+    return launch(appendonly=True)
 
 
 async def test_full_server_moves_workflows_on_and_takes_no_new_ones(small: RedisServer, place: Place) -> None:
@@ -287,7 +287,7 @@ async def test_full_server_moves_workflows_on_and_takes_no_new_ones(small: Redis
         await works.keep(waiting)
         async with works.crew() as crew:
             batch = await crew.take_all()
-            await fill(works)
+            fill(small)
             before = namespace.keys(), namespace.entries()
             with pytest.raises(QueueFullError, match="nothing was sent"):
                 await works.open(waiting)
@@ -309,7 +309,7 @@ async def test_failure_is_decided_on_a_full_server(small: RedisServer, place: Pl
         plan = await works.send(chord(many(A, B), LAST))
         async with works.crew(prefetch=1) as crew:
             first = await one(crew.consumer)
-            await fill(works)
+            fill(small)
             await crew.fail(first)
             assert await crew.run() == []
 

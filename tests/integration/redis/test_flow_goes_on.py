@@ -169,13 +169,13 @@ async def test_step_that_is_far_away_keeps_what_it_takes_and_what_is_around(
 
 
 async def test_task_goes_on_at_a_full_server(launch: Launch, place: Place) -> None:
-    small = launch("--maxmemory", "12mb", "--maxmemory-policy", "noeviction", appendonly=True)
+    small = launch(appendonly=True)
     async with one_store(place(small)) as works:
         plan = await works.send(chain(A, NEXT))
         async with works.crew() as crew:
             delivery = (await crew.take())["a"]
             instead = await works.instead(delivery, many(B, C))
-            await fill(works)
+            fill(small)
             assert await crew.go_on(delivery, instead)
             assert sorted(await crew.run()) == ["b", "c", "next"]
 
