@@ -20,14 +20,37 @@ if redis.call('EXISTS', flow) == 1 and (redis.call('HGET', flow, 'i') or '') ~= 
   return { ARGV[2] }
 end
 
+-- Returns which fields of the workflow are there: *letter* and the number of every sixth argument of a range.
+local function kept_of(letter, first, last)
+  local names, kept = {}, {}
+  for at = first, last, 6 do
+    names[#names + 1] = letter .. select(2, part(ARGV[at]))
+  end
+  for i, value in ipairs(names[1] and redis.call('HMGET', flow, unpack(names)) or {}) do
+    kept[names[i]] = value
+  end
+  return kept
+end
+
+-- Tells whether any node has a record: mostly none has.
+local function any_record()
+  local keys = {}
+  for at = 2, joins_at - 1, 6 do
+    keys[#keys + 1] = record_key(ARGV[at])
+  end
+  return keys[1] and redis.call('EXISTS', unpack(keys)) > 0
+end
+
+local places = kept_of('p', 2, joins_at - 1)
+
 -- Returns the ids of tasks of their own, and of those that have ended and are hidden; a node that is kept is neither.
 local function others()
   local foreign, hidden = {}, {}
-  for at = 2, joins_at - 1, 6 do
+  for at = 2, any_record() and joins_at - 1 or 0, 6 do
     local id = ARGV[at]
     local _, n = part(id)
     local record = redis.call('HMGET', record_key(id), 's', 'g', 'u')
-    if record[1] and redis.call('HEXISTS', flow, 'p' .. n) == 0 then
+    if record[1] and not places['p' .. n] then
       local ended = FINAL[record[1]] and (record[2] or (record[3] and tonumber(record[3]) <= NOW))
       if ended then
         hidden[#hidden + 1] = id
@@ -40,17 +63,29 @@ local function others()
 end
 
 local foreign, hidden = others()
+local added = {}
+
+local function add(field, value)
+  added[#added + 1] = field
+  added[#added + 1] = value
+end
+
 local known = redis.call('HMGET', flow, 'e', 'd')
 local latest, pauses = tonumber(known[1] or '0'), tonumber(known[2] or '0')
 
 for at = 2, joins_at - 1, 6 do
   local id, meta = ARGV[at], ARGV[at + 3]
   local _, n = part(id)
-  if not foreign[id] and redis.call('HSETNX', flow, 'p' .. n, ARGV[at + 5]) == 1 then
-    redis.call('HSET', flow, 'n' .. n, meta .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 1], 'b' .. n, ARGV[at + 4])
+  if not (foreign[id] or places['p' .. n]) then
+    add('p' .. n, ARGV[at + 5])
+    add('n' .. n, meta .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 1])
+    add('b' .. n, ARGV[at + 4])
     local eta, delay = string.match(meta, '^%S+ %S+ %S+ %S+ (%S+) (%S+)')
     latest, pauses = math.max(latest, tonumber(eta)), math.min(EVER, pauses + tonumber(delay))
   end
+end
+if added[1] then
+  redis.call('HSET', flow, unpack(added))
 end
 for at = joins_at, scopes_at - 1, 6 do
   local _, n = part(ARGV[at])

@@ -69,7 +69,7 @@ local function cancel_whole(id, error, keep, again)
   -- HDEL first, though of nothing: it needs no memory
   redis.call('HDEL', key, 'z')
   call_off(id, error, keep)
-  keep_moved(keep)
+  keep_moved()
   return 'CANCELLED', key
 end
 
@@ -94,6 +94,6 @@ local function cancel(id, error, ttl, again)
   if f[1] then
     fail(id, scope_of(place), error, ttl)
   end
-  keep_moved(ttl)
+  keep_moved()
   return 'CANCELLED', key
 end

@@ -3,9 +3,11 @@ lasting: ends nodes, and keeps workflows and what has joined as long as they mov
 ]]
 local let_go
 
--- Returns for how long, ms, any of a workflow is shown yet.
-local function shown_yet(key)
-  return math.max(0, tonumber(redis.call('HGET', key, 'u') or '0') - NOW)
+local moved = {}
+
+-- Returns for how long, ms, any of a workflow is shown yet, as was written before and as it has moved since.
+local function shown_yet(key, workflow)
+  return math.max(moved[workflow] or 0, tonumber(redis.call('HGET', key, 'u') or '0') - NOW)
 end
 
 -- Keeps a workflow as long as it may move on, is read by the one around it, or any of it is shown, and then lets go of
@@ -13,7 +15,7 @@ end
 -- nil in the first case.
 local function keep_flow(key, workflow, shown)
   local f, joined = redis.call('HMGET', key, 'u', 'k', 't'), P .. 'i:' .. workflow
-  local moment = math.max(NOW + shown, tonumber(f[1] or '0'))
+  local moment = math.max(NOW + math.max(shown, moved[workflow] or 0), tonumber(f[1] or '0'))
   redis.call('HSET', key, 'u', text(moment))
   if redis.call('SCARD', P .. 'o:' .. workflow) > 0 then
     extend(key, OPEN_TTL)
@@ -25,14 +27,14 @@ local function keep_flow(key, workflow, shown)
     extend(joined, OPEN_TTL)
     return OPEN_TTL
   end
-  local around = part(f[3] or '')
+  local around, _, outer = part(f[3] or '')
   -- that it never ran, or was stopped, is to be seen as long as what is around it
-  local left = math.max(moment - NOW, around and shown_yet(around) or 0)
-  redis.call('PEXPIRE', key, text(left))
+  local left = math.max(moment - NOW, around and shown_yet(around, outer) or 0)
+  expire(key, left)
   for _, n in ipairs(redis.call('SPOP', joined, MANY)) do
     let_go(workflow .. '.' .. n, left)
   end
-  redis.call('PEXPIRE', joined, text(left))
+  expire(joined, left)
   return left
 end
 
@@ -40,6 +42,7 @@ end
 local function settle(id)
   local _, n, workflow = part(id)
   redis.call('SREM', P .. 'i:' .. workflow, n)
+  unsure(P .. 'i:' .. workflow)
 end
 
 -- Keeps a join of a workflow that ran in place of a task, and that workflow, for a last while, ms.
@@ -48,18 +51,18 @@ local function leave_to_itself(id, keep)
   redis.call('HDEL', key, 'k')
   local left = keep_flow(key, workflow, keep)
   if left then
-    redis.call('PEXPIRE', P .. 'g:' .. id, text(left))
+    expire(P .. 'g:' .. id, left)
     settle(id)
   end
 end
 
 -- Keeps the values of a join for a last while: that long, ms, and as any of its workflow is shown.
 function let_go(join, keep)
-  local own = part(join)
-  keep = math.max(keep, shown_yet(own))
+  local own, _, workflow = part(join)
+  keep = math.max(keep, shown_yet(own, workflow))
   for _, id in ipairs(within(join)) do
     if part(id) == own then
-      redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
+      expire(P .. 'g:' .. id, keep)
       settle(id)
     else
       leave_to_itself(id, keep)
@@ -76,19 +79,24 @@ local function free(join)
       leave_to_itself(id, 0)
     else
       redis.call('UNLINK', P .. 'g:' .. id)
+      unsure(P .. 'g:' .. id)
       settle(id)
       if key and redis.call('HEXISTS', key, 'j' .. n) == 1 then
         redis.call('HSET', key, 'j' .. n, '')
       end
+      joins[id] = false
     end
   end
 end
 
-local moved = {}
+-- Notes that a workflow has moved. shown: ms that what has ended by it is.
+local function moves(workflow, shown)
+  moved[workflow] = math.max(moved[workflow] or 0, shown)
+end
 
--- Keeps the workflows that have moved. shown: ms.
-local function keep_moved(shown)
-  for workflow in pairs(moved) do
+-- Keeps the workflows that have moved. Whatever moves any does so before it ends.
+local function keep_moved()
+  for workflow, shown in pairs(moved) do
     keep_flow(P .. 'f:' .. workflow, workflow, shown)
   end
   moved = {}
@@ -99,14 +107,15 @@ local function leave(id)
   local key, n, workflow = part(id)
   redis.call('HDEL', key, 'n' .. n, 'b' .. n)
   redis.call('SREM', P .. 'o:' .. workflow, n)
+  unsure(P .. 'o:' .. workflow)
   redis.call('HSET', key, 'p' .. n, '')
-  moved[workflow] = true
+  moves(workflow, 0)
 end
 
 -- Ends a node that can start no more, and tells it. keep: ms it is shown at least. late: ms its record stays for a late
 -- copy of its message.
 local function bar(id, keep, late)
-  local key, n = part(id)
+  local key, n, workflow = part(id)
   local record, f = record_key(id), redis.call('HGET', key, 'n' .. n)
   leave(id)
   if redis.call('EXISTS', record) == 0 and f then
@@ -114,7 +123,7 @@ local function bar(id, keep, late)
     redis.call('HSET', record, 'n', name, 'q', queue)
   end
   redis.call('HDEL', record, 'o')
-  keep = math.max(keep, shown_yet(key))
+  keep = math.max(keep, shown_yet(key, workflow))
   redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW), 'u', text(NOW + keep))
   redis.call('PEXPIRE', record, text(math.max(keep, late)))
   tell(id)
