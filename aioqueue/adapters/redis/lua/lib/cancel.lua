@@ -46,6 +46,7 @@ local function call_off(workflow, error, keep)
   if s then
     local _, n = part(root)
     s.cancelled = text(NOW)
+    moves(workflow, keep)
     redis.call('HSET', key, 'a' .. n, s.cancelled)
     if closed(root) then
       -- all around has failed: only what runs is ended by it

@@ -112,6 +112,12 @@ local function leave(id)
   moves(workflow, 0)
 end
 
+-- Returns the same of a workflow or of the one around it, which may be what stops it.
+local function shown_around(key, workflow)
+  local around, _, outer = part(redis.call('HGET', key, 't') or '')
+  return math.max(shown_yet(key, workflow), around and shown_yet(around, outer) or 0)
+end
+
 -- Ends a node that can start no more, and tells it. keep: ms it is shown at least. late: ms its record stays for a late
 -- copy of its message.
 local function bar(id, keep, late)
@@ -123,7 +129,7 @@ local function bar(id, keep, late)
     redis.call('HSET', record, 'n', name, 'q', queue)
   end
   redis.call('HDEL', record, 'o')
-  keep = math.max(keep, shown_yet(key, workflow))
+  keep = math.max(keep, shown_around(key, workflow))
   redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW), 'u', text(NOW + keep))
   redis.call('PEXPIRE', record, text(math.max(keep, late)))
   tell(id)
