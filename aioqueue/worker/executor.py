@@ -28,6 +28,7 @@ from aioqueue.errors import (
     TaskTimeoutError,
     UnavailableError,
 )
+from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import State
 from aioqueue.models.workflow import Workflow
@@ -354,7 +355,7 @@ class Executor:
             case Reason.TIMEOUT:
                 late = TaskTimeoutError(f"it ran longer than its timeout of {prepared.timeout:g} s")
                 late.__cause__ = exc
-                return outcome.failed(self._job(run, prepared), late)
+                return outcome.failed(self._job(run, prepared), late, timed_out=True)
             case Reason.STOP:
                 return GiveBack()
             case Reason.CANCELLED:
@@ -370,7 +371,7 @@ class Executor:
         return Job(
             delivery=run.delivery,
             call=call,
-            retry=call.retry or options.get("retry"),
+            retry=_policy(call.retry, options.get("retry"), self._rules.retry),
             result_ttl=_first(call.result_ttl, _float(options, "result_ttl")),
             rules=self._rules,
             now=self._clock.time(),
@@ -388,6 +389,14 @@ def label(delivery: Delivery) -> str:
 def _first(*values: float | None) -> float | None:
     """Return the first that says something."""
     return next((value for value in values if value is not None), None)
+
+
+def _policy(
+    sent: RetryPolicy | None, registered: RetryPolicy | None, default: RetryPolicy | None
+) -> RetryPolicy | None:
+    """Return the policy that holds; a function that is registered could not be sent with what was."""
+    own = registered is not None and sent == registered.sendable()
+    return (registered if own else sent) or registered or default
 
 
 def _float(options: TaskOptions, name: Literal["timeout", "result_ttl"]) -> float | None:

@@ -72,6 +72,7 @@ class Term:
             options.result_ttl,
             options.failure_ttl,
             options.max_payload,
+            options.retry,
         )
         self._executor = Executor(
             router,

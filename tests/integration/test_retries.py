@@ -1,0 +1,108 @@
+"""Retries, end to end on every pair of stores: what is tried again, by which policy, and what is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aioqueue import Reject, Retry, RetryPolicy, Server, Signature, State
+from aioqueue.errors import TaskFailedError
+from tests.support.waiting import within
+
+pytestmark = pytest.mark.anyio
+
+AT_ONCE: dict[str, Any] = {"backoff": "constant", "delay": 0.0, "jitter": False}
+
+
+class BusyError(Exception):
+    """What is tried again."""
+
+
+async def test_policy_of_a_call_names_exceptions_that_no_sender_knows(opened: Server) -> None:
+    attempts: list[str] = []
+
+    @opened.task
+    async def fail(kind: str) -> None:
+        attempts.append(kind)
+        raise BusyError("busy") if kind == "busy" else ValueError("no")
+
+    policy = RetryPolicy(max_retries=2, on=f"{__name__}.BusyError", **AT_ONCE)
+    calls = [Signature(name="fail", args=[kind], retry=policy) for kind in ("busy", "wrong")]
+    async with opened.worker():
+        results = await opened.send_many(calls)
+        for result in results:
+            with pytest.raises(TaskFailedError):
+                await within(result.get())
+
+    assert sorted(attempts) == ["busy", "busy", "busy", "wrong"]
+    assert [letter.reason for letter in await opened.dead_letters()] == ["retries used up: BusyError: busy"]
+
+
+async def test_function_that_is_registered_counts_where_nobody_keeps_the_result(opened: Server) -> None:
+    asked: list[int] = []
+
+    def backoff(retry: int, exc: Exception) -> float | None:
+        asked.append(retry)
+        return 0.0 if retry < 3 else None
+
+    @opened.task(retry=RetryPolicy(backoff=backoff, max_retries=None), ignore_result=True)
+    async def fail() -> None:
+        raise ValueError("no")
+
+    async with opened.worker():
+        result = await fail.send()
+        with pytest.raises(TaskFailedError):
+            await within(result.get())
+
+    assert asked == [1, 2, 3]
+    assert [letter.attempt for letter in await opened.dead_letters()] == [3]
+
+
+async def test_default_policy_is_for_tasks_that_have_none(server: Server) -> None:
+    attempts: dict[str, int] = {"plain": 0, "once": 0}
+    server = Server(
+        server.settings.broker,
+        backend=server.settings.backend,
+        retry=RetryPolicy(max_retries=2, **AT_ONCE),
+    )
+
+    @server.task
+    async def plain() -> None:
+        attempts["plain"] += 1
+        raise ValueError("no")
+
+    @server.task(retry=RetryPolicy(max_retries=0))
+    async def once() -> None:
+        attempts["once"] += 1
+        raise ValueError("no")
+
+    async with server, server.worker():
+        for result in (await plain.send(), await once.send()):
+            with pytest.raises(TaskFailedError):
+                await within(result.get())
+
+    assert attempts == {"plain": 3, "once": 1}
+
+
+async def test_wrapped_retry_counts_and_wrapped_reject_ends(opened: Server) -> None:
+    attempts: list[str] = []
+
+    @opened.task(retry=RetryPolicy(max_retries=1, on=KeyError))
+    async def fail(how: str) -> None:
+        attempts.append(how)
+        try:
+            raise Retry("again", delay=0) if how == "retry" else Reject("of no use")
+        except (Retry, Reject) as steering:
+            raise ValueError("no") from steering
+
+    async with opened.worker():
+        for how in ("retry", "reject"):
+            result = await fail.send(how)
+            with pytest.raises(TaskFailedError, match="no"):
+                await within(result.get())
+            assert (await result.state()).state is State.FAILURE
+
+    assert attempts == ["retry", "retry", "reject"]
+    reasons = sorted(letter.reason for letter in await opened.dead_letters())
+    assert reasons == ["of no use", "retries used up: ValueError: no"]
