@@ -52,8 +52,7 @@ def _name_of(kind: object) -> str:
         return kind.removeprefix("builtins.") if "." in kind else _builtin(kind)
     if isinstance(kind, type) and issubclass(kind, BaseException):
         return _qualified(kind)
-    said = "takes exception types, or their qualified names as text, and not {kind}"
-    raise PydanticCustomError("exception", said, {"kind": str(kind)})
+    raise PydanticCustomError("exception", "takes exception types, or their qualified names as text")
 
 
 def _builtin(name: str) -> str:

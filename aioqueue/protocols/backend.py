@@ -12,7 +12,16 @@ from typing import Protocol
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Cancelled, Committed, Delivery, Ending, Message, Record, Start
+from aioqueue.protocols.messages import (
+    Attempt,
+    Cancelled,
+    Committed,
+    Delivery,
+    Ending,
+    Message,
+    Record,
+    Start,
+)
 
 
 class Backend(Protocol):
@@ -36,6 +45,13 @@ class Backend(Protocol):
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Return the records in order; None for unknown, forgotten and expired ones."""
+        ...
+
+    async def history(self, id: str) -> list[Attempt]:
+        """Return the attempts that ended in RETRY or were lost, the last HISTORY of them, oldest first.
+
+        They are kept as long as the record.
+        """
         ...
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:

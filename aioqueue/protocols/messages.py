@@ -157,6 +157,24 @@ class Record:
     joined: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that has ended and was not the last. Moments are Unix seconds by the store's clock.
+
+    error: encoded by the codec; None where its worker died. next_at: when the next one was due.
+    """
+
+    number: int
+    error: bytes | None
+    worker: str | None
+    started: float | None
+    ended: float
+    next_at: float | None = None
+
+
+HISTORY = 20
+"""Attempts of a task that are remembered: the last ones."""
+
 SUSPECT = 2
 """Losses from which a task is a suspect: a consumer is handed no second one while it holds one."""
 

@@ -22,6 +22,9 @@ from aioqueue.protocols.messages import Delivery, Ending, Message
 
 _MESSAGE: Final = 8_192
 _TRACEBACK: Final = 16_384
+_MESSAGE_BEFORE: Final = 2_048
+_TRACEBACK_BEFORE: Final = 4_096
+"""Of an attempt that another one follows: 20 of them are remembered."""
 _EXPLICIT: Final = RetryPolicy(max_retries=10, backoff="constant", delay=0.0, jitter=False)
 
 
@@ -108,7 +111,7 @@ def failed(job: Job, exc: BaseException, *, timed_out: bool = False) -> Ending:
     return Ending(
         job.delivery,
         State.RETRY,
-        error=codec.encode_error(info),
+        error=codec.encode_error(_shortened(info)),
         follow=(again,),
         next_at=again.due(job.now),
     )
@@ -199,6 +202,16 @@ def _info(delivery: Delivery, kind: str, message: str, worker: str, lines: str |
         task_name=delivery.message.name,
         attempt=delivery.message.attempt,
         worker=worker,
+    )
+
+
+def _shortened(info: ErrorInfo) -> ErrorInfo:
+    lines = info.traceback
+    return info.model_copy(
+        update={
+            "message": info.message[:_MESSAGE_BEFORE],
+            "traceback": None if lines is None else lines[-_TRACEBACK_BEFORE:],
+        }
     )
 
 

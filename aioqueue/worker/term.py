@@ -23,13 +23,14 @@ from aioqueue.router import Router
 from aioqueue.stores import Stores
 from aioqueue.worker import outcome
 from aioqueue.worker.committer import Committer
-from aioqueue.worker.executor import Executor, Finished, label
+from aioqueue.worker.executor import Executor
 from aioqueue.worker.fetcher import Fetcher
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Rules
 from aioqueue.worker.pools import Pools
+from aioqueue.worker.prepare import Finished, Preparer, label
 from aioqueue.worker.run import Reason, Run
 from aioqueue.worker.two_step import TwoStepFinisher
 from aioqueue.worker.watch import Watch
@@ -74,16 +75,22 @@ class Term:
             options.max_payload,
             options.retry,
         )
-        self._executor = Executor(
+        preparer = Preparer(
             router,
+            rules,
+            stores.clock,
+            unknown_grace=options.unknown_grace,
+            max_losses=options.max_losses,
+            timeout=options.timeout,
+        )
+        self._executor = Executor(
+            preparer,
             rules,
             pools,
             stores.clock,
             self._finished,
             capacity=options.concurrency,
-            unknown_grace=options.unknown_grace,
             max_losses=options.max_losses,
-            timeout=options.timeout,
             queues=options.queues,
             workflows=Workflows(stores, packer),
         )

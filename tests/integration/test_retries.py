@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from aioqueue import Reject, Retry, RetryPolicy, Server, Signature, State
+from aioqueue import Reject, Retry, RetryPolicy, Server, Signature, State, current
 from aioqueue.errors import TaskFailedError
-from tests.support.waiting import within
+from tests.support.waiting import eventually, within
 
 pytestmark = pytest.mark.anyio
 
@@ -106,3 +106,48 @@ async def test_wrapped_retry_counts_and_wrapped_reject_ends(opened: Server) -> N
     assert attempts == ["retry", "retry", "reject"]
     reasons = sorted(letter.reason for letter in await opened.dead_letters())
     assert reasons == ["of no use", "retries used up: ValueError: no"]
+
+
+async def test_what_waits_for_another_attempt_shows_the_last_one_and_when(opened: Server) -> None:
+    @opened.task(retry=RetryPolicy.listed(3600))
+    async def fail() -> None:
+        raise BusyError("busy")
+
+    async with opened.worker(name="w1"):
+        result = await fail.send()
+        await eventually(lambda: _reads(opened, result.id, State.RETRY))
+        state = await result.state()
+
+    assert (state.attempt, state.error and state.error.message, state.worker) == (1, "busy", "w1")
+    (attempt,) = state.history
+    assert attempt.next_at == state.next_at
+    assert attempt.next_at is not None
+    assert attempt.ended_at is not None
+    assert attempt.next_at - attempt.ended_at == pytest.approx(3600, abs=5)
+
+
+async def test_history_tells_each_attempt_that_came_to_nothing(opened: Server) -> None:
+    @opened.task(retry=RetryPolicy.listed(0, 0))
+    async def fail(until: int) -> int:
+        if current().attempt < until:
+            raise BusyError(f"no {current().attempt}" + "!" * 10_000)
+        return 1
+
+    async with opened.worker(name="w1"):
+        failed, succeeded, at_once = [await fail.send(until) for until in (9, 3, 1)]
+        with pytest.raises(TaskFailedError, match="no 3"):
+            await within(failed.get())
+        assert [await within(result.get()) for result in (succeeded, at_once)] == [1, 1]
+        histories = [await result.history() for result in (failed, succeeded, at_once)]
+        state = await failed.state()
+
+    assert [[a.attempt for a in history] for history in histories] == [[1, 2, 3], [1, 2], []]
+    assert state.history == histories[0]
+    for a in histories[0]:
+        assert (a.error.type, a.error.message[:4], a.worker) == ("BusyError", f"no {a.attempt}", "w1")
+        assert a.error.traceback is not None
+    assert [len(a.error.message) for a in histories[0]] == [2_048, 2_048, 8_192]
+
+
+async def _reads(server: Server, id: str, state: State) -> bool:
+    return (await server.result(id).state()).state is state

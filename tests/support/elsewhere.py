@@ -31,6 +31,7 @@ from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
@@ -209,6 +210,10 @@ class SplitBackend:
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         found: list[Record | None] = await self._far.call("backend", "get", ids)
+        return found
+
+    async def history(self, id: str) -> list[Attempt]:
+        found: list[Attempt] = await self._far.call("backend", "history", id)
         return found
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:

@@ -21,6 +21,7 @@ from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
@@ -232,6 +233,9 @@ class FaultyBackend:
         return await self.faults.around(
             "wait", BackendUnavailableError, lambda: self.real.wait(id, timeout=timeout)
         )
+
+    async def history(self, id: str) -> list[Attempt]:
+        return await self.faults.around("history", BackendUnavailableError, lambda: self.real.history(id))
 
     async def claim(self, deliveries: Sequence[Delivery], *, owner: str, worker: str) -> Sequence[Start]:
         return await self.faults.around(

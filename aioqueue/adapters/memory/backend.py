@@ -17,6 +17,7 @@ from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
@@ -61,6 +62,9 @@ class MemoryBackend:
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         return [self.core.records.shown(id) for id in ids]
+
+    async def history(self, id: str) -> list[Attempt]:
+        return self.core.records.history(id)
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         return await self.core.records.wait(id, self.core.clock.time() + timeout)
@@ -155,6 +159,8 @@ class MemoryBackend:
         if row is not None:
             if mine:
                 return Start(Verdict.RUN, losses=row.record.losses)
+            if running:
+                row.remember(self.core.clock.time(), None)
             losses = row.record.losses + running
         self.core.records.start(message, owner=owner, worker=worker, losses=losses)
         self.core.flows.renew(message.id)

@@ -23,6 +23,7 @@ from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
@@ -67,6 +68,11 @@ class RedisBackend:
                 raise found
             records.append(found)
         return records
+
+    async def history(self, id: str) -> list[Attempt]:
+        return (
+            [rows.attempt(item) for item in await self._access.script("history", id)] if is_name(id) else []
+        )
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         if not is_name(id):

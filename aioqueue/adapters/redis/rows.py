@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from aioqueue.adapters.redis.link import Value
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
-from aioqueue.protocols.messages import Delivery, Message, Record
+from aioqueue.protocols.messages import Attempt, Delivery, Message, Record
 
 
 class Receipt(NamedTuple):
@@ -107,6 +107,21 @@ def record(id: str, row: Sequence[bytes | None]) -> Record | None:
         error=error,
         plan=None if plan is None else plan.decode(),
         joined=None if joined is None else joined.decode(),
+    )
+
+
+def attempt(item: bytes) -> Attempt:
+    """Return what an item of ``history`` tells."""
+    head, _, rest = item.partition(b"\n")
+    number, begun, ended, due, length = head.split(b" ")
+    worker, error = rest[: int(length)], rest[int(length) :]
+    return Attempt(
+        number=int(number),
+        error=error or None,
+        worker=worker.decode() or None,
+        started=_moment(begun or None),
+        ended=moment(ended),
+        next_at=_moment(due or None),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aioqueue.adapters.sqlite import flows, joins, scopes
+from aioqueue.adapters.sqlite import attempts, flows, joins, scopes
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import records as table
 from aioqueue.adapters.sqlite.cancel import cancel
@@ -28,6 +28,7 @@ from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
     OPEN_TTL,
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
@@ -59,6 +60,9 @@ class SqliteBackend:
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         return await self._access.read(lambda tx: get(tx, ids))
+
+    async def history(self, id: str) -> list[Attempt]:
+        return await self._access.read(lambda tx: attempts.history(tx, id))
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         clock = self.core.clock
@@ -168,6 +172,7 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
             move.bar(entry)
             return Start(Verdict.COMMITTED, follow=move.told_again(message.id))
         if running and not mine:
+            attempts.lost(tx, [entry])
             entry.losses += 1
         table.start(entry, message.attempt, owner=owner, worker=worker, now=tx.now)
         started[message.id] = entry
@@ -225,6 +230,7 @@ def commit(tx: Transaction, endings: Sequence[Ending], owner: str) -> list[Commi
             table.end(entry, ending, owner=owner, now=tx.now, keep=COMMIT_TTL)
             entry.released, entry.dead = encode_messages(ending.follow), ending.dead
             saved[entry.id] = entry
+            attempts.tried(tx, [(entry, ending)])
             before = len(move.messages)
             move.end(ending)
             moved = move.messages[before:]
