@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Generic, cast
 
@@ -19,6 +20,7 @@ from aioqueue.errors import (
     ConfigurationError,
     ResultNotFoundError,
     ResultTimeoutError,
+    SignatureError,
     TaskCancelledError,
     TaskError,
     TaskExpiredError,
@@ -27,10 +29,19 @@ from aioqueue.errors import (
 from aioqueue.ids import is_name
 from aioqueue.joins import error_of, first_error, joined
 from aioqueue.models.signature import R_co
-from aioqueue.models.state import AttemptInfo, Cancellation, CancelOutcome, ErrorInfo, State, TaskState
+from aioqueue.models.state import (
+    AttemptInfo,
+    Cancellation,
+    CancelOutcome,
+    ErrorInfo,
+    RescheduleOutcome,
+    State,
+    TaskState,
+)
+from aioqueue.models.types import when
 from aioqueue.patience import Patience
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.messages import HISTORY, Attempt, Record
+from aioqueue.protocols.messages import HISTORY, Attempt, Record, When
 from aioqueue.protocols.store import Store
 
 _log = logging.getLogger("aioqueue.results")
@@ -63,12 +74,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Where results are read. backend: None where they are off. canceller: cancels by id."""
+    """Where results are read. backend: None where they are off. canceller: cancels by id.
+
+    rescheduler: gives a task that waits, by its id, another moment.
+    """
 
     backend: Backend | None
     store: Store | None
     clock: Clock
     canceller: Callable[[str], Awaitable[Cancellation]]
+    rescheduler: Callable[[str, When], Awaitable[RescheduleOutcome]]
 
     def required(self) -> Backend:
         """Return the backend. Raises ConfigurationError where results are off."""
@@ -83,6 +98,17 @@ class Results:
         self.required()
         # what cannot be an id does not exist, and no store is asked
         return await self.canceller(id) if is_name(id) else Cancellation(outcome=CancelOutcome.NOT_FOUND)
+
+    async def reschedule(
+        self, id: str, eta: datetime | None, delay: float | timedelta | None
+    ) -> RescheduleOutcome:
+        """Give a task that waits for a moment another one. Raises SignatureError for one that is none."""
+        self.required()
+        try:
+            moment = When(*when(eta, delay))
+        except ValueError as exc:
+            raise SignatureError(f"reschedule: {exc}") from None
+        return await self.rescheduler(id, moment) if is_name(id) else RescheduleOutcome.NOT_FOUND
 
     def patience(self) -> Patience:
         """Return the patience of one who waits."""
@@ -164,6 +190,16 @@ class AsyncResult(Generic[R_co]):
         BackendUnavailableError, BrokerUnavailableError.
         """
         return await self._results.cancel(self.id)
+
+    async def reschedule(
+        self, *, eta: datetime | None = None, delay: float | timedelta | None = None
+    ) -> RescheduleOutcome:
+        """Give the task another moment, sooner or later, if it is delayed or waits to be tried again.
+
+        eta: an aware datetime; one that is past is now. delay: seconds from now, or a timedelta. True if it
+        was rescheduled. Raises SignatureError, BackendUnavailableError, BrokerUnavailableError.
+        """
+        return await self._results.reschedule(self.id, eta, delay)
 
     async def forget(self) -> None:
         """Drop the record; of a task that still runs, as soon as it ends; of a workflow, that of its outcome.

@@ -39,6 +39,21 @@ class CancelOutcome(StrEnum):
     NOT_FOUND = "NOT_FOUND"
 
 
+class RescheduleOutcome(StrEnum):
+    """What a reschedule has come to; true if the task has another moment now.
+
+    NOT_WAITING: it waits for no moment: it is due, it runs, or it waits for other tasks.
+    """
+
+    RESCHEDULED = "RESCHEDULED"
+    NOT_WAITING = "NOT_WAITING"
+    ALREADY_DONE = "ALREADY_DONE"
+    NOT_FOUND = "NOT_FOUND"
+
+    def __bool__(self) -> bool:
+        return self is RescheduleOutcome.RESCHEDULED
+
+
 class ErrorInfo(BaseModel):
     """The error on record: text only, an exception is never rebuilt from it."""
 

@@ -20,7 +20,9 @@ from aioqueue.protocols.messages import (
     Ending,
     Message,
     Record,
+    Rescheduled,
     Start,
+    When,
 )
 
 
@@ -87,6 +89,13 @@ class Backend(Protocol):
         record's, or that of a workflow that was opened, of which all that has not ended is cancelled, and
         what runs in the place of its nodes. A record outlasts the message, whenever that is due. Workflows
         move on as by a failure. Of one that has ended before is answered what its cancel released, once more.
+        """
+        ...
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        """Write when a task is due whose record waits for a moment, and keep the record as long; its message
+        is in another store, which knows whether it still waits, and is moved then. One that was cancelled
+        before does not come later than its record lasts.
         """
         ...
 

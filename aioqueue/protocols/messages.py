@@ -10,10 +10,22 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aioqueue.models.state import CancelOutcome, State
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
 
 if TYPE_CHECKING:
     from aioqueue.protocols.flow import Opening
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The later of a moment, Unix seconds by the store's clock, and seconds after a store hears of it."""
+
+    eta: float | None = None
+    delay: float = 0.0
+
+    def due(self, now: float) -> float:
+        """Return the moment, if a store hears of it at *now*."""
+        return now + self.delay if self.eta is None else max(self.eta, now + self.delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,15 @@ class Cancelled:
 
     outcome: CancelOutcome
     released: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rescheduled:
+    """The answer to a reschedule. queue, attempt: where its message waits, of that attempt or the next."""
+
+    outcome: RescheduleOutcome
+    queue: str = ""
+    attempt: int = 1
 
 
 class Verdict(Enum):

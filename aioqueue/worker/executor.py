@@ -42,7 +42,6 @@ _log = logging.getLogger("aioqueue.worker")
 
 _AGAIN: Final = 0.5
 _TRIES: Final = 20
-_TOLD: Final = 1_000
 
 
 class Executor:

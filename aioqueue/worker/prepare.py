@@ -17,6 +17,7 @@ from aioqueue.models.signature import Signature
 from aioqueue.protocols.messages import Delivery, Ending
 from aioqueue.router import AnyTask, Router
 from aioqueue.worker import outcome
+from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Job, Rules
 from aioqueue.worker.run import Run
 
@@ -48,25 +49,15 @@ Finished = Ending | GiveBack | None
 
 
 class Preparer:
-    """Makes calls of deliveries. unknown_grace: seconds what nobody knows is given back. timeout: seconds, of
-    what names none itself."""
+    """Makes calls of deliveries."""
 
-    def __init__(
-        self,
-        router: Router,
-        rules: Rules,
-        clock: Clock,
-        *,
-        unknown_grace: float,
-        max_losses: int,
-        timeout: float | None,
-    ) -> None:
+    def __init__(self, router: Router, rules: Rules, clock: Clock, options: WorkerOptions) -> None:
         self._router = router
         self._rules = rules
         self._clock = clock
-        self._unknown_grace = unknown_grace
-        self._max_losses = max_losses
-        self._timeout = timeout
+        self._unknown_grace = options.unknown_grace
+        self._max_losses = options.max_losses
+        self._timeout = options.timeout
         self._unknown: set[str] = set()
 
     def read(self, delivery: Delivery) -> Body | Finished:

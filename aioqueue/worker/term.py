@@ -67,22 +67,8 @@ class Term:
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
         packer = Packer(options.queue, options.max_payload)
-        rules = Rules(
-            packer,
-            options.name,
-            options.result_ttl,
-            options.failure_ttl,
-            options.max_payload,
-            options.retry,
-        )
-        preparer = Preparer(
-            router,
-            rules,
-            stores.clock,
-            unknown_grace=options.unknown_grace,
-            max_losses=options.max_losses,
-            timeout=options.timeout,
-        )
+        rules = _rules(options, packer)
+        preparer = Preparer(router, rules, stores.clock, options)
         self._executor = Executor(
             preparer,
             rules,
@@ -226,6 +212,12 @@ class Term:
         self._ended()
         seconds = self._stores.clock.time() - run.started if run is not None and run.started else 0.0
         _report(ending, seconds)
+
+
+def _rules(options: WorkerOptions, packer: Packer) -> Rules:
+    return Rules(
+        packer, options.name, options.result_ttl, options.failure_ttl, options.max_payload, options.retry
+    )
 
 
 def _report(ending: Ending, seconds: float) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from aioqueue import Reject, Retry, RetryPolicy, Server, Signature, State, current
-from aioqueue.errors import TaskFailedError
+from aioqueue.errors import SignatureError, TaskFailedError
+from aioqueue.models.state import RescheduleOutcome
 from tests.support.waiting import eventually, within
 
 pytestmark = pytest.mark.anyio
@@ -151,3 +154,56 @@ async def test_history_tells_each_attempt_that_came_to_nothing(opened: Server) -
 
 async def _reads(server: Server, id: str, state: State) -> bool:
     return (await server.result(id).state()).state is state
+
+
+async def test_delayed_task_is_rescheduled_by_its_result_and_starts_at_once(opened: Server) -> None:
+    @opened.task
+    async def add(x: int, y: int) -> int:
+        return x + y
+
+    async with opened.worker():
+        result = await add.options(delay=timedelta(hours=1)).send(1, 2)
+        later = await result.reschedule(eta=datetime.now(UTC) + timedelta(hours=2))
+        waits = (await result.state()).next_at
+        now = await opened.reschedule(result.id, delay=0)
+
+        assert await within(result.get()) == 3
+        done = await result.reschedule(delay=0)
+    unknown = await opened.reschedule("nobody", delay=0)
+
+    assert (later, now) == (RescheduleOutcome.RESCHEDULED, RescheduleOutcome.RESCHEDULED)
+    assert waits is not None
+    assert waits > time.time() + 7_000
+    assert (done, unknown) == (RescheduleOutcome.ALREADY_DONE, RescheduleOutcome.NOT_FOUND)
+
+
+async def test_task_that_waits_to_be_tried_again_is_tried_at_once(opened: Server) -> None:
+    @opened.task(retry=RetryPolicy.listed(3600))
+    async def fail() -> int:
+        if current().attempt == 1:
+            raise BusyError("busy")
+        return current().attempt
+
+    async with opened.worker():
+        result = await fail.send()
+        await eventually(lambda: _reads(opened, result.id, State.RETRY))
+
+        assert await result.reschedule(delay=0)
+        assert await within(result.get()) == 2
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ({}, "eta or delay, one of them"),
+        ({"delay": 1, "eta": datetime.now(UTC)}, "eta or delay, one of them"),
+        ({"eta": datetime(2030, 1, 1)}, "needs an aware datetime; add a tzinfo"),
+        ({"delay": -1}, "0 or more seconds"),
+        ({"delay": "1"}, "must be seconds"),
+        ({"delay": datetime.now(UTC)}, "a moment is 'eta'"),
+    ],
+)
+async def test_moment_that_is_none_is_told(when: dict[str, Any], said: str) -> None:
+    async with Server("memory://") as server:
+        with pytest.raises(SignatureError, match=f"reschedule: .*{said}"):
+            await server.result("any").reschedule(**when)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
@@ -28,8 +28,10 @@ from aioqueue.protocols.messages import (
     Ending,
     Message,
     Record,
+    Rescheduled,
     Settlement,
     Start,
+    When,
 )
 from tests.support.faults import Call, Crash, Faults, Moment, Point
 
@@ -74,6 +76,11 @@ class FaultySubmitter:
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
         return await self.faults.around(
             "cancel", BrokerUnavailableError, lambda: self.real.cancel(ids, ttl=ttl)
+        )
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        return await self.faults.around(
+            "reschedule", BrokerUnavailableError, lambda: self.real.reschedule(id, when)
         )
 
 
@@ -160,6 +167,11 @@ class FaultyBroker:
     async def publish(self, messages: Sequence[Message]) -> Sequence[bool]:
         return await self.faults.around(
             "publish", BrokerUnavailableError, lambda: self.real.publish(messages)
+        )
+
+    async def reschedule(self, queue: str, id: str, attempt: int, when: When) -> bool:
+        return await self.faults.around(
+            "move", BrokerUnavailableError, lambda: self.real.reschedule(queue, id, attempt, when)
         )
 
     @asynccontextmanager
@@ -255,6 +267,11 @@ class FaultyBackend:
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         return await self.faults.around(
             "cancel", BackendUnavailableError, lambda: self.real.cancel(ids, ttl=ttl)
+        )
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        return await self.faults.around(
+            "reschedule", BackendUnavailableError, lambda: self.real.reschedule(id, when)
         )
 
     async def plan(self, page: Page) -> Sequence[str]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioqueue.adapters.memory import move
+from aioqueue.adapters.memory import moment, move
 from aioqueue.adapters.memory.cancel import Cancel
 from aioqueue.adapters.memory.core import MemoryCore
 from aioqueue.adapters.memory.records import Row
-from aioqueue.models.state import State
+from aioqueue.models.state import RescheduleOutcome, State
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
@@ -24,8 +24,10 @@ from aioqueue.protocols.messages import (
     Ending,
     Message,
     Record,
+    Rescheduled,
     Start,
     Verdict,
+    When,
 )
 
 
@@ -82,6 +84,12 @@ class MemoryBackend:
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         step = Cancel(self.core.flows, ttl=ttl)
         return [step.cancel(id) for id in ids]
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        answer = moment.waiting(self.core, id)
+        if answer.outcome is RescheduleOutcome.RESCHEDULED:
+            moment.move_record(self.core, id, when)
+        return answer
 
     async def plan(self, page: Page) -> Sequence[str]:
         return self.core.flows.plan(page)

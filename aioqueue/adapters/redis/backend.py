@@ -14,6 +14,7 @@ from aioqueue.adapters.redis.core import Access, Core
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
 from aioqueue.adapters.redis.rows import Found, milliseconds
+from aioqueue.adapters.redis.submitter import reschedule
 from aioqueue.advance import rest_of
 from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.errors import BackendUnavailableError
@@ -30,8 +31,10 @@ from aioqueue.protocols.messages import (
     Ending,
     Message,
     Record,
+    Rescheduled,
     Start,
     Verdict,
+    When,
 )
 
 _BUDGET: Final = 1_048_576
@@ -108,6 +111,9 @@ class RedisBackend:
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         return await flow.revoke(self._access, ids, ttl=ttl)
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        return await reschedule(self._access, id, when, here=False)
 
     async def plan(self, page: Page) -> Sequence[str]:
         return await flow.plan(self._access, page)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from aioqueue.adapters.redis.link import Value
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
-from aioqueue.protocols.messages import Attempt, Delivery, Message, Record
+from aioqueue.protocols.messages import Attempt, Delivery, Message, Record, When
 
 
 class Receipt(NamedTuple):
@@ -39,6 +39,11 @@ def message_args(messages: Sequence[Message]) -> list[Value]:
         meta = f"{m.attempt} {m.hop} {m.priority} {m.tracked:d} {eta} {delay} {m.sent!r}"
         args += (m.id, m.name, m.queue, meta, m.body)
     return args
+
+
+def moment_args(when: When) -> tuple[int, int]:
+    """Return eta and delay as scripts take them."""
+    return 0 if when.eta is None else milliseconds(when.eta), milliseconds(when.delay)
 
 
 def delivery(row: Sequence[bytes], *, at: float, begun: bool) -> Delivery:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aioqueue.adapters.sqlite import attempts, flows, joins, scopes
+from aioqueue.adapters.sqlite import attempts, flows, joins, moment, scopes
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import records as table
 from aioqueue.adapters.sqlite.cancel import cancel
@@ -35,8 +35,10 @@ from aioqueue.protocols.messages import (
     Ending,
     Message,
     Record,
+    Rescheduled,
     Start,
     Verdict,
+    When,
 )
 
 
@@ -88,6 +90,9 @@ class SqliteBackend:
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         return await self._access.write(lambda tx: cancel(tx, ids, ttl))
 
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        return await self._access.write(lambda tx: moment.reschedule(tx, id, when, here=False))
+
     async def plan(self, page: Page) -> Sequence[str]:
         return await self._access.write(lambda tx: plan(tx, page))
 
@@ -137,8 +142,8 @@ def get(tx: Transaction, ids: Sequence[str]) -> list[Record | None]:
     found = {id: entry.record() for id, entry in entries.items()}
     open = [id for id, entry in entries.items() if not entry.state.final]
     for id, bar in scopes.barred(tx, open).items():
-        if (moment := bar.since(running=entries[id].running)) is not None:
-            found[id] = replace(found[id], state=State.CANCELLED, finished=moment, due=None)
+        if (since := bar.since(running=entries[id].running)) is not None:
+            found[id] = replace(found[id], state=State.CANCELLED, finished=since, due=None)
     return [found.get(id) for id in ids]
 
 
