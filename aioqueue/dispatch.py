@@ -19,7 +19,7 @@ from aioqueue.errors import BrokerUnavailableError, QueueFullError, SignatureErr
 from aioqueue.group_result import GroupResult
 from aioqueue.ids import new_id
 from aioqueue.models.signature import R_co, Signature
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.models.workflow import WRITERS, Chain, Chord, Group, Workflow
 from aioqueue.opener import Opener, TakenError
 from aioqueue.packing import Packer, record_of, require_releasable
@@ -27,7 +27,7 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.flow import Opening
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, When
 from aioqueue.results import AsyncResult, Reading, Results
 
 _GREAT: Final = 500
@@ -62,6 +62,13 @@ class TwoStepSubmitter:
         opened = await self._backend.open_workflow(opening)
         await self._broker.publish(opened.messages)
         return opened.started
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        answer = await self._backend.reschedule(id, when)
+        if answer.outcome is not RescheduleOutcome.RESCHEDULED:
+            return answer.outcome
+        moved = await self._broker.reschedule(answer.queue, id, answer.attempt, when)
+        return RescheduleOutcome.RESCHEDULED if moved else RescheduleOutcome.NOT_WAITING
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
         answers = await self._backend.cancel(ids, ttl=ttl)

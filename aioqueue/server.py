@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -22,7 +23,7 @@ from aioqueue.group_result import GroupResult
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
-from aioqueue.models.state import Cancellation
+from aioqueue.models.state import Cancellation, RescheduleOutcome
 from aioqueue.models.stats import DeadLetter
 from aioqueue.models.tree import WorkflowTree
 from aioqueue.models.workflow import WRITERS, Group
@@ -177,6 +178,13 @@ class Server(Router):
         """Cancel a task, or a workflow, by its id. See ``AsyncResult.cancel``."""
         self._opened()
         return await self.stores.results().cancel(id)
+
+    async def reschedule(
+        self, id: str, *, eta: datetime | None = None, delay: float | timedelta | None = None
+    ) -> RescheduleOutcome:
+        """Give a task that waits another moment, by its id. See ``AsyncResult.reschedule``."""
+        self._opened()
+        return await self.stores.results().reschedule(id, eta, delay)
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters, newest first. Raises BrokerUnavailableError, ConfigurationError."""

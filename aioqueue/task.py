@@ -317,4 +317,5 @@ def _slices(items: Iterable[A], size: int) -> Iterator[list[A]]:
 def _with_policy(options: CallOptions, retry: RetryPolicy | None) -> CallOptions:
     if retry is None or not options.get("ignore_result") or options.get("retry") is not None:
         return options
-    return {**options, "retry": retry}
+    # what cannot be sent of it the worker has in its registration
+    return {**options, "retry": retry.sendable()}

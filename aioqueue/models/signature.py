@@ -27,6 +27,7 @@ from typing import (
 )
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -119,6 +120,14 @@ def _moment_of_json(value: object, info: ValidationInfo) -> object:
         return value
 
 
+def _travels(policy: RetryPolicy | None) -> RetryPolicy | None:
+    if policy is not None and not policy.travels:
+        raise PydanticCustomError(
+            "travels", "has a backoff function, which cannot be sent; register it: @server.task(retry=...)"
+        )
+    return policy
+
+
 def _workflows() -> Any:
     return import_module("aioqueue.models.workflow")
 
@@ -180,7 +189,7 @@ class Signature(BaseModel, Generic[R_co]):
     eta: Annotated[Annotated[AwareDatetime, Field(strict=True)] | None, OfJson] = None
     expires: Annotated[Expiry | None, OfJson] = None
     timeout: Seconds | None = None
-    retry: RetryPolicy | None = None
+    retry: Annotated[RetryPolicy | None, AfterValidator(_travels)] = None
     on_success: Calls = ()
     on_error: Calls = ()
     result_ttl: Seconds | None = None

@@ -10,10 +10,22 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aioqueue.models.state import CancelOutcome, State
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
 
 if TYPE_CHECKING:
     from aioqueue.protocols.flow import Opening
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The later of a moment, Unix seconds by the store's clock, and seconds after a store hears of it."""
+
+    eta: float | None = None
+    delay: float = 0.0
+
+    def due(self, now: float) -> float:
+        """Return the moment, if a store hears of it at *now*."""
+        return now + self.delay if self.eta is None else max(self.eta, now + self.delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,15 @@ class Cancelled:
     released: tuple[Message, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Rescheduled:
+    """The answer to a reschedule. queue, attempt: where its message waits, of that attempt or the next."""
+
+    outcome: RescheduleOutcome
+    queue: str = ""
+    attempt: int = 1
+
+
 class Verdict(Enum):
     """What may be done with a delivery."""
 
@@ -156,6 +177,24 @@ class Record:
     plan: str | None = None
     joined: str | None = None
 
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that has ended and was not the last. Moments are Unix seconds by the store's clock.
+
+    error: encoded by the codec; None where its worker died. next_at: when the next one was due.
+    """
+
+    number: int
+    error: bytes | None
+    worker: str | None
+    started: float | None
+    ended: float
+    next_at: float | None = None
+
+
+HISTORY = 20
+"""Attempts of a task that are remembered: the last ones."""
 
 SUSPECT = 2
 """Losses from which a task is a suspect: a consumer is handed no second one while it holds one."""

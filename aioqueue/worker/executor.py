@@ -10,17 +10,12 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from random import random, uniform
-from typing import Any, Final, Literal, assert_never, cast
+from typing import Any, Final, assert_never, cast
 
-from aioqueue import codec
 from aioqueue.canvas import ERROR
 from aioqueue.clock import Clock
 from aioqueue.codec import Body
 from aioqueue.context import Context, running
-from aioqueue.definition import TaskOptions
 from aioqueue.errors import (
     AioqueueError,
     QueueFullError,
@@ -33,13 +28,13 @@ from aioqueue.models.state import State
 from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import SUSPECT, Delivery, Ending, Start
-from aioqueue.router import AnyTask, Router
 from aioqueue.schema import Bound
 from aioqueue.waits import Waits, waits
 from aioqueue.worker import outcome
 from aioqueue.worker.inputs import InputGoneError
 from aioqueue.worker.outcome import Job, Rules
 from aioqueue.worker.pools import Pools
+from aioqueue.worker.prepare import Finished, GiveBack, Prepared, Preparer, label
 from aioqueue.worker.run import Reason, Run
 from aioqueue.worker.workflows import Workflows
 
@@ -47,29 +42,6 @@ _log = logging.getLogger("aioqueue.worker")
 
 _AGAIN: Final = 0.5
 _TRIES: Final = 20
-_TOLD: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class GiveBack:
-    """The delivery goes back, nothing counted, and is not handed out for *delay* s."""
-
-    delay: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A call that can be made. takes_from: what it reads first, where it is a node of a workflow."""
-
-    task: AnyTask
-    options: TaskOptions
-    call: Signature
-    timeout: float | None
-    takes_from: str | None = None
-
-
-Finished = Ending | GiveBack | None
-"""None: nothing is ours to say any more."""
 
 
 class Executor:
@@ -77,32 +49,27 @@ class Executor:
 
     def __init__(
         self,
-        router: Router,
+        preparer: Preparer,
         rules: Rules,
         pools: Pools,
         clock: Clock,
         done: Callable[[Run, Finished], None],
         *,
         capacity: int,
-        unknown_grace: float,
         max_losses: int,
-        timeout: float | None,
         workflows: Workflows,
         queues: Sequence[str],
     ) -> None:
         self._workflows = workflows
         self._waits = Waits(capacity, queues)
-        self._router = router
+        self._preparer = preparer
         self._rules = rules
         self._pools = pools
         self._clock = clock
         self._done = done
         self._capacity = capacity
-        self._unknown_grace = unknown_grace
         self._max_losses = max_losses
-        self._timeout = timeout
         self._suspect: Run | None = None
-        self._unknown: set[str] = set()
         self._runs: dict[tuple[str, int], Run] = {}
         self.changed: asyncio.Event = asyncio.Event()
 
@@ -179,13 +146,13 @@ class Executor:
         if run.delivery.message.name == OPEN:
             # the store does what is to be done when it ends
             return Ending(run.delivery, State.SUCCESS)
-        body = self._read(run.delivery)
+        body = self._preparer.read(run.delivery)
         if not isinstance(body, Body):
             return body
         if isinstance(body.call, Workflow):
             call = functools.partial(self._opened, run, body.call)
         else:
-            prepared = self._prepare(run, body)
+            prepared = self._preparer.prepare(run, body)
             if not isinstance(prepared, Prepared):
                 return prepared
             call = functools.partial(self._call, run, prepared)
@@ -216,53 +183,6 @@ class Executor:
         except AioqueueError as exc:
             return outcome.unreadable(run.delivery, type(exc).__name__, str(exc), self._rules)
         return Ending(run.delivery, State.SUCCESS, value=b"null", ttl=self._rules.result_ttl)
-
-    def _read(self, delivery: Delivery) -> Body | Finished:
-        """Return what the message holds, or what it comes to where that cannot be read."""
-        try:
-            return codec.read(delivery.message)
-        except codec.NewerVersionError as exc:
-            put_off = self._put_off(delivery, str(exc))
-            return put_off or outcome.unreadable(delivery, "NewerVersionError", str(exc), self._rules)
-        except codec.DecodeError as exc:
-            return outcome.unreadable(delivery, "DecodeError", f"undecodable: {exc}", self._rules)
-
-    def _prepare(self, run: Run, body: Body) -> Prepared | Finished:
-        delivery, call = run.delivery, body.call
-        task = self._router.find(call.name)
-        if task is None:
-            return self._unknown_task(delivery, call)
-        options = self._router.registered(call.name)
-        prepared = Prepared(
-            task,
-            options,
-            call,
-            _first(call.timeout, _float(options, "timeout"), self._timeout),
-            body.takes_from,
-        )
-        if run.losses > self._max_losses:
-            return outcome.lost(self._job(run, prepared))
-        if isinstance(call.expires, datetime) and call.expires.timestamp() <= delivery.at:
-            return outcome.expired(self._job(run, prepared))
-        return prepared
-
-    def _unknown_task(self, delivery: Delivery, call: Signature) -> Finished:
-        reason = f"no worker of queue {delivery.message.queue!r} knows {call.name!r}"
-        if (put_off := self._put_off(delivery, reason)) is not None:
-            return put_off
-        job = Job(delivery, call, None, call.result_ttl, self._rules, self._clock.time(), random())
-        return outcome.unknown(job, "UnknownTaskError", reason)
-
-    def _put_off(self, delivery: Delivery, reason: str) -> GiveBack | None:
-        """Give back what another worker may know, while there is grace for it; None when that is over."""
-        waited = 0.0 if delivery.first_seen is None else delivery.at - delivery.first_seen
-        if waited >= self._unknown_grace:
-            return None
-        if reason not in self._unknown and len(self._unknown) < _TOLD:
-            self._unknown.add(reason)
-            _log.warning("%s: %s; given back for up to %g s", label(delivery), reason, self._unknown_grace)
-        # where half of the workers know it, it is soon with one of those, whoever is first to ask again
-        return GiveBack(delay=min(30.0, max(0.1, waited / 4) * uniform(0.5, 1.0), self._unknown_grace))
 
     async def _call(self, run: Run, prepared: Prepared) -> Finished:
         message = run.delivery.message
@@ -299,8 +219,8 @@ class Executor:
         if run.reason is Reason.LOST:
             return None
         if isinstance(value, Signature):
-            return await self._goes_on(self._job(run, prepared), cast("Signature", value))
-        return self._returned(self._job(run, prepared), prepared, value)
+            return await self._goes_on(self._preparer.job(run, prepared), cast("Signature", value))
+        return self._returned(self._preparer.job(run, prepared), prepared, value)
 
     async def _bound(self, run: Run, prepared: Prepared) -> Bound | Finished:
         """Return the arguments, or what the attempt comes to without them."""
@@ -314,7 +234,7 @@ class Executor:
             if isinstance(exc, InputGoneError) and run.delivery.first_seen is None:
                 # its workflow may have ended meanwhile: then it is not handed out again
                 return GiveBack(delay=_AGAIN)
-            return outcome.refused(self._job(run, prepared), exc)
+            return outcome.refused(self._preparer.job(run, prepared), exc)
 
     async def _complete(self, prepared: Prepared) -> Signature:
         """Return the call with what it takes from before it."""
@@ -350,11 +270,11 @@ class Executor:
     def _judged(self, run: Run, prepared: Prepared, exc: BaseException) -> Finished:
         match run.reason:
             case None:
-                return outcome.failed(self._job(run, prepared), exc)
+                return outcome.failed(self._preparer.job(run, prepared), exc)
             case Reason.TIMEOUT:
                 late = TaskTimeoutError(f"it ran longer than its timeout of {prepared.timeout:g} s")
                 late.__cause__ = exc
-                return outcome.failed(self._job(run, prepared), late)
+                return outcome.failed(self._preparer.job(run, prepared), late, timed_out=True)
             case Reason.STOP:
                 return GiveBack()
             case Reason.CANCELLED:
@@ -364,32 +284,3 @@ class Executor:
                 return None
             case _:
                 assert_never(run.reason)
-
-    def _job(self, run: Run, prepared: Prepared) -> Job:
-        options, call = prepared.options, prepared.call
-        return Job(
-            delivery=run.delivery,
-            call=call,
-            retry=call.retry or options.get("retry"),
-            result_ttl=_first(call.result_ttl, _float(options, "result_ttl")),
-            rules=self._rules,
-            now=self._clock.time(),
-            random=random(),
-        )
-
-
-def label(delivery: Delivery) -> str:
-    """Return how a delivery is called in the log."""
-    message = delivery.message
-    again = f" attempt {message.attempt}" if message.attempt > 1 else ""
-    return f"{message.name}[{message.id}]{again} from {message.queue}"
-
-
-def _first(*values: float | None) -> float | None:
-    """Return the first that says something."""
-    return next((value for value in values if value is not None), None)
-
-
-def _float(options: TaskOptions, name: Literal["timeout", "result_ttl"]) -> float | None:
-    """Return an option that registration has made seconds."""
-    return cast("float | None", options.get(name))

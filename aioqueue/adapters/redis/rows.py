@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from aioqueue.adapters.redis.link import Value
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
-from aioqueue.protocols.messages import Delivery, Message, Record
+from aioqueue.protocols.messages import Attempt, Delivery, Message, Record, When
 
 
 class Receipt(NamedTuple):
@@ -39,6 +39,11 @@ def message_args(messages: Sequence[Message]) -> list[Value]:
         meta = f"{m.attempt} {m.hop} {m.priority} {m.tracked:d} {eta} {delay} {m.sent!r}"
         args += (m.id, m.name, m.queue, meta, m.body)
     return args
+
+
+def moment_args(when: When) -> tuple[int, int]:
+    """Return eta and delay as scripts take them."""
+    return 0 if when.eta is None else milliseconds(when.eta), milliseconds(when.delay)
 
 
 def delivery(row: Sequence[bytes], *, at: float, begun: bool) -> Delivery:
@@ -107,6 +112,21 @@ def record(id: str, row: Sequence[bytes | None]) -> Record | None:
         error=error,
         plan=None if plan is None else plan.decode(),
         joined=None if joined is None else joined.decode(),
+    )
+
+
+def attempt(item: bytes) -> Attempt:
+    """Return what an item of ``history`` tells."""
+    head, _, rest = item.partition(b"\n")
+    number, begun, ended, due, length = head.split(b" ")
+    worker, error = rest[: int(length)], rest[int(length) :]
+    return Attempt(
+        number=int(number),
+        error=error or None,
+        worker=worker.decode() or None,
+        started=_moment(begun or None),
+        ended=moment(ended),
+        next_at=_moment(due or None),
     )
 
 

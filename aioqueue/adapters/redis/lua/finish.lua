@@ -62,12 +62,20 @@ local function gone(e)
   return { i = e.id, n = '', b = '', m = table.concat({ e.attempt, e.hop, 0, e.tracked, e.losses, 0, 0, '0.0' }, ' ') }
 end
 
+-- Tells whether an attempt before this one may be remembered.
+local function tried_before(e)
+  return e.attempt ~= '1' or e.losses ~= '0'
+end
+
 local function write_record(e, record, f)
   if FINAL[e.state] and (record[5] or e.ttl <= 0) then
     -- hidden, and kept a moment for a repeat of this call, or of the send
     redis.call('HDEL', e.key, 'v', 'x')
     redis.call('HSET', e.key, 's', e.state, 'a', e.attempt, 'o', me, 'g', '1')
     redis.call('PEXPIRE', e.key, text(REPEATED))
+    if tried_before(e) then
+      redis.call('DEL', P .. 'h:' .. e.id)
+    end
     return
   end
   local values = { 's', e.state, 'a', e.attempt, 'o', me }
@@ -98,7 +106,13 @@ local function write_record(e, record, f)
     add('d', text(e.due))
   end
   redis.call('HSET', e.key, unpack(values))
-  redis.call('PEXPIRE', e.key, text(FINAL[e.state] and e.ttl or math.max(0, e.due - NOW) + OPEN_TTL))
+  local keep = FINAL[e.state] and e.ttl or math.max(0, e.due - NOW) + OPEN_TTL
+  redis.call('PEXPIRE', e.key, text(keep))
+  if e.state == 'RETRY' then
+    remember(e.id, text(e.due), e.error or '', keep)
+  elseif tried_before(e) then
+    redis.call('PEXPIRE', P .. 'h:' .. e.id, text(keep))
+  end
 end
 
 local function follow(e, m)
