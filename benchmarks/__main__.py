@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import report, server
-from benchmarks.contestants import AIOQUEUE, RIVALS, Contestant
+from benchmarks.contestants import AIOQUEUE, LIMIT, RIVALS, Contestant
 from benchmarks.processes import BenchmarkError
 from benchmarks.rivals import seated_on_one
 from benchmarks.rounds import WORKLOADS, Sizes, rounds
@@ -30,14 +30,14 @@ def main() -> None:
     with TemporaryDirectory(prefix="aioqueue-bench-") as name:
         folder = Path(name)
         if options.rivals:
-            taking = [one for one in (AIOQUEUE, *RIVALS) if one.takes.intersection(options.only)]
+            taking = [one for one in (AIOQUEUE, LIMIT, *RIVALS) if one.takes.intersection(options.only)]
             on_redis(seated_on_one(taking, options.python), folder, options)
         elif options.broker:
             measure("the store of --broker", [AIOQUEUE], lambda: str(options.broker), options)
         else:
             files = (f"sqlite:///{folder}/{number}.db" for number in itertools.count())
             measure(f"SQLite {sqlite3.sqlite_version}", [AIOQUEUE], lambda: next(files), options)
-            on_redis([AIOQUEUE], folder, options)
+            on_redis([AIOQUEUE, LIMIT], folder, options)
 
 
 def parsed() -> argparse.Namespace:
