@@ -22,7 +22,8 @@ class Contestant:
     worker: arguments to Python that start its worker, as a shell would have them. packages:
     distributions whose versions are shown. takes: workloads it takes part in. wide: whether it is
     measured by wide chords too. python: the interpreter, of the system's own virtual environment where
-    it has one. oldest: the Python it needs at least. guest: it runs in aioqueue's environment. unable: why it cannot run here.
+    it has one. oldest: the Python it needs at least. guest: it runs in aioqueue's environment. unable:
+    why it cannot run here.
     """
 
     name: str

@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import hiredis
 import orjson
@@ -24,6 +24,8 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from benchmarks import marks
 from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT, Sent
+
+_pack: Any = cast(Any, hiredis).pack_command
 
 _PREFIX: Final = "limit:{x}:"
 _STREAM: Final = _PREFIX + "queue"
@@ -88,7 +90,7 @@ class Wire:
         return await self.connection.read_response()
 
     async def say(self, *command: str | bytes | int) -> None:
-        await self.connection.send_packed_command([hiredis.pack_command(command)], check_health=False)
+        await self.connection.send_packed_command([_pack(command)], check_health=False)
 
     async def script(self, text: str, *args: str | bytes | int) -> Any:
         try:
@@ -148,7 +150,8 @@ class Client:
             self._waiting.pop(said[:32].decode()).set_result(orjson.loads(said[32:]))
 
     async def _read(self, id: str) -> int:
-        state = value = None
+        state: Any = None
+        value: Any = None
         while state != b"SUCCESS":
             async with self._reads:
                 state, value = await self._reading.call("HMGET", f"{_PREFIX}t:{id}", "s", "v")
@@ -194,9 +197,10 @@ class Worker:
 
     async def _wait(self, wire: Wire, bell: Wire) -> Any:
         reply = await bell.call(
-            "XREADGROUP", "GROUP", "w", self._me, "COUNT", self._free, "BLOCK", _BLOCK, "STREAMS", _STREAM, ">"
+            "XREADGROUP", "GROUP", "w", self._me, "COUNT", self._free, "BLOCK", _BLOCK,
+            "STREAMS", _STREAM, ">",
         )  # fmt: skip
-        entries = reply[0][1] if reply else []
+        entries: Any = reply[0][1] if reply else ()
         if entries:
             await wire.script(
                 _BEGIN, self._me, *(part for entry, fields in entries for part in (entry, fields[1]))
