@@ -11,12 +11,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from aioqueue.models.state import CancelOutcome, State
+from aioqueue.values import lean
 
 if TYPE_CHECKING:
     from aioqueue.protocols.flow import Opening
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Message:
     """One attempt of a task on its way to a worker; (id, attempt, hop) names it.
 
@@ -42,7 +43,7 @@ class Message:
         return now + self.delay if self.eta is None else max(self.eta, now + self.delay)
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Delivery:
     """A message lent to one consumer until it settles or releases it.
 
@@ -72,7 +73,7 @@ class Settlement:
     dead: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Ending:
     """What an attempt came to, ready to be committed.
 
@@ -116,7 +117,7 @@ class Verdict(Enum):
     BUSY = "busy"
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Start:
     """The answer to *begin* or *claim* for one delivery.
 
@@ -132,7 +133,7 @@ class Start:
     dead: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Record:
     """A task's record as a store keeps it. Moments are Unix seconds by the store's clock.
 
