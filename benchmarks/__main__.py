@@ -13,16 +13,17 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import report, server
+from benchmarks import report, results, server
 from benchmarks.contestants import AIOQUEUE, LIMIT, RIVALS, Contestant
 from benchmarks.processes import BenchmarkError
 from benchmarks.rivals import seated_on_one
 from benchmarks.rounds import WORKLOADS, Sizes, rounds
 
-QUICK = Sizes(drain=2_000, latency=200, crowd=1_000, chord=100)
+QUICK = Sizes(drain=2_000, send=500, latency=200, crowd=1_000, trickle=20, chord=100)
 
 
 def main() -> None:
@@ -88,6 +89,9 @@ def measure(
     records = rounds(contestants, store, sizes=sizes, count=options.rounds, workloads=options.only)
     for line in report.tables(records):
         print(line, flush=True)
+    said = {one.name: one.unable or report.versions(one) for one in contestants}
+    about = {"store": title, "machine": report.machine(), "sizes": asdict(sizes), "versions": said}
+    results.write(results.summary(records, about))
 
 
 if __name__ == "__main__":

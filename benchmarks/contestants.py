@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.systems import CONCURRENCY, THREADS
 
-CALLS: Final = frozenset({"drain", "latency", "crowd"})
+CALLS: Final = frozenset({"drain", "send", "latency", "crowd", "trickle"})
 """Workloads of calls on their own."""
 
 CHORDS: Final = frozenset({"chord"})
@@ -59,6 +59,11 @@ RIVALS: Final = (
         "-m taskiq worker benchmarks.systems.taskiq:broker --workers 1 --log-level WARNING"
         f" --max-async-tasks {CONCURRENCY} --max-prefetch {CONCURRENCY}",
         "taskiq taskiq-redis redis hiredis orjson uvloop",
+    ),
+    Contestant(
+        "saq",
+        "-m saq benchmarks.systems.saq.settings --quiet",
+        "saq redis hiredis uvloop",
     ),
     Contestant(
         "celery",

@@ -1,7 +1,7 @@
 """Costs: what a task takes, in counts that the load of the machine does not change.
 
-Calls of Python and C functions, commands of the server, scripts' own among them, bytes to it and from it, and
-blocks of memory that a sent call is held by. ``python -m benchmarks.costs`` writes them to ``costs.json``, the
+Calls of Python and C functions, commands of the server, scripts' own among them, bytes to it and from it,
+and blocks of memory that a sent call is held by. ``python -m benchmarks.costs`` writes ``costs.json``, the
 baseline; a test holds the code to it. Calls and blocks are compared on the baseline's Python alone.
 """
 
