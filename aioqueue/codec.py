@@ -7,8 +7,8 @@ means default. A reader takes this version and the one before; a newer one raise
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import orjson
@@ -21,6 +21,7 @@ from aioqueue.models.signature import Signature, Spread
 from aioqueue.models.state import ErrorInfo
 from aioqueue.models.workflow import Chain, Chord, Group, Workflow
 from aioqueue.protocols.messages import Message
+from aioqueue.values import lean
 
 VERSION: Final = 1
 
@@ -52,6 +53,8 @@ _OUTSIDE: Final = frozenset({"name", "id", "queue", "priority", "delay", "eta"})
 _OF_WHOLE: Final = frozenset({"queue", "priority"})
 _CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "steps", "members": "members"}
 _CALL: Final = frozenset({"group", "callback"})
+_PLAIN: Final = _OUTSIDE | {"args", "kwargs", "takes"}
+_PLAIN_KEYS: Final = frozenset({"n", "a", "k", "t"})
 _TAKES_FROM: Final = "in"
 _EXPIRES_AT: Final = "xa"
 _SPREAD: Final = b" "
@@ -70,7 +73,7 @@ class NewerVersionError(DecodeError):
     """A body is of a version this reader does not know yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Body:
     """What a body holds. takes_from: where a node of a workflow reads what it takes, or None."""
 
@@ -85,6 +88,8 @@ def encode(signature: Signature, *, takes_from: str | None = None) -> bytes:
     id of the record whose error it takes.
     Raises SignatureError for an argument that JSON cannot hold.
     """
+    if type(signature) is Signature and _PLAIN.issuperset(signature.model_fields_set):
+        return _dump(_plain(signature, takes_from), signature.name)
     wire = _pack(signature)
     # a workflow's queue and priority are its calls', whatever carries it
     inside = _OF_WHOLE if isinstance(signature, Workflow) else frozenset[str]()
@@ -178,6 +183,20 @@ def decode_messages(data: bytes) -> tuple[Message, ...]:
     return tuple(Message(i, n, q, body.encode(), *rest) for i, n, q, body, *rest in orjson.loads(data))
 
 
+def _plain(signature: Signature, takes_from: str | None) -> dict[str, Any]:
+    """Return what ``_pack`` comes to for a call without options that travel inside, as most are."""
+    wire: dict[str, Any] = {"v": VERSION}
+    if signature.args:
+        wire["a"] = signature.args
+    if signature.kwargs:
+        wire["k"] = signature.kwargs
+    if signature.takes is not None:
+        wire["t"] = signature.takes
+    if takes_from is not None:
+        wire[_TAKES_FROM] = takes_from
+    return wire
+
+
 def _pack(signature: Signature, depth: int = 0) -> dict[str, Any]:
     if depth > _DEEPEST:
         raise SignatureError(f"{signature.name}: not JSON: calls are nested too deeply")
@@ -212,6 +231,8 @@ def _packed(value: Any) -> Any:
 def _unpack(wire: dict[str, Any], depth: int = 0) -> Signature:
     if depth > _DEEPEST:
         raise DecodeError("callbacks are nested too deeply")
+    if _PLAIN_KEYS.issuperset(wire) and (call := _unpacked(wire)) is not None:
+        return call
     kind = _kind(wire)
     fields: dict[str, Any] = {}
     for key, value in wire.items():
@@ -233,6 +254,26 @@ def _unpack(wire: dict[str, Any], depth: int = 0) -> Signature:
         error = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
         raise DecodeError(f"the field {where!r} is wrong: {error['msg']}") from None
+
+
+def _unpacked(wire: dict[str, Any]) -> Signature | None:
+    """Return a call that has no options, as most have none; None where something is wrong with it."""
+    if type(wire.get("a", [])) is not list or type(wire.get("k", {})) is not dict:
+        return None
+    name, takes = wire.get("n"), wire.get("t", "")
+    if type(name) is not str or type(takes) is not str:
+        return None
+    found = _named(name, takes) if "t" in wire else _named(name)
+    return None if found is None else found.with_arguments(wire.get("a"), wire.get("k"))
+
+
+@lru_cache(maxsize=4096)
+def _named(name: str, *takes: object) -> Signature | None:
+    """Return the call of a name without arguments, once for all its messages; None where it is wrong."""
+    try:
+        return Signature.model_validate({"name": name, **({"takes": takes[0]} if takes else {})})
+    except ValidationError:
+        return None
 
 
 def _kind(wire: dict[str, Any]) -> type[Signature]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from aioqueue.errors import ConfigurationError
+from aioqueue.values import lean
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Context:
     """The attempt that runs. attempt: from 1. losses: workers that died holding the task.
 

@@ -131,14 +131,19 @@ class Dispatcher:
         now = self._clock.time()
         ids = [call.id or new_id() for call in signatures]
         sent = list(zip(signatures, ids, strict=True))
-        plans = {id: await self._compiled(call, id, now) for call, id in sent if isinstance(call, Workflow)}
-        messages = [self._packed(call, id, now) for call, id in sent if not isinstance(call, Workflow)]
-        for id, count in Counter(ids).items():
+        plans: dict[str, Plan] = {}
+        messages: list[Message] = []
+        for call, id in sent:
+            if isinstance(call, Workflow):
+                plans[id] = await self._compiled(call, id, now)
+            else:
+                messages.append(self._packed(call, id, now))
+        for id, count in Counter(ids).items() if plans else ():
             if count > 1 and id in plans:
                 raise SignatureError(f"id={id!r}: several calls of one send have it, and one is a workflow")
         results = [self._outcome(call, id, plans.get(id)) for call, id in sent]
         try:
-            known = await self._known(call.id for call, id in sent if id in plans)
+            known = await self._known(call.id for call, id in sent if id in plans) if plans else {}
             created = await self._sent(messages, list(plans.values()), known, concurrency)
         except UnavailableError as exc:
             raise BrokerUnavailableError(
@@ -205,6 +210,8 @@ class Dispatcher:
 
     def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""
+        if plan is None and not isinstance(call, Workflow):
+            return AsyncResult(id, self._results, self._reading(call.name))
         last, record = last_of(call), None if plan is None else plan.result
         if isinstance(last, Group):
             members = tuple(self._reading_of(member) for member in last.members)

@@ -68,12 +68,15 @@ def checked(signature: Signature) -> Signature:
     """
     if signature.name.startswith(RESERVED):
         raise SignatureError(f"{signature.name}: no task has such a name; {RESERVED}* is reserved")
-    named = [*((str(i), value) for i, value in enumerate(signature.args)), *signature.kwargs.items()]
-    for where, value in named:
+    for i, value in enumerate(signature.args):
+        if fault := json_fault(value):
+            raise SignatureError(f"{signature.name}() argument {str(i)!r}: {fault}")
+    for where, value in signature.kwargs.items():
         if fault := json_fault(value):
             raise SignatureError(f"{signature.name}() argument {where!r}: {fault}")
-    inner = signature.calls if isinstance(signature, Workflow) else ()
-    for call in (*inner, *signature.on_success, *signature.on_error):
+    for call in signature.calls if isinstance(signature, Workflow) else ():
+        checked(call)
+    for call in (*signature.on_success, *signature.on_error):
         checked(call)
     return signature
 
@@ -83,6 +86,8 @@ def require_releasable(call: Signature, id: str) -> None:
 
     id: of the call. What is released is given a value that stands for the one to come.
     """
+    if not (call.on_success or call.on_error):
+        return
     pending = deque(_released(call, id))
 
     def pack(call: Signature, node: str, source: str | None) -> Message:

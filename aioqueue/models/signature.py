@@ -203,6 +203,25 @@ class Signature(BaseModel, Generic[R_co]):
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self).checked({**fields, **options}).by(self._way)
 
+    def with_arguments(self, args: Sequence[Any] | None, kwargs: dict[str, Any] | None) -> Self:
+        """Return a copy with arguments that are known to be a call's: nothing is validated. None leaves them.
+
+        It is this often enough that a model's own copy would be most of what a task costs.
+        """
+        made, put = type(self).__new__(type(self)), object.__setattr__
+        fields, given = {**self.__dict__, "headers": {**self.headers}}, {*self.__pydantic_fields_set__}
+        if args is not None:
+            fields["args"] = tuple(args)
+            given.add("args")
+        if kwargs is not None:
+            fields["kwargs"] = kwargs
+            given.add("kwargs")
+        put(made, "__dict__", fields)
+        put(made, "__pydantic_fields_set__", given)
+        put(made, "__pydantic_extra__", None)
+        put(made, "__pydantic_private__", {**(self.__pydantic_private__ or {})})
+        return made
+
     def by(self, way: Way) -> Self:
         """Return this call, which is sent by *way*."""
         self._way = way

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
+from aioqueue.values import lean
 
 if TYPE_CHECKING:
     from aioqueue.protocols.flow import Opening
@@ -28,7 +29,7 @@ class When:
         return now + self.delay if self.eta is None else max(self.eta, now + self.delay)
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Message:
     """One attempt of a task on its way to a worker; (id, attempt, hop) names it.
 
@@ -54,7 +55,7 @@ class Message:
         return now + self.delay if self.eta is None else max(self.eta, now + self.delay)
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Delivery:
     """A message lent to one consumer until it settles or releases it.
 
@@ -84,7 +85,7 @@ class Settlement:
     dead: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Ending:
     """What an attempt came to, ready to be committed.
 
@@ -137,7 +138,7 @@ class Verdict(Enum):
     BUSY = "busy"
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Start:
     """The answer to *begin* or *claim* for one delivery.
 
@@ -153,7 +154,7 @@ class Start:
     dead: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Record:
     """A task's record as a store keeps it. Moments are Unix seconds by the store's clock.
 

@@ -7,9 +7,8 @@ awaited, so no late cancel can come between. A slot is free again when the store
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, assert_never, cast
 
 from aioqueue.canvas import ERROR
@@ -83,6 +82,11 @@ class Executor:
         """Return how many slots are free."""
         return self._capacity - len(self._runs)
 
+    @property
+    def half(self) -> int:
+        """Return how many slots are half of all, at least one."""
+        return (self._capacity + 1) // 2
+
     def runs(self) -> set[Run]:
         """Return all that runs."""
         return set(self._runs.values())
@@ -95,10 +99,8 @@ class Executor:
             present.delivery = delivery
             return
         run = self._runs[key] = Run(delivery, max(start.losses, delivery.losses))
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._execute(run), name=f"{delivery.message.name}[{delivery.message.id}]")
-        run.attach(task)
-        task.add_done_callback(lambda _: self._abandoned(run))
+        name = f"{delivery.message.name}[{delivery.message.id}]"
+        run.attach(asyncio.get_running_loop().create_task(self._execute(run), name=name))
         if _log.isEnabledFor(logging.INFO):
             _log.info("received %s", label(delivery))
 
@@ -125,6 +127,7 @@ class Executor:
 
     async def _execute(self, run: Run) -> None:
         try:
+            run.enter()
             finished = await self._attempt(run)
         except asyncio.CancelledError:
             finished = None if run.reason is Reason.LOST else GiveBack()
@@ -136,12 +139,6 @@ class Executor:
         run.close()
         self._done(run, finished)
 
-    def _abandoned(self, run: Run) -> None:
-        # a task that is cancelled before its first step never enters its coroutine
-        if not run.closed:
-            run.close()
-            self._done(run, None if run.reason is Reason.LOST else GiveBack())
-
     async def _attempt(self, run: Run) -> Finished:
         if run.delivery.message.name == OPEN:
             # the store does what is to be done when it ends
@@ -150,22 +147,23 @@ class Executor:
         if not isinstance(body, Body):
             return body
         if isinstance(body.call, Workflow):
-            call = functools.partial(self._opened, run, body.call)
+            call = self._opened(run, body.call)
         else:
             prepared = self._preparer.prepare(run, body)
             if not isinstance(prepared, Prepared):
                 return prepared
-            call = functools.partial(self._call, run, prepared)
-        return await (call() if run.losses < SUSPECT else self._alone(run, call))
+            call = self._call(run, prepared)
+        return await (call if run.losses < SUSPECT else self._alone(run, call))
 
-    async def _alone(self, run: Run, call: Callable[[], Awaitable[Finished]]) -> Finished:
+    async def _alone(self, run: Run, call: Coroutine[Any, Any, Finished]) -> Finished:
         """Make the call of a suspect, if no other one runs here."""
         if self._suspect is not None:
             # a broker that cannot tell suspects has handed out two; what has not run is not to be counted
+            call.close()
             return GiveBack(delay=_AGAIN)
         self._suspect = run
         try:
-            return await call()
+            return await call
         finally:
             self._suspect = None
 
@@ -211,21 +209,22 @@ class Executor:
         try:
             value = await self._pools.call(definition, *bound, began)
             run.unlimit()
-            if not isinstance(value, Signature):
+            goes_on = isinstance(value, Signature)
+            if not goes_on:
                 run.close()
         except BaseException as exc:  # noqa: BLE001 - the user's code, which may raise SystemExit too
             run.close()
             return self._judged(run, prepared, exc)
         if run.reason is Reason.LOST:
             return None
-        if isinstance(value, Signature):
+        if goes_on:
             return await self._goes_on(self._preparer.job(run, prepared), cast("Signature", value))
         return self._returned(self._preparer.job(run, prepared), prepared, value)
 
     async def _bound(self, run: Run, prepared: Prepared) -> Bound | Finished:
         """Return the arguments, or what the attempt comes to without them."""
         try:
-            call = await self._complete(prepared)
+            call = prepared.call if prepared.takes_from is None else await self._complete(prepared)
             return prepared.task.definition.schema.load(call.args, call.kwargs)
         except UnavailableError as exc:
             _log.warning("%s cannot read what it takes, trying again: %s", label(run.delivery), exc)
@@ -238,9 +237,7 @@ class Executor:
 
     async def _complete(self, prepared: Prepared) -> Signature:
         """Return the call with what it takes from before it."""
-        source = prepared.takes_from
-        if source is None:
-            return prepared.call
+        source = prepared.takes_from or ""
         call, error = prepared.call, source.startswith(ERROR)
         place = call.place(error=error)
         streamed = place is not None and prepared.task.definition.schema.is_stream(place)

@@ -19,6 +19,7 @@ from aioqueue.models.state import ErrorInfo, State
 from aioqueue.packing import Packer
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Delivery, Ending, Message
+from aioqueue.values import lean
 
 _MESSAGE: Final = 8_192
 _TRACEBACK: Final = 16_384
@@ -43,7 +44,7 @@ class Rules:
     retry: RetryPolicy | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Job:
     """An attempt that can be judged: its delivery, its call, and the policy that holds for it.
 
@@ -68,7 +69,8 @@ def succeeded(job: Job, value: object) -> Ending:
                 f"the result has {len(data)} bytes, max_payload is {job.rules.max_payload}; "
                 "return a reference instead"
             )
-        follow = tuple(_released(job, "s", (call.given(value) for call in job.call.on_success)))
+        calls = job.call.on_success
+        follow = tuple(_released(job, "s", (call.given(value) for call in calls))) if calls else ()
     except AioqueueError as exc:
         return refused(job, exc)
     ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl

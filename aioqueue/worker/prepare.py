@@ -16,6 +16,7 @@ from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
 from aioqueue.protocols.messages import Delivery, Ending
 from aioqueue.router import AnyTask, Router
+from aioqueue.values import lean
 from aioqueue.worker import outcome
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Job, Rules
@@ -33,7 +34,7 @@ class GiveBack:
     delay: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Prepared:
     """A call that can be made. takes_from: what it reads first, where it is a node of a workflow."""
 
@@ -77,13 +78,8 @@ class Preparer:
         if task is None:
             return self._unknown_task(delivery, call)
         options = self._router.registered(call.name)
-        prepared = Prepared(
-            task,
-            options,
-            call,
-            _first(call.timeout, _float(options, "timeout"), self._timeout),
-            body.takes_from,
-        )
+        timeout = _first(call.timeout, _float(options, "timeout"), self._timeout)
+        prepared = Prepared(task, options, call, timeout, body.takes_from)
         if run.losses > self._max_losses:
             return outcome.lost(self.job(run, prepared))
         if isinstance(call.expires, datetime) and call.expires.timestamp() <= delivery.at:
@@ -131,7 +127,10 @@ def label(delivery: Delivery) -> str:
 
 def _first(*values: float | None) -> float | None:
     """Return the first that says something."""
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def _policy(

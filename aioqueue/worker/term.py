@@ -210,8 +210,10 @@ class Term:
         if ending is None:
             return
         self._ended()
-        seconds = self._stores.clock.time() - run.started if run is not None and run.started else 0.0
-        _report(ending, seconds)
+        if ending.state is not State.SUCCESS or _log.isEnabledFor(logging.INFO):
+            _report(
+                ending, self._stores.clock.time() - run.started if run is not None and run.started else 0.0
+            )
 
 
 def _rules(options: WorkerOptions, packer: Packer) -> Rules:
@@ -226,8 +228,7 @@ def _report(ending: Ending, seconds: float) -> None:
         _log.info("%s goes on as workflow %s", name, ending.opening.workflow)
         return
     if ending.state is State.SUCCESS:
-        if _log.isEnabledFor(logging.INFO):
-            _log.info("%s succeeded in %.3f s", name, seconds)
+        _log.info("%s succeeded in %.3f s", name, seconds)
         return
     error = codec.decode_error(ending.error) if ending.error is not None else None
     said = f"{error.type}: {error.message}" if error is not None else ""

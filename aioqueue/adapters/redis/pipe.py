@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from aioqueue.adapters.redis.link import Link, Make, Value, connected
+from aioqueue.adapters.redis.link import Link, Make, Value, connected, packed
 
 
 class Pipe:
@@ -87,23 +87,23 @@ class Pipe:
         return connection
 
     async def _send(self, connection: Link) -> None:
-        packed: list[bytes] = []
+        pieces: list[bytes] = []
         now = time.monotonic()
         while self._queue:
             command, future = self._queue.popleft()
             if future.done():
                 continue
             try:
-                packed += connection.pack_command(*command)
+                pieces += packed(connection, command)
             except (RedisError, UnicodeEncodeError) as exc:
                 # it cannot be said, and is nobody else's fault
                 future.set_exception(exc)
                 continue
             self._flying.append((future, now))
-        if packed:
+        if pieces:
             self._watched()
             async with asyncio.timeout(self._timeout):
-                await connection.send_packed_command(packed, check_health=False)
+                await connection.send_packed_command(pieces, check_health=False)
 
     async def _read(self, connection: Link) -> None:
         try:

@@ -32,8 +32,9 @@ d:<queue>                 zset, delayed messages by the moment they are due
 dead, buried              stream of dead letters, of all queues; hash, how many each has there
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
-done:<id>, due:<queue>    channels: a task has ended, or some of a workflow can start no more; a delayed message is
-                          due before all others
+done:<id>, due:<queue>    channels: a task has ended, with its record where that is short (state, begun, finished,
+                          losses, worker, a line; value) or '', or some of a workflow can start no more; a delayed
+                          message is due before all others
 
 Moments are milliseconds by the server's clock. A receipt, lane/entry/queue, says where a message stands.
 ]]
@@ -53,6 +54,7 @@ local function now_ms()
 end
 
 local NOW = now_ms()
+local NOW_TEXT, OPEN_TEXT = text(NOW), text(OPEN_TTL)
 
 local function record_key(id)
   return P .. 't:' .. id
