@@ -56,6 +56,7 @@ _CALL: Final = frozenset({"group", "callback"})
 _PLAIN: Final = _OUTSIDE | {"args", "kwargs", "takes"}
 _PLAIN_KEYS: Final = frozenset({"n", "a", "k", "t"})
 _TAKES_FROM: Final = "in"
+_CALLED_FOR: Final = "ee"
 _EXPIRES_AT: Final = "xa"
 _SPREAD: Final = b" "
 """What stands before a value that is given by its items; no other value begins so."""
@@ -75,20 +76,24 @@ class NewerVersionError(DecodeError):
 
 @lean
 class Body:
-    """What a body holds. takes_from: where a node of a workflow reads what it takes, or None."""
+    """What a body holds. takes_from: where a node of a workflow reads what it takes, or None.
+
+    error: of a callback, the error it is called for.
+    """
 
     call: Signature
     takes_from: str | None = None
+    error: ErrorInfo | None = None
 
 
-def encode(signature: Signature, *, takes_from: str | None = None) -> bytes:
+def encode(signature: Signature, *, takes_from: str | None = None, error: ErrorInfo | None = None) -> bytes:
     """Return the body of a message for *signature*: what does not travel outside of it.
 
     takes_from: of a node of a workflow, the id of the join whose value it takes, or ``error:`` and the
-    id of the record whose error it takes.
+    id of the record whose error it takes. error: of a callback, the error it is called for.
     Raises SignatureError for an argument that JSON cannot hold.
     """
-    if type(signature) is Signature and _PLAIN.issuperset(signature.model_fields_set):
+    if error is None and type(signature) is Signature and _PLAIN.issuperset(signature.model_fields_set):
         return _dump(_plain(signature, takes_from), signature.name)
     wire = _pack(signature)
     # a workflow's queue and priority are its calls', whatever carries it
@@ -97,21 +102,30 @@ def encode(signature: Signature, *, takes_from: str | None = None) -> bytes:
         wire.pop(_KEYS[field], None)
     if takes_from is not None:
         wire[_TAKES_FROM] = takes_from
+    if error is not None:
+        wire[_CALLED_FOR] = error.model_dump(exclude_defaults=True)
     return _dump({"v": VERSION, **wire}, signature.name)
+
+
+def called_for(body: bytes, error: ErrorInfo) -> bytes:
+    """Return a body with the error that its call is made for."""
+    return orjson.dumps({**orjson.loads(body), _CALLED_FOR: error.model_dump(exclude_defaults=True)})
 
 
 def decode(message: Message) -> Signature:
     """Return the call that *message* carries. Raises DecodeError, NewerVersionError."""
-    return _unpack(_opened(message)[0])
+    return read(message).call
 
 
 def read(message: Message) -> Body:
     """Return all that the body of *message* holds. Raises DecodeError, NewerVersionError."""
-    fields, takes_from = _opened(message)
-    return Body(_unpack(fields), takes_from)
+    fields = _opened(message)
+    source = _source(fields.pop(_TAKES_FROM)) if _TAKES_FROM in fields else None
+    error = _called_for(fields.pop(_CALLED_FOR)) if _CALLED_FOR in fields else None
+    return Body(_unpack(fields), source, error)
 
 
-def _opened(message: Message) -> tuple[dict[str, Any], str | None]:
+def _opened(message: Message) -> dict[str, Any]:
     try:
         wire = orjson.loads(message.body)
     except orjson.JSONDecodeError as exc:
@@ -125,7 +139,7 @@ def _opened(message: Message) -> tuple[dict[str, Any], str | None]:
     if version > VERSION:
         raise NewerVersionError(f"wire version {version} is newer than {VERSION}; update this worker")
     fields["n"] = message.name
-    return fields, _source(fields.pop(_TAKES_FROM)) if _TAKES_FROM in fields else None
+    return fields
 
 
 def encode_value(value: object) -> bytes:
@@ -300,6 +314,15 @@ def _source(value: object) -> str:
     if not isinstance(value, str) or not is_name(value.removeprefix("error:")):
         raise DecodeError(f"the key {_TAKES_FROM!r} names nothing to read: {value!r}")
     return value
+
+
+def _called_for(value: object) -> ErrorInfo:
+    try:
+        return ErrorInfo.model_validate(value)
+    except ValidationError as exc:
+        raise DecodeError(
+            f"the key {_CALLED_FOR!r} is no error: {exc.error_count()} of its keys are wrong"
+        ) from None
 
 
 def _moment(key: str, value: object) -> datetime:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 
 from aioqueue.errors import ConfigurationError
+from aioqueue.models.state import ErrorInfo
 from aioqueue.values import lean
 
 
@@ -13,7 +14,8 @@ from aioqueue.values import lean
 class Context:
     """The attempt that runs. attempt: from 1. losses: workers that died holding the task.
 
-    sent_at: Unix seconds of its sending. headers: as the sender gave them.
+    sent_at: Unix seconds of its sending. headers: as the sender gave them. error: of an ``on_error`` call,
+    the whole error it is called for: type, message, traceback, and whose it is.
     """
 
     task_id: str
@@ -24,6 +26,7 @@ class Context:
     headers: Mapping[str, str]
     worker: str
     sent_at: float
+    error: ErrorInfo | None = None
 
 
 running: ContextVar[Context] = ContextVar("aioqueue_context")

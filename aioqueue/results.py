@@ -237,10 +237,21 @@ class AsyncResult(Generic[R_co]):
         if record.state is State.SUCCESS:
             return await self._success(record)
         error = task_error(record)
+        if record.state is State.CANCELLED and record.error is None:
+            error.cause = await self._decided_by(record.id)
         for kind in self._reading.raises:
             if kind.__name__ == error.type and (own := _made(kind, error)) is not None:
                 raise own from error
         raise error
+
+    async def _decided_by(self, id: str) -> TaskError | None:
+        """Return the failure for which a node of a workflow never ran, where that one decided the whole."""
+        backend = self._results.required()
+        whole = await backend.workflow(id.rpartition(".")[0]) if "." in id else None
+        record = None if whole is None else (await backend.get([whole.result]))[0]
+        if record is None or record.id == id or record.state is not State.FAILURE:
+            return None
+        return task_error(record)
 
     async def _success(self, record: Record) -> Any:
         join = join_of(record)

@@ -160,6 +160,10 @@ class Way:
     def __hash__(self) -> int:
         return hash(Way)
 
+    def __reduce__(self) -> tuple[type[Way], tuple[()]]:
+        # what finds a server belongs to its process
+        return Way, ()
+
 
 class Signature(BaseModel, Generic[R_co]):
     """One call of a task: a name, arguments, and how it is to run.

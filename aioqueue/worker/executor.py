@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Final, assert_never, cast
 
 from aioqueue.canvas import ERROR
@@ -23,7 +24,7 @@ from aioqueue.errors import (
     UnavailableError,
 )
 from aioqueue.models.signature import Signature
-from aioqueue.models.state import State
+from aioqueue.models.state import ErrorInfo, State
 from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import SUSPECT, Delivery, Ending, Start
@@ -147,7 +148,7 @@ class Executor:
         if not isinstance(body, Body):
             return body
         if isinstance(body.call, Workflow):
-            call = self._opened(run, body.call)
+            call = self._opened(run, body.call, body.error)
         else:
             prepared = self._preparer.prepare(run, body)
             if not isinstance(prepared, Prepared):
@@ -167,20 +168,22 @@ class Executor:
         finally:
             self._suspect = None
 
-    async def _opened(self, run: Run, workflow: Workflow[Any]) -> Finished:
-        """Start a workflow that a task has released."""
+    async def _opened(self, run: Run, workflow: Workflow[Any], error: ErrorInfo | None) -> Finished:
+        """Go on as a workflow that a task has released, which is known by the id of its message."""
         message = run.delivery.message
         if run.losses > self._max_losses:
             lost = f"worker lost: {run.losses} workers died while they started it"
             return outcome.unreadable(run.delivery, "WorkerLost", lost, self._rules)
         try:
-            await self._workflows.start(workflow, message.id)
+            bare = Signature(name=message.name)
+            opening = await self._workflows.instead(workflow, message, bare, error)
         except (UnavailableError, QueueFullError) as exc:
             _log.warning("%s cannot be started, trying again: %s", label(run.delivery), exc)
             return GiveBack(delay=_AGAIN)
         except AioqueueError as exc:
             return outcome.unreadable(run.delivery, type(exc).__name__, str(exc), self._rules)
-        return Ending(run.delivery, State.SUCCESS, value=b"null", ttl=self._rules.result_ttl)
+        ttl = self._rules.result_ttl if workflow.result_ttl is None else workflow.result_ttl
+        return outcome.gone_on(run.delivery, opening, ttl)
 
     async def _call(self, run: Run, prepared: Prepared) -> Finished:
         message = run.delivery.message
@@ -195,6 +198,7 @@ class Executor:
                 headers=prepared.call.headers,
                 worker=self._rules.worker,
                 sent_at=message.sent,
+                error=prepared.error,
             )
         )
         definition = prepared.task.definition
@@ -238,10 +242,14 @@ class Executor:
     async def _complete(self, prepared: Prepared) -> Signature:
         """Return the call with what it takes from before it."""
         source = prepared.takes_from or ""
-        call, error = prepared.call, source.startswith(ERROR)
-        place = call.place(error=error)
+        call = prepared.call
+        if source.startswith(ERROR):
+            fault = await self._workflows.fault(source)
+            running.set(replace(running.get(), error=fault))
+            return call.given(fault.message, error=True)
+        place = call.place()
         streamed = place is not None and prepared.task.definition.schema.is_stream(place)
-        return call.given(await self._workflows.take(source, streamed), error=error)
+        return call.given(await self._workflows.take(source, streamed))
 
     async def _goes_on(self, job: Job, call: Signature) -> Finished:
         """Keep the workflow that a task has returned, in whose place it is to run."""

@@ -85,10 +85,14 @@ def succeeded(job: Job, value: object) -> Ending:
 
 def went_on(job: Job, opening: Opening | None) -> Ending:
     """Return the ending of an attempt that goes on as a workflow; None: it is started, and nobody waits."""
-    ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl
+    return gone_on(job.delivery, opening, job.rules.result_ttl if job.result_ttl is None else job.result_ttl)
+
+
+def gone_on(delivery: Delivery, opening: Opening | None, ttl: float) -> Ending:
+    """Return the same of a delivery whose outcome is shown for *ttl* s."""
     if opening is None:
-        return Ending(job.delivery, State.SUCCESS, ttl=ttl)
-    return Ending(job.delivery, State.STARTED, opening=replace(opening, ttl=ttl))
+        return Ending(delivery, State.SUCCESS, ttl=ttl)
+    return Ending(delivery, State.STARTED, opening=replace(opening, ttl=ttl))
 
 
 def failed(job: Job, exc: BaseException, *, timed_out: bool = False) -> Ending:
@@ -225,9 +229,8 @@ def _sound(text: str) -> str:
 def _final(job: Job, info: ErrorInfo, *, dead: str | None) -> Ending:
     follow: tuple[Message, ...] = ()
     try:
-        follow = tuple(
-            _released(job, "e", (call.given(info.message, error=True) for call in job.call.on_error))
-        )
+        calls = (call.given(info.message, error=True) for call in job.call.on_error)
+        follow = tuple(_released(job, "e", calls, info))
     except AioqueueError as exc:
         note = f"{info.message} (and its on_error could not be sent: {exc})"
         info = info.model_copy(update={"message": note})
@@ -242,9 +245,17 @@ def _final(job: Job, info: ErrorInfo, *, dead: str | None) -> Ending:
     )
 
 
-def _released(job: Job, kind: str, calls: Iterable[Signature]) -> list[Message]:
-    owner = job.delivery.message.id
+def _released(
+    job: Job, kind: str, calls: Iterable[Signature], error: ErrorInfo | None = None
+) -> list[Message]:
+    owner, pack = job.delivery.message, job.rules.packer.message
     return [
-        job.rules.packer.message(call, id=call.id or derived_id(owner, f"{kind}{n}"), now=job.now)
+        pack(
+            call,
+            id=call.id or derived_id(owner.id, f"{kind}{n}"),
+            now=job.now,
+            error=error,
+            beside=owner.queue,
+        )
         for n, call in enumerate(calls)
     ]

@@ -14,6 +14,7 @@ from aioqueue.codec import Body
 from aioqueue.definition import TaskOptions
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
+from aioqueue.models.state import ErrorInfo
 from aioqueue.protocols.messages import Delivery, Ending
 from aioqueue.router import AnyTask, Router
 from aioqueue.values import lean
@@ -36,13 +37,17 @@ class GiveBack:
 
 @lean
 class Prepared:
-    """A call that can be made. takes_from: what it reads first, where it is a node of a workflow."""
+    """A call that can be made. takes_from: what it reads first, where it is a node of a workflow.
+
+    error: what it is called for, if that came with it.
+    """
 
     task: AnyTask
     options: TaskOptions
     call: Signature
     timeout: float | None
     takes_from: str | None = None
+    error: ErrorInfo | None = None
 
 
 Finished = Ending | GiveBack | None
@@ -79,7 +84,7 @@ class Preparer:
             return self._unknown_task(delivery, call)
         options = self._router.registered(call.name)
         timeout = _first(call.timeout, _float(options, "timeout"), self._timeout)
-        prepared = Prepared(task, options, call, timeout, body.takes_from)
+        prepared = Prepared(task, options, call, timeout, body.takes_from, body.error)
         if run.losses > self._max_losses:
             return outcome.lost(self.job(run, prepared))
         if isinstance(call.expires, datetime) and call.expires.timestamp() <= delivery.at:

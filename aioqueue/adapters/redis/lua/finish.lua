@@ -98,7 +98,7 @@ local function write_record(e, record, f)
     end
     return
   end
-  if e.state == 'SUCCESS' and e.value and record[1] and not tried_before(e) then
+  if e.state == 'SUCCESS' and e.value and not e.error and record[1] and not tried_before(e) then
     -- what most endings are: whose attempt it is stands there already
     redis.call('HSET', e.key, 's', 'SUCCESS', 'v', e.value, 'f', NOW_TEXT)
     redis.call('PEXPIRE', e.key, text(e.ttl))
