@@ -55,7 +55,8 @@ class Patience:
     async def look(self, record: Record, *, whole: bool, over: bool) -> None:
         """Look at what is awaited, which has not ended. Raises TaskDeadlockError, and nothing else.
 
-        whole: it is the outcome of a workflow, whose nodes count. over: it has been waited for a while. A store that is away is asked again, a card of another version is skipped.
+        whole: it is the outcome of a workflow, whose nodes count. over: it has been waited for a while. A
+        store that is away is asked again, a card of another version is skipped.
         """
         if self._told and not self._wait.in_task:
             return
