@@ -55,6 +55,9 @@ _BY_STATE: dict[State, type[TaskError]] = {
 }
 
 
+_OTHERS = frozenset(kind.__name__ for kind in _BY_STATE.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a record becomes what the waiter gets.
@@ -353,4 +356,8 @@ def task_error(record: Record) -> TaskError:
         "task_name": info.task_name or record.name,
         "attempt": info.attempt or record.attempt,
     }
-    return error_of(info.model_copy(update=where), _BY_STATE.get(record.state))
+    own = _BY_STATE.get(record.state)
+    if own is None and info.task_id == record.id and info.type in _OTHERS:
+        # it raised what it got for another task
+        own = TaskFailedError
+    return error_of(info.model_copy(update=where), own)

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar, overload
 from aioqueue.clock import Clock
 from aioqueue.config import load
 from aioqueue.dispatch import Dispatcher
-from aioqueue.errors import ConfigurationError
+from aioqueue.errors import ConfigurationError, SignatureError
 from aioqueue.group_result import GroupResult
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
@@ -32,6 +32,7 @@ from aioqueue.results import AsyncResult, Reading
 from aioqueue.router import Router
 from aioqueue.schema import ValueSchema
 from aioqueue.stores import Stores, stores_of
+from aioqueue.task import Task
 from aioqueue.tree import tree
 from aioqueue.worker import Worker, WorkerOptions
 
@@ -230,6 +231,10 @@ class Server(Router):
 
 
 def _complete(call: Signature[R_co] | Link) -> Signature[R_co]:
+    given: object = call
+    if not isinstance(given, Signature | Link):
+        name = f"{given.name}.s(...)" if isinstance(given, Task) else "task.s(...)"
+        raise SignatureError(f"{given!r} is no call; make one with {name}, and send many with send_many(...)")
     if isinstance(call, Link):
         raise ConfigurationError(
             f"{call.signature.name}.p(...) still wants a previous result; make the complete call with .s(...)"

@@ -246,7 +246,8 @@ class Signature(BaseModel, Generic[R_co]):
             if call.way.outbox is not None:
                 return await call.way.outbox(call.name).send(self, **how)
         raise ConfigurationError(
-            f"{self.name}: this call was written by hand and knows no server; send it by server.send(...)"
+            f"{self.name}: nothing in it knows a server, as it was written by hand or is empty; "
+            "send it by server.send(...)"
         )
 
     def walk(self) -> Iterator[Signature[Any]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from aioqueue import AsyncResult, Server, Signature, chain, current, group
-from aioqueue.errors import TaskCancelledError, TaskFailedError
+from aioqueue.errors import SignatureError, TaskCancelledError, TaskFailedError
 from aioqueue.models.state import CancelOutcome, ErrorInfo, State
 from tests.integration.sums import Sums
 from tests.support.waiting import eventually, within
@@ -135,6 +135,33 @@ async def test_step_that_never_ran_names_the_failure(bench: Bench) -> None:
     cause = caught.value.cause
     assert isinstance(cause, TaskFailedError)
     assert (cause.message, cause.task_id) == ("no", f"{result.id}.0")
+
+
+async def test_workflow_in_the_place_of_a_task_is_shown_by_its_id(bench: Bench) -> None:
+    result = await bench.add.options(on_success=chain(bench.add.p(10), bench.add.p(100))).send(1, 2)
+    await within(result)
+    callback = bench.server.result(f"{result.id}.s0")
+    assert await within(callback) == 113
+    tree = await bench.server.workflow(callback.id)
+    assert (tree.id, tree.counts) == (callback.id, {State.SUCCESS: 2})
+
+
+async def test_task_that_raises_what_another_one_came_to_has_failed(bench: Bench) -> None:
+    @bench.server.task
+    async def asks(id: str) -> Any:
+        return await bench.server.result(id)
+
+    cancelled = await bench.add.options(delay=3600).send(1, 2)
+    await cancelled.cancel()
+    with pytest.raises(TaskFailedError) as caught:
+        await within(await asks.send(cancelled.id))
+    assert caught.value.type == "TaskCancelledError"
+
+
+async def test_what_is_no_call_is_not_sent(bench: Bench) -> None:
+    for wrong, said in ((bench.add, r"add\.s\(\.\.\.\)"), ([bench.add.s(1, 2)], r"send_many")):
+        with pytest.raises(SignatureError, match=said):
+            await bench.server.send(cast("Signature[int]", wrong))
 
 
 async def test_call_can_be_pickled(bench: Bench) -> None:
