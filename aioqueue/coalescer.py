@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from aioqueue.errors import UnavailableError
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.flow import Opening
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, When
 
 MOST: Final = 200
 """Most messages of a batch; a single send that has more goes alone."""
@@ -58,6 +58,10 @@ class Coalescer:
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
         return await self._submitter.cancel(ids, ttl=ttl)
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        """Give a task another moment."""
+        return await self._submitter.reschedule(id, when)
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         """Accept all or none. A caller that is cancelled does not hear what came of it.

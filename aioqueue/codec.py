@@ -7,8 +7,8 @@ means default. A reader takes this version and the one before; a newer one raise
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import orjson
@@ -21,6 +21,7 @@ from aioqueue.models.signature import Signature, Spread
 from aioqueue.models.state import ErrorInfo
 from aioqueue.models.workflow import Chain, Chord, Group, Workflow
 from aioqueue.protocols.messages import Message
+from aioqueue.values import lean
 
 VERSION: Final = 1
 
@@ -53,7 +54,10 @@ _OUTSIDE_OF_WHOLE: Final = tuple([_KEYS[field] for field in ("name", "id", "dela
 _OUTSIDE: Final = (*_OUTSIDE_OF_WHOLE, _KEYS["queue"], _KEYS["priority"])
 _CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "steps", "members": "members"}
 _CALL: Final = frozenset({"group", "callback"})
+_PLAIN: Final = _OUTSIDE | {"args", "kwargs", "takes"}
+_PLAIN_KEYS: Final = frozenset({"n", "a", "k", "t"})
 _TAKES_FROM: Final = "in"
+_CALLED_FOR: Final = "ee"
 _EXPIRES_AT: Final = "xa"
 _SPREAD: Final = b" "
 """What stands before a value that is given by its items; no other value begins so."""
@@ -71,41 +75,56 @@ class NewerVersionError(DecodeError):
     """A body is of a version this reader does not know yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Body:
-    """What a body holds. takes_from: where a node of a workflow reads what it takes, or None."""
+    """What a body holds. takes_from: where a node of a workflow reads what it takes, or None.
+
+    error: of a callback, the error it is called for.
+    """
 
     call: Signature
     takes_from: str | None = None
+    error: ErrorInfo | None = None
 
 
-def encode(signature: Signature, *, takes_from: str | None = None) -> bytes:
+def encode(signature: Signature, *, takes_from: str | None = None, error: ErrorInfo | None = None) -> bytes:
     """Return the body of a message for *signature*: what does not travel outside of it.
 
     takes_from: of a node of a workflow, the id of the join whose value it takes, or ``error:`` and the
-    id of the record whose error it takes.
+    id of the record whose error it takes. error: of a callback, the error it is called for.
     Raises SignatureError for an argument that JSON cannot hold.
     """
+    if error is None and type(signature) is Signature and _PLAIN.issuperset(signature.model_fields_set):
+        return _dump(_plain(signature, takes_from), signature.name)
     wire = _pack(signature)
     for key in _OUTSIDE_OF_WHOLE if isinstance(signature, Workflow) else _OUTSIDE:
         wire.pop(key, None)
     if takes_from is not None:
         wire[_TAKES_FROM] = takes_from
+    if error is not None:
+        wire[_CALLED_FOR] = error.model_dump(exclude_defaults=True)
     return _dump({"v": VERSION, **wire}, signature.name)
+
+
+def called_for(body: bytes, error: ErrorInfo) -> bytes:
+    """Return a body with the error that its call is made for."""
+    return orjson.dumps({**orjson.loads(body), _CALLED_FOR: error.model_dump(exclude_defaults=True)})
 
 
 def decode(message: Message) -> Signature:
     """Return the call that *message* carries. Raises DecodeError, NewerVersionError."""
-    return _unpack(_opened(message)[0])
+    return read(message).call
 
 
 def read(message: Message) -> Body:
     """Return all that the body of *message* holds. Raises DecodeError, NewerVersionError."""
-    fields, takes_from = _opened(message)
-    return Body(_unpack(fields), takes_from)
+    fields = _opened(message)
+    source = _source(fields.pop(_TAKES_FROM)) if _TAKES_FROM in fields else None
+    error = _called_for(fields.pop(_CALLED_FOR)) if _CALLED_FOR in fields else None
+    return Body(_unpack(fields), source, error)
 
 
-def _opened(message: Message) -> tuple[dict[str, Any], str | None]:
+def _opened(message: Message) -> dict[str, Any]:
     try:
         wire = orjson.loads(message.body)
     except orjson.JSONDecodeError as exc:
@@ -119,7 +138,7 @@ def _opened(message: Message) -> tuple[dict[str, Any], str | None]:
     if version > VERSION:
         raise NewerVersionError(f"wire version {version} is newer than {VERSION}; update this worker")
     fields["n"] = message.name
-    return fields, _source(fields.pop(_TAKES_FROM)) if _TAKES_FROM in fields else None
+    return fields
 
 
 def encode_value(value: object) -> bytes:
@@ -177,6 +196,20 @@ def decode_messages(data: bytes) -> tuple[Message, ...]:
     return tuple(Message(i, n, q, body.encode(), *rest) for i, n, q, body, *rest in orjson.loads(data))
 
 
+def _plain(signature: Signature, takes_from: str | None) -> dict[str, Any]:
+    """Return what ``_pack`` comes to for a call without options that travel inside, as most are."""
+    wire: dict[str, Any] = {"v": VERSION}
+    if signature.args:
+        wire["a"] = signature.args
+    if signature.kwargs:
+        wire["k"] = signature.kwargs
+    if signature.takes is not None:
+        wire["t"] = signature.takes
+    if takes_from is not None:
+        wire[_TAKES_FROM] = takes_from
+    return wire
+
+
 def _pack(signature: Signature, depth: int = 0) -> dict[str, Any]:
     if depth > _DEEPEST:
         raise SignatureError(f"{signature.name}: not JSON: calls are nested too deeply")
@@ -212,6 +245,8 @@ def _packed(value: Any) -> Any:
 def _unpack(wire: dict[str, Any], depth: int = 0) -> Signature:
     if depth > _DEEPEST:
         raise DecodeError("callbacks are nested too deeply")
+    if _PLAIN_KEYS.issuperset(wire) and (call := _unpacked(wire)) is not None:
+        return call
     kind = _kind(wire)
     fields: dict[str, Any] = {}
     for key, value in wire.items():
@@ -233,6 +268,26 @@ def _unpack(wire: dict[str, Any], depth: int = 0) -> Signature:
         error = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
         raise DecodeError(f"the field {where!r} is wrong: {error['msg']}") from None
+
+
+def _unpacked(wire: dict[str, Any]) -> Signature | None:
+    """Return a call that has no options, as most have none; None where something is wrong with it."""
+    if type(wire.get("a", [])) is not list or type(wire.get("k", {})) is not dict:
+        return None
+    name, takes = wire.get("n"), wire.get("t", "")
+    if type(name) is not str or type(takes) is not str:
+        return None
+    found = _named(name, takes) if "t" in wire else _named(name)
+    return None if found is None else found.with_arguments(wire.get("a"), wire.get("k"))
+
+
+@lru_cache(maxsize=4096)
+def _named(name: str, *takes: object) -> Signature | None:
+    """Return the call of a name without arguments, once for all its messages; None where it is wrong."""
+    try:
+        return Signature.model_validate({"name": name, **({"takes": takes[0]} if takes else {})})
+    except ValidationError:
+        return None
 
 
 def _kind(wire: dict[str, Any]) -> type[Signature]:
@@ -259,6 +314,15 @@ def _source(value: object) -> str:
     if not isinstance(value, str) or not is_name(value.removeprefix("error:")):
         raise DecodeError(f"the key {_TAKES_FROM!r} names nothing to read: {value!r}")
     return value
+
+
+def _called_for(value: object) -> ErrorInfo:
+    try:
+        return ErrorInfo.model_validate(value)
+    except ValidationError as exc:
+        raise DecodeError(
+            f"the key {_CALLED_FOR!r} is no error: {exc.error_count()} of its keys are wrong"
+        ) from None
 
 
 def _moment(key: str, value: object) -> datetime:

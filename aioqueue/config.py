@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from aioqueue.errors import ConfigurationError
 from aioqueue.machinery import KEYS, Fate
 from aioqueue.models.origin import Kind, Origin
+from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.settings import URLS, Settings
 from aioqueue.settings_file import SettingsFile
 from aioqueue.urls import anchored, redacted
@@ -134,8 +135,11 @@ def _explained(exc: ValidationError, origins: Mapping[str, Origin]) -> Iterator[
     """Yield what is wrong, without what may be a secret."""
     for error in exc.errors(include_url=False):
         origin = origins[str(error["loc"][0])]
-        name, got = redacted(origin.written), repr(error["input"])
-        if error["type"] == "extra_forbidden":
+        inner = [str(part) for part in error["loc"][1:]]
+        name, got = redacted(".".join([origin.written, *inner])), repr(error["input"])
+        if inner and error["type"] == "extra_forbidden":
+            yield f"{origin.prefix}there is no {name!r}; there are {', '.join(RetryPolicy.model_fields)}"
+        elif error["type"] == "extra_forbidden":
             yield f"{origin.prefix}there is no setting {name!r}; {_advice(name)}"
         elif origin.written in URLS or "//" in got:
             # a URL that got astray hides more than its place for a password

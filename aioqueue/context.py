@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from aioqueue.errors import ConfigurationError
+from aioqueue.models.state import ErrorInfo
+from aioqueue.values import lean
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Context:
     """The attempt that runs. attempt: from 1. losses: workers that died holding the task.
 
-    sent_at: Unix seconds of its sending. headers: as the sender gave them.
+    sent_at: Unix seconds of its sending. headers: as the sender gave them. error: of an ``on_error`` call,
+    the whole error it is called for: type, message, traceback, and whose it is.
     """
 
     task_id: str
@@ -24,6 +26,7 @@ class Context:
     headers: Mapping[str, str]
     worker: str
     sent_at: float
+    error: ErrorInfo | None = None
 
 
 running: ContextVar[Context] = ContextVar("aioqueue_context")

@@ -19,7 +19,7 @@ from aioqueue.errors import BrokerUnavailableError, QueueFullError, SignatureErr
 from aioqueue.group_result import GroupResult
 from aioqueue.ids import new_id
 from aioqueue.models.signature import R_co, Signature
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.models.workflow import WRITERS, Chain, Chord, Group, Workflow
 from aioqueue.opener import Opener, TakenError
 from aioqueue.packing import Packer, record_of, require_releasable
@@ -27,7 +27,7 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.flow import Opening
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, When
 from aioqueue.results import AsyncResult, Reading, Results
 
 _GREAT: Final = 500
@@ -62,6 +62,13 @@ class TwoStepSubmitter:
         opened = await self._backend.open_workflow(opening)
         await self._broker.publish(opened.messages)
         return opened.started
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        answer = await self._backend.reschedule(id, when)
+        if answer.outcome is not RescheduleOutcome.RESCHEDULED:
+            return answer.outcome
+        moved = await self._broker.reschedule(answer.queue, id, answer.attempt, when)
+        return RescheduleOutcome.RESCHEDULED if moved else RescheduleOutcome.NOT_WAITING
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
         answers = await self._backend.cancel(ids, ttl=ttl)
@@ -124,14 +131,19 @@ class Dispatcher:
         now = self._clock.time()
         ids = [call.id or new_id() for call in signatures]
         sent = list(zip(signatures, ids, strict=True))
-        plans = {id: await self._compiled(call, id, now) for call, id in sent if isinstance(call, Workflow)}
-        messages = [self._packed(call, id, now) for call, id in sent if not isinstance(call, Workflow)]
-        for id, count in Counter(ids).items():
+        plans: dict[str, Plan] = {}
+        messages: list[Message] = []
+        for call, id in sent:
+            if isinstance(call, Workflow):
+                plans[id] = await self._compiled(call, id, now)
+            else:
+                messages.append(self._packed(call, id, now))
+        for id, count in Counter(ids).items() if plans else ():
             if count > 1 and id in plans:
                 raise SignatureError(f"id={id!r}: several calls of one send have it, and one is a workflow")
         results = [self._outcome(call, id, plans.get(id)) for call, id in sent]
         try:
-            known = await self._known(call.id for call, id in sent if id in plans)
+            known = await self._known(call.id for call, id in sent if id in plans) if plans else {}
             created = await self._sent(messages, list(plans.values()), known, concurrency)
         except UnavailableError as exc:
             raise BrokerUnavailableError(
@@ -198,6 +210,8 @@ class Dispatcher:
 
     def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""
+        if plan is None and not isinstance(call, Workflow):
+            return AsyncResult(id, self._results, self._reading(call.name))
         last, record = last_of(call), None if plan is None else plan.result
         if isinstance(last, Group):
             members = tuple(self._reading_of(member) for member in last.members)

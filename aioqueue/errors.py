@@ -12,6 +12,7 @@
     │   ├── TaskCancelledError
     │   └── TaskExpiredError
     ├── ResultTimeoutError          the wait was over before the task was
+    ├── TaskDeadlockError           all slots of a worker wait for tasks that only such a slot could run
     ├── ResultNotFoundError         unknown, forgotten or expired id
     ├── UnavailableError            a store cannot be reached; may be tried again
     │   ├── BrokerUnavailableError

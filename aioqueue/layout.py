@@ -225,7 +225,8 @@ class Layout:
             raise SignatureError(
                 f"{call.name}: a call that a workflow releases gets its id from it; leave out id={call.id!r}"
             )
-        takes = around.takes if _is_open(call) else None
+        # an error is told in the context too, whatever a call takes
+        takes = around.takes if _is_open(call) or isinstance(around.takes, LaidScope) else None
         if call.takes in ("last", "first") and _is_open(call) and around.takes is None:
             raise SignatureError(
                 f"{call.name}: it wants a previous result and nothing comes before it; "

@@ -16,6 +16,7 @@ from aioqueue.canvas import compiled
 from aioqueue.errors import PayloadTooLargeError, SignatureError
 from aioqueue.ids import RESERVED, derived_id
 from aioqueue.models.signature import Signature
+from aioqueue.models.state import ErrorInfo
 from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.messages import Message, Record
 from aioqueue.schema import json_fault
@@ -28,16 +29,30 @@ class Packer:
     queue: str
     max_payload: int
 
-    def message(self, signature: Signature, *, id: str, now: float, takes_from: str | None = None) -> Message:
+    def message(
+        self,
+        signature: Signature,
+        *,
+        id: str,
+        now: float,
+        takes_from: str | None = None,
+        error: ErrorInfo | None = None,
+        beside: str | None = None,
+    ) -> Message:
         """Return the first attempt of *signature* under *id*, sent at *now* (Unix seconds).
 
-        takes_from: of a node of a workflow, what it reads before it runs.
+        takes_from: of a node of a workflow, what it reads before it runs. error: what it is called for, whose
+        traceback is left out where the call is too large with it. beside: the queue of the task that
+        releases it, where a workflow is started that names no queue: that one is served.
         Raises SignatureError, PayloadTooLargeError.
         """
         if isinstance(signature.expires, float | int):
             moment = datetime.fromtimestamp(now + signature.expires, UTC)
             signature = signature.model_copy(update={"expires": moment})
-        body = codec.encode(signature, takes_from=takes_from)
+        body = codec.encode(signature, takes_from=takes_from, error=error)
+        if len(body) > self.max_payload and error is not None:
+            brief = error.model_copy(update={"traceback": None})
+            body = codec.encode(signature, takes_from=takes_from, error=brief)
         if len(body) > self.max_payload:
             raise PayloadTooLargeError(
                 f"{signature.name}: the call has {len(body)} bytes, max_payload is {self.max_payload}; "
@@ -46,7 +61,7 @@ class Packer:
         return Message(
             id=id,
             name=signature.name,
-            queue=signature.queue or self.queue,
+            queue=signature.queue or (beside if isinstance(signature, Workflow) else None) or self.queue,
             body=body,
             priority=signature.priority,
             eta=None if signature.eta is None else signature.eta.timestamp(),
@@ -68,12 +83,15 @@ def checked(signature: Signature) -> Signature:
     """
     if signature.name.startswith(RESERVED):
         raise SignatureError(f"{signature.name}: no task has such a name; {RESERVED}* is reserved")
-    named = [*((str(i), value) for i, value in enumerate(signature.args)), *signature.kwargs.items()]
-    for where, value in named:
+    for i, value in enumerate(signature.args):
+        if fault := json_fault(value):
+            raise SignatureError(f"{signature.name}() argument {str(i)!r}: {fault}")
+    for where, value in signature.kwargs.items():
         if fault := json_fault(value):
             raise SignatureError(f"{signature.name}() argument {where!r}: {fault}")
-    inner = signature.calls if isinstance(signature, Workflow) else ()
-    for call in (*inner, *signature.on_success, *signature.on_error):
+    for call in signature.calls if isinstance(signature, Workflow) else ():
+        checked(call)
+    for call in (*signature.on_success, *signature.on_error):
         checked(call)
     return signature
 
@@ -83,6 +101,8 @@ def require_releasable(call: Signature, id: str) -> None:
 
     id: of the call. What is released is given a value that stands for the one to come.
     """
+    if not (call.on_success or call.on_error):
+        return
     pending = deque(_released(call, id))
 
     def pack(call: Signature, node: str, source: str | None) -> Message:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from typing import Final, Self
 
 from pydantic import ValidationError
@@ -15,10 +14,9 @@ from pydantic import ValidationError
 from aioqueue.clock import Clock
 from aioqueue.context import running
 from aioqueue.errors import UnavailableError
-from aioqueue.models.state import State
+from aioqueue.front import Front
 from aioqueue.models.stats import WorkerCard
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.flow import PAGE
 from aioqueue.protocols.messages import Record
 from aioqueue.protocols.store import Store
 from aioqueue.waits import Wait
@@ -41,6 +39,7 @@ class Patience:
         self._clock = clock
         self._wait = Wait()
         self._told = store is None
+        self._front = Front(backend, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -56,18 +55,16 @@ class Patience:
     async def look(self, record: Record, *, whole: bool, over: bool) -> None:
         """Look at what is awaited, which has not ended. Raises TaskDeadlockError, and nothing else.
 
-        whole: it is the outcome of a workflow, of whose nodes the first page counts. over: it has been waited
-        for a while. A store that is away is asked again, a card of another version is skipped.
+        whole: it is the outcome of a workflow, whose nodes count. over: it has been waited for a while. A
+        store that is away is asked again, a card of another version is skipped.
         """
         if self._told and not self._wait.in_task:
             return
         try:
-            nodes = await self._nodes(record) if whole else [record]
-            due = [node for node in nodes if node is not None and self._is_due(node)]
-            moves = any(n is not None and n.state is State.STARTED and n.plan is None for n in nodes)
-            self._wait.on(due[0].queue if due and not moves else None)
-            if due and over:
-                await self._tell(due[0])
+            due = await self._front.waiting(record, whole=whole)
+            self._wait.on(None if due is None else due.queue)
+            if due is not None and over:
+                await self._tell(due)
         except UnavailableError as exc:
             _log.debug("cannot tell whether a worker serves queue %r: %s", record.queue, exc)
 
@@ -85,14 +82,6 @@ class Patience:
             waiting.queue,
             waiting.queue,
         )
-
-    async def _nodes(self, record: Record) -> Sequence[Record | None]:
-        workflow = record.id.rpartition(".")[0]
-        return await self._backend.get([f"{workflow}.{number}" for number in range(PAGE)])
-
-    def _is_due(self, record: Record) -> bool:
-        waits = record.state is State.PENDING and record.queue != ""
-        return waits and record.due is not None and record.due <= self._clock.time()
 
     async def _cards(self, queue: str) -> list[WorkerCard]:
         """Return the cards of the live workers that serve a queue."""

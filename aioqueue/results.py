@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Generic, cast
 
@@ -19,6 +20,7 @@ from aioqueue.errors import (
     ConfigurationError,
     ResultNotFoundError,
     ResultTimeoutError,
+    SignatureError,
     TaskCancelledError,
     TaskError,
     TaskExpiredError,
@@ -27,10 +29,19 @@ from aioqueue.errors import (
 from aioqueue.ids import is_name
 from aioqueue.joins import error_of, first_error, joined
 from aioqueue.models.signature import R_co
-from aioqueue.models.state import Cancellation, CancelOutcome, State, TaskState
+from aioqueue.models.state import (
+    AttemptInfo,
+    Cancellation,
+    CancelOutcome,
+    ErrorInfo,
+    RescheduleOutcome,
+    State,
+    TaskState,
+)
+from aioqueue.models.types import when
 from aioqueue.patience import Patience
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.messages import Record
+from aioqueue.protocols.messages import HISTORY, Attempt, Record, When
 from aioqueue.protocols.store import Store
 
 _log = logging.getLogger("aioqueue.results")
@@ -42,6 +53,9 @@ _BY_STATE: dict[State, type[TaskError]] = {
     State.CANCELLED: TaskCancelledError,
     State.EXPIRED: TaskExpiredError,
 }
+
+
+_OTHERS = frozenset(kind.__name__ for kind in _BY_STATE.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +77,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Where results are read. backend: None where they are off. canceller: cancels by id."""
+    """Where results are read. backend: None where they are off. canceller: cancels by id.
+
+    rescheduler: gives a task that waits, by its id, another moment.
+    """
 
     backend: Backend | None
     store: Store | None
     clock: Clock
     canceller: Callable[[str], Awaitable[Cancellation]]
+    rescheduler: Callable[[str, When], Awaitable[RescheduleOutcome]]
 
     def required(self) -> Backend:
         """Return the backend. Raises ConfigurationError where results are off."""
@@ -83,6 +101,17 @@ class Results:
         self.required()
         # what cannot be an id does not exist, and no store is asked
         return await self.canceller(id) if is_name(id) else Cancellation(outcome=CancelOutcome.NOT_FOUND)
+
+    async def reschedule(
+        self, id: str, eta: datetime | None, delay: float | timedelta | None
+    ) -> RescheduleOutcome:
+        """Give a task that waits for a moment another one. Raises SignatureError for one that is none."""
+        self.required()
+        try:
+            moment = When(*when(eta, delay))
+        except ValueError as exc:
+            raise SignatureError(f"reschedule: {exc}") from None
+        return await self.rescheduler(id, moment) if is_name(id) else RescheduleOutcome.NOT_FOUND
 
     def patience(self) -> Patience:
         """Return the patience of one who waits."""
@@ -145,10 +174,17 @@ class AsyncResult(Generic[R_co]):
     async def state(self) -> TaskState:
         """Return the task's record. Raises ResultNotFoundError, BackendUnavailableError."""
         record = await self._looked(self._got)
-        state = task_state(record)
+        state = task_state(record, await self._history(record))
         if record.state is not State.SUCCESS or (join := join_of(record)) is None:
             return state
         return state.model_copy(update={"result": shown(await joined(self._results.required(), join))})
+
+    async def history(self) -> tuple[AttemptInfo, ...]:
+        """Return the attempts that came to no value, the last 20, oldest first: how each ended, and where.
+
+        Raises ResultNotFoundError, BackendUnavailableError.
+        """
+        return await self._history(await self._looked(self._got))
 
     async def cancel(self) -> Cancellation:
         """End the task, or all of the workflow that has not ended: it reads CANCELLED and commits nothing.
@@ -158,6 +194,16 @@ class AsyncResult(Generic[R_co]):
         """
         return await self._results.cancel(self.id)
 
+    async def reschedule(
+        self, *, eta: datetime | None = None, delay: float | timedelta | None = None
+    ) -> RescheduleOutcome:
+        """Give the task another moment, sooner or later, if it is delayed or waits to be tried again.
+
+        eta: an aware datetime; one that is past is now. delay: seconds from now, or a timedelta. True if it
+        was rescheduled. Raises SignatureError, BackendUnavailableError, BrokerUnavailableError.
+        """
+        return await self._results.reschedule(self.id, eta, delay)
+
     async def forget(self) -> None:
         """Drop the record; of a task that still runs, as soon as it ends; of a workflow, that of its outcome.
 
@@ -165,6 +211,12 @@ class AsyncResult(Generic[R_co]):
         """
         record = await self._looked(self._got)
         await self._results.required().forget([record.id])
+
+    async def _history(self, record: Record) -> tuple[AttemptInfo, ...]:
+        """Return what is remembered of a task, and its failure, which is on record."""
+        tried = record.attempt > 1 or record.losses > 0 or record.state is State.RETRY
+        before = await self._results.required().history(record.id) if tried else []
+        return (*map(attempt_info, before), *last_attempt(record))[-HISTORY:]
 
     async def _waited(self, timeout: float) -> Record:
         """Return the record once it is final, or as it stands after *timeout* s."""
@@ -188,10 +240,21 @@ class AsyncResult(Generic[R_co]):
         if record.state is State.SUCCESS:
             return await self._success(record)
         error = task_error(record)
+        if record.state is State.CANCELLED and record.error is None:
+            error.cause = await self._decided_by(record.id)
         for kind in self._reading.raises:
             if kind.__name__ == error.type and (own := _made(kind, error)) is not None:
                 raise own from error
         raise error
+
+    async def _decided_by(self, id: str) -> TaskError | None:
+        """Return the failure for which a node of a workflow never ran, where that one decided the whole."""
+        backend = self._results.required()
+        whole = await backend.workflow(id.rpartition(".")[0]) if "." in id else None
+        record = None if whole is None else (await backend.get([whole.result]))[0]
+        if record is None or record.id == id or record.state is not State.FAILURE:
+            return None
+        return task_error(record)
 
     async def _success(self, record: Record) -> Any:
         join = join_of(record)
@@ -231,7 +294,32 @@ def shown(values: list[Any]) -> list[Any]:
     ]
 
 
-def task_state(record: Record) -> TaskState:
+def attempt_info(ended: Attempt) -> AttemptInfo:
+    """Return an attempt as a person reads it."""
+    died = ErrorInfo(type="WorkerLost", message="its worker died", attempt=ended.number, worker=ended.worker)
+    return AttemptInfo(
+        attempt=ended.number,
+        error=died if ended.error is None else codec.decode_error(ended.error),
+        worker=ended.worker,
+        started_at=ended.started,
+        ended_at=ended.ended,
+        next_at=ended.next_at,
+    )
+
+
+def last_attempt(record: Record) -> Iterator[AttemptInfo]:
+    """Yield the attempt whose failure is the task's."""
+    if record.state is State.FAILURE and record.error is not None and record.started and not record.plan:
+        yield AttemptInfo(
+            attempt=record.attempt,
+            error=codec.decode_error(record.error),
+            worker=record.worker,
+            started_at=record.started,
+            ended_at=record.finished,
+        )
+
+
+def task_state(record: Record, history: tuple[AttemptInfo, ...] = ()) -> TaskState:
     """Return *record* as a person reads it."""
     return TaskState(
         id=record.id,
@@ -248,6 +336,7 @@ def task_state(record: Record) -> TaskState:
         next_at=record.due,
         worker=record.worker,
         plan=record.plan,
+        history=history,
     )
 
 
@@ -267,4 +356,8 @@ def task_error(record: Record) -> TaskError:
         "task_name": info.task_name or record.name,
         "attempt": info.attempt or record.attempt,
     }
-    return error_of(info.model_copy(update=where), _BY_STATE.get(record.state))
+    own = _BY_STATE.get(record.state)
+    if own is None and info.task_id == record.id and info.type in _OTHERS:
+        # it raised what it got for another task
+        own = TaskFailedError
+    return error_of(info.model_copy(update=where), own)

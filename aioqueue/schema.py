@@ -29,7 +29,7 @@ from aioqueue.streams import stand_in, stream, streamed
 _CONFIG: Final = ConfigDict(allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
 _CORE_CONFIG: Final = CoreConfig(allow_inf_nan=False, val_json_bytes="base64")
 _UNTYPED: Final = (inspect.Parameter.empty, Any, object)
-_SCALARS: Final = frozenset({str, bool, type(None)})
+_SCALARS: Final = frozenset({str, bool, int, float, type(None)})
 _BY_JSON: Final = frozenset(
     {"bytes", "model", "dataclass", "typed-dict", "definition-ref", "set", "frozenset"}
 )
@@ -118,12 +118,10 @@ class ValueSchema:
 
     def dump(self, value: object, *, validated: bool = False) -> Any:
         """Return *value* as JSON data; *validated*: it is known to be of its type. Raises SignatureError."""
-        if self._untyped or (
-            validated and self._scalar and (type(value) in _SCALARS or type(value) in (int, float))
-        ):
-            dumped = value
-        else:
-            dumped = self._dump(value if validated else self._validated(value))
+        if not (validated or self._untyped):
+            value = self._validated(value)
+        plain = self._untyped or (self._scalar and type(value) in _SCALARS)
+        dumped = value if plain else self._dump(value)
         if fault := json_fault(dumped):
             raise SignatureError(f"{self._what}: {fault}")
         return dumped

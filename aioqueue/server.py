@@ -11,18 +11,19 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from aioqueue.clock import Clock
 from aioqueue.config import load
 from aioqueue.dispatch import Dispatcher
-from aioqueue.errors import ConfigurationError
+from aioqueue.errors import ConfigurationError, SignatureError
 from aioqueue.group_result import GroupResult
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
-from aioqueue.models.state import Cancellation
+from aioqueue.models.state import Cancellation, RescheduleOutcome
 from aioqueue.models.stats import DeadLetter
 from aioqueue.models.tree import WorkflowTree
 from aioqueue.models.workflow import WRITERS, Group
@@ -31,6 +32,7 @@ from aioqueue.results import AsyncResult, Reading
 from aioqueue.router import Router
 from aioqueue.schema import ValueSchema
 from aioqueue.stores import Stores, stores_of
+from aioqueue.task import Task
 from aioqueue.tree import tree
 from aioqueue.worker import Worker, WorkerOptions
 
@@ -178,6 +180,13 @@ class Server(Router):
         self._opened()
         return await self.stores.results().cancel(id)
 
+    async def reschedule(
+        self, id: str, *, eta: datetime | None = None, delay: float | timedelta | None = None
+    ) -> RescheduleOutcome:
+        """Give a task that waits another moment, by its id. See ``AsyncResult.reschedule``."""
+        self._opened()
+        return await self.stores.results().reschedule(id, eta, delay)
+
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters, newest first. Raises BrokerUnavailableError, ConfigurationError."""
         self._opened()
@@ -222,6 +231,10 @@ class Server(Router):
 
 
 def _complete(call: Signature[R_co] | Link) -> Signature[R_co]:
+    given: object = call
+    if not isinstance(given, Signature | Link):
+        name = f"{given.name}.s(...)" if isinstance(given, Task) else "task.s(...)"
+        raise SignatureError(f"{given!r} is no call; make one with {name}, and send many with send_many(...)")
     if isinstance(call, Link):
         raise ConfigurationError(
             f"{call.signature.name}.p(...) still wants a previous result; make the complete call with .s(...)"

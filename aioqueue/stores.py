@@ -17,11 +17,12 @@ from aioqueue.dispatch import Dispatcher, TwoStepSubmitter
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
-from aioqueue.models.state import Cancellation
+from aioqueue.models.state import Cancellation, RescheduleOutcome
 from aioqueue.packing import Packer
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
+from aioqueue.protocols.messages import When
 from aioqueue.protocols.store import Store
 from aioqueue.results import Reading, Results
 from aioqueue.tree import cancellation
@@ -84,11 +85,18 @@ class Stores:
 
     def results(self) -> Results:
         """Return where results are read."""
-        return Results(self.backend, self.store, self.clock, self._cancel)
+        return Results(self.backend, self.store, self.clock, self._cancel, self._reschedule)
 
     async def _cancel(self, id: str) -> Cancellation:
         (outcome,) = await self.submitter().cancel([id], ttl=_CANCELLED)
         return await cancellation(self.backend, id, outcome)
+
+    async def _reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        outcome = await self.submitter().reschedule(id, when)
+        if outcome is RescheduleOutcome.NOT_FOUND and await self.backend.workflow(id) is not None:
+            # it has begun: its nodes wait, each under its own id
+            return RescheduleOutcome.NOT_WAITING
+        return outcome
 
 
 def stores_of(

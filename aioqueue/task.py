@@ -85,10 +85,12 @@ class Task(Generic[P, R_co]):
 
     def s(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R_co]:
         """Return the complete call. Raises SignatureError naming the argument that does not fit."""
-        positional, named = self.definition.schema.dump(args, kwargs)
-        call: Signature[R_co] = Signature.checked(
-            {"name": self.name, **self.defaults, "args": positional, "kwargs": named, "takes": "none"}
-        )
+        # what it is of the same for all its calls is validated once, the arguments by their own types
+        return self._call.with_arguments(*self.definition.schema.dump(args, kwargs))
+
+    @functools.cached_property
+    def _call(self) -> Signature[R_co]:
+        call: Signature[R_co] = Signature.checked({"name": self.name, **self.defaults, "takes": "none"})
         return call.by(self.way)
 
     async def send(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
@@ -317,4 +319,5 @@ def _slices(items: Iterable[A], size: int) -> Iterator[list[A]]:
 def _with_policy(options: CallOptions, retry: RetryPolicy | None) -> CallOptions:
     if retry is None or not options.get("ignore_result") or options.get("retry") is not None:
         return options
-    return {**options, "retry": retry}
+    # what cannot be sent of it the worker has in its registration
+    return {**options, "retry": retry.sendable()}

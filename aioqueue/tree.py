@@ -17,19 +17,28 @@ from aioqueue.results import task_state
 
 
 async def tree(backend: Backend, id: str) -> WorkflowTree:
-    """Return the workflow *id*, and what runs in place of its nodes.
+    """Return the workflow *id*, or the one that runs in place of a task of that id, and of its nodes.
 
     Raises ResultNotFoundError, BackendUnavailableError.
     """
-    whole = await backend.workflow(id) if is_name(id) else None
-    if whole is None:
+    own = await _known(backend, id) if is_name(id) else None
+    whole = None if own is None else await backend.workflow(own)
+    if own is None or whole is None:
         raise ResultNotFoundError(f"there is no workflow {id!r}: it is unknown, not open yet, or expired")
-    outlines = {id: outline_of(whole)}
+    outlines = {own: outline_of(whole)}
     states = await _all_states(backend, outlines)
     (result,) = await backend.get([whole.result])
     counts = Counter(state.state for state in states.values())
-    parts = tuple(_branches(id, outlines[id], outlines, states))
+    parts = tuple(_branches(own, outlines[own], outlines, states))
     return WorkflowTree(id=id, state=None if result is None else result.state, counts=counts, parts=parts)
+
+
+async def _known(backend: Backend, id: str) -> str | None:
+    """Return the id by which the workflow is kept: its own, or that of the plan of a task."""
+    if await backend.workflow(id) is not None:
+        return id
+    (record,) = await backend.get([id])
+    return None if record is None else record.plan
 
 
 async def cancellation(backend: Backend, id: str, outcome: CancelOutcome) -> Cancellation:

@@ -13,16 +13,17 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import report, server
-from benchmarks.contestants import AIOQUEUE, RIVALS, Contestant
+from benchmarks import report, results, server
+from benchmarks.contestants import AIOQUEUE, LIMIT, RIVALS, Contestant
 from benchmarks.processes import BenchmarkError
 from benchmarks.rivals import seated_on_one
 from benchmarks.rounds import WORKLOADS, Sizes, rounds
 
-QUICK = Sizes(drain=2_000, latency=200, crowd=1_000, chord=100)
+QUICK = Sizes(drain=2_000, send=500, latency=200, crowd=1_000, trickle=20, chord=100)
 
 
 def main() -> None:
@@ -30,14 +31,14 @@ def main() -> None:
     with TemporaryDirectory(prefix="aioqueue-bench-") as name:
         folder = Path(name)
         if options.rivals:
-            taking = [one for one in (AIOQUEUE, *RIVALS) if one.takes.intersection(options.only)]
+            taking = [one for one in (AIOQUEUE, LIMIT, *RIVALS) if one.takes.intersection(options.only)]
             on_redis(seated_on_one(taking, options.python), folder, options)
         elif options.broker:
             measure("the store of --broker", [AIOQUEUE], lambda: str(options.broker), options)
         else:
             files = (f"sqlite:///{folder}/{number}.db" for number in itertools.count())
             measure(f"SQLite {sqlite3.sqlite_version}", [AIOQUEUE], lambda: next(files), options)
-            on_redis([AIOQUEUE], folder, options)
+            on_redis([AIOQUEUE, LIMIT], folder, options)
 
 
 def parsed() -> argparse.Namespace:
@@ -88,6 +89,9 @@ def measure(
     records = rounds(contestants, store, sizes=sizes, count=options.rounds, workloads=options.only)
     for line in report.tables(records):
         print(line, flush=True)
+    said = {one.name: one.unable or report.versions(one) for one in contestants}
+    about = {"store": title, "machine": report.machine(), "sizes": asdict(sizes), "versions": said}
+    results.write(results.summary(records, about))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.systems import CONCURRENCY, THREADS
 
-CALLS: Final = frozenset({"drain", "latency", "crowd"})
+CALLS: Final = frozenset({"drain", "send", "latency", "crowd", "trickle"})
 """Workloads of calls on their own."""
 
 CHORDS: Final = frozenset({"chord"})
@@ -22,7 +22,8 @@ class Contestant:
     worker: arguments to Python that start its worker, as a shell would have them. packages:
     distributions whose versions are shown. takes: workloads it takes part in. wide: whether it is
     measured by wide chords too. python: the interpreter, of the system's own virtual environment where
-    it has one. oldest: the Python it needs at least. unable: why it cannot run here.
+    it has one. oldest: the Python it needs at least. guest: it runs in aioqueue's environment. unable:
+    why it cannot run here.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Contestant:
     wide: bool = False
     python: str = sys.executable
     oldest: tuple[int, int] = (3, 11)
+    guest: bool = False
     unable: str = ""
 
 
@@ -42,6 +44,9 @@ AIOQUEUE: Final = Contestant(
     CALLS | CHORDS,
     wide=True,
 )
+LIMIT: Final = Contestant("limit", "-m benchmarks.systems.limit", "redis hiredis uvloop", guest=True)
+"""What redis-py and asyncio can do at best for the same promises; no rival."""
+
 RIVALS: Final = (
     Contestant(
         "ardiq",
@@ -54,6 +59,11 @@ RIVALS: Final = (
         "-m taskiq worker benchmarks.systems.taskiq:broker --workers 1 --log-level WARNING"
         f" --max-async-tasks {CONCURRENCY} --max-prefetch {CONCURRENCY}",
         "taskiq taskiq-redis redis hiredis orjson uvloop",
+    ),
+    Contestant(
+        "saq",
+        "-m saq benchmarks.systems.saq.settings --quiet",
+        "saq redis hiredis uvloop",
     ),
     Contestant(
         "celery",

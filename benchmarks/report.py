@@ -42,9 +42,16 @@ CALLS: Final = (
     Row("send cpu", "bulk send, client CPU us/task", "less", 1e6, 1),
     Row("drain rate", "drain, tasks/s", "more"),
     Row("drain cpu", "drain, worker CPU us/task", "less", 1e6, 1),
+    Row("drain store cpu", "drain, the server's CPU us/task", "less", 1e6, 1),
+    Row("drain store commands", "drain, commands a task, scripts' own too", "less", 1.0, 1),
+    Row("drain store bytes", "drain, bytes a task, to and from the server", "less"),
+    Row("one sender rate", "1 sender that awaits no result, tasks/s", "more"),
+    Row("senders rate", "100 such senders, tasks/s", "more"),
+    Row("senders cpu", "100 such senders, client CPU us/task", "less", 1e6, 1),
     Row("latency p50", "one at a time, p50 ms", "less", 1e3, 2),
     Row("latency p99", "one at a time, p99 ms", "less", 1e3, 2),
     Row("crowd rate", "100 senders, tasks/s", "more"),
+    Row("trickle p50", "one every 50 ms, p50 ms", "less", 1e3, 2),
 )
 CHORDS: Final = (
     Row("chord", "chord, ms", "less", 1e3, 1),

@@ -49,9 +49,10 @@ def _seat(contestant: Contestant, python: str) -> Contestant:
 
 def seated(contestant: Contestant, python: str) -> Contestant:
     """Return *contestant* with the interpreter of its own environment, which is built if need be."""
-    folder = _ENVIRONMENTS / contestant.name
+    home = AIOQUEUE if contestant.guest else contestant
+    folder = _ENVIRONMENTS / home.name
     own = folder / "bin" / "python"
-    steps = list(_installs(contestant))
+    steps = list(_installs(home))
     state = "\n".join([os.path.realpath(python), *(text for step in steps for text in _texts(step))])
     stamp = folder / ".stamp"
     if not stamp.exists() or stamp.read_text() != state:

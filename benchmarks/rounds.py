@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from benchmarks import server
 from benchmarks.contestants import AIOQUEUE, Contestant
 from benchmarks.marks import VARIABLE, Marks, marks
 from benchmarks.processes import DEADLINE, BenchmarkError, Process
@@ -38,8 +39,10 @@ class Sizes:
     """How many tasks each workload has."""
 
     drain: int = 20_000
+    send: int = 2_000
     latency: int = 1_000
     crowd: int = 5_000
+    trickle: int = 100
     chord: int = 1_000
 
     def __str__(self) -> str:
@@ -94,18 +97,20 @@ def drain(run: Run, sizes: Sizes) -> Figures:
         sent = client.read()
         with run.worker(seen) as worker:
             _await_runs(seen, 1, worker)
-            cpu = worker.cpu()
+            cpu, began = worker.cpu(), server.spent(run.store)
             _await_runs(seen, count, worker)
             client.write(seen.latest(LAST))
             client.read()
-            ended, cpu = time.monotonic(), worker.cpu() - cpu
+            ended, cpu, spent = time.monotonic(), worker.cpu() - cpu, server.spent(run.store)
             client.read()
         _require_once_each(run, seen)
+        store = {f"drain store {kind}": (spent[kind] - began[kind]) / count for kind in spent}
         return {
             "send rate": count / sent["wall"],
             "send cpu": sent["cpu"] / count,
             "drain rate": count / (ended - seen.first),
             "drain cpu": cpu / count,
+            **store,
         }
 
 
@@ -113,6 +118,19 @@ def latency(run: Run, sizes: Sizes) -> Figures:
     """Time calls from their sending to their result, one after the other, with an idle worker."""
     told = _live(run, "latency", sizes.latency, WARM_UP + sizes.latency)
     return {"latency p50": told["p50"], "latency p99": told["p99"]}
+
+
+def send(run: Run, sizes: Sizes) -> Figures:
+    """Time senders that await nothing but that what they send is accepted, while nobody works."""
+    with marks(run.folder, 1) as seen, run.client("send", sizes.send, seen) as client:
+        told = client.read()
+    return {"one sender rate": told["one"], "senders rate": told["many"], "senders cpu": told["cpu"]}
+
+
+def trickle(run: Run, sizes: Sizes) -> Figures:
+    """Time calls that come now and then, with an idle worker."""
+    told = _live(run, "trickle", sizes.trickle, WARM_UP + sizes.trickle)
+    return {"trickle p50": told["p50"]}
 
 
 def crowd(run: Run, sizes: Sizes) -> Figures:
@@ -132,8 +150,10 @@ def chord(run: Run, sizes: Sizes) -> Figures:
 
 WORKLOADS: Final[dict[str, Callable[[Run, Sizes], Figures]]] = {
     "drain": drain,
+    "send": send,
     "latency": latency,
     "crowd": crowd,
+    "trickle": trickle,
     "chord": chord,
 }
 

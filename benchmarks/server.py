@@ -68,6 +68,19 @@ def empty(url: str) -> None:
         client.flushall()
 
 
+def spent(url: str) -> dict[str, float]:
+    """Return what a server has spent since its start: seconds of CPU, commands, bytes; {} of another store."""
+    if not url.startswith("redis:"):
+        return {}
+    with Redis.from_url(url) as client:
+        info = cast(dict[str, Any], client.info("everything"))
+    return {
+        "cpu": float(info["used_cpu_user"]) + float(info["used_cpu_sys"]),
+        "commands": float(sum(each["calls"] for name, each in info.items() if name.startswith("cmdstat_"))),
+        "bytes": float(info["total_net_input_bytes"]) + float(info["total_net_output_bytes"]),
+    }
+
+
 def _answers(url: str, process: Process) -> bool:
     until = time.monotonic() + _START
     with Redis.from_url(url) as client:

@@ -20,6 +20,12 @@ BATCH: Final = 1000
 WARM_UP: Final = 100
 """Tasks that are sent and awaited before a measurement with a live worker."""
 
+TRICKLE: Final = 0.05
+"""Seconds between two calls of a trickle."""
+
+MANY: Final = 5
+"""How many times the calls of one sender many senders have."""
+
 CHORDS: Final = 3
 """Chords that are sent one after the other, of which the median is told."""
 
@@ -87,6 +93,40 @@ async def crowd(client: Client, count: int, line: Line) -> None:
     line.say(wall=clock.wall)
 
 
+async def send(client: Client, count: int, line: Line) -> None:
+    """Only send, with no worker: by one sender, one call after the other, then by many at the same time."""
+
+    async def one(number: int) -> None:
+        await client.send(number)
+
+    await _lanes(range(WARM_UP), one)
+    with Clock() as alone:
+        for number in range(count):
+            await one(number)
+    with Clock() as many:
+        await _lanes(range(MANY * count), one)
+    line.say(one=count / alone.wall, many=MANY * count / many.wall, cpu=many.cpu / MANY / count)
+
+
+async def trickle(client: Client, count: int, line: Line) -> None:
+    """Send a call every 50 ms, whether or not the one before has its result."""
+    for number in range(WARM_UP):
+        await _trip(client, number)
+    times: list[float] = []
+
+    async def timed(number: int) -> None:
+        began = time.perf_counter()
+        await _trip(client, number)
+        times.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as trips:
+        for step in range(count):
+            await asyncio.sleep(max(0.0, began + step * TRICKLE - time.perf_counter()))
+            trips.create_task(timed(WARM_UP + step))
+    line.say(p50=statistics.median(times))
+
+
 async def chord(client: Client, count: int, line: Line) -> None:
     """Send one chord after the other, each once the last one's callback has answered."""
     await _chord(client, range(WARM_UP))
@@ -108,8 +148,10 @@ Workload = Callable[[Client, int, Line], Awaitable[None]]
 
 WORKLOADS: Final[dict[str, Workload]] = {
     "drain": drain,
+    "send": send,
     "latency": latency,
     "crowd": crowd,
+    "trickle": trickle,
     "chord": chord,
 }
 

@@ -7,11 +7,12 @@ No vendor's option stands here: an adapter reads its own from its URL. Values co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.types import Duration, Name
 from aioqueue.redaction import redacted
 
@@ -26,7 +27,8 @@ class Settings(BaseModel):
     pause between maintenance rounds. stall: how long a blocked event loop is borne. grace: time
     running tasks get on a stop. unknown_grace: how long a task whose name nobody knows is given
     back before it is rejected. max_losses: workers that may die with one task. max_queue: most tasks
-    a queue may hold (waiting, delayed and held) for a send to be accepted; None has no limit.
+    a queue may hold (waiting, delayed and held) for a send to be accepted; None has no limit. retry: what
+    holds for a task whose call and registration name no policy.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -47,6 +49,7 @@ class Settings(BaseModel):
     failure_ttl: Duration = 86_400.0
     max_payload: Annotated[int, Field(ge=1024)] = 1_048_576
     timeout: Duration | None = None
+    retry: RetryPolicy | None = None
     max_queue: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("*", mode="before")
@@ -56,6 +59,15 @@ class Settings(BaseModel):
         if isinstance(value, bool):
             raise PydanticCustomError("no_bool", "is neither on nor off")
         return value
+
+    @field_validator("retry", mode="before")
+    @classmethod
+    def _on(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        # YAML reads the key on as a truth
+        fields = cast("dict[object, object]", value)
+        return {"on" if key is True else key: said for key, said in fields.items()}
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield the fields as they may be shown, without what credentials the URLs hold."""

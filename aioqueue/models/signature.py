@@ -27,6 +27,7 @@ from typing import (
 )
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -119,6 +120,14 @@ def _moment_of_json(value: object, info: ValidationInfo) -> object:
         return value
 
 
+def _travels(policy: RetryPolicy | None) -> RetryPolicy | None:
+    if policy is not None and not policy.travels:
+        raise PydanticCustomError(
+            "travels", "has a backoff function, which cannot be sent; register it: @server.task(retry=...)"
+        )
+    return policy
+
+
 def _workflows() -> Any:
     return import_module("aioqueue.models.workflow")
 
@@ -151,6 +160,10 @@ class Way:
     def __hash__(self) -> int:
         return hash(Way)
 
+    def __reduce__(self) -> tuple[type[Way], tuple[()]]:
+        # what finds a server belongs to its process
+        return Way, ()
+
 
 class Signature(BaseModel, Generic[R_co]):
     """One call of a task: a name, arguments, and how it is to run.
@@ -180,7 +193,7 @@ class Signature(BaseModel, Generic[R_co]):
     eta: Annotated[Annotated[AwareDatetime, Field(strict=True)] | None, OfJson] = None
     expires: Annotated[Expiry | None, OfJson] = None
     timeout: Seconds | None = None
-    retry: RetryPolicy | None = None
+    retry: Annotated[RetryPolicy | None, AfterValidator(_travels)] = None
     on_success: Calls = ()
     on_error: Calls = ()
     result_ttl: Seconds | None = None
@@ -193,6 +206,25 @@ class Signature(BaseModel, Generic[R_co]):
         """Return a copy with these options set. Raises SignatureError for a bad one."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self).checked({**fields, **options}).by(self._way)
+
+    def with_arguments(self, args: Sequence[Any] | None, kwargs: dict[str, Any] | None) -> Self:
+        """Return a copy with arguments that are known to be a call's: nothing is validated. None leaves them.
+
+        It is this often enough that a model's own copy would be most of what a task costs.
+        """
+        made, put = type(self).__new__(type(self)), object.__setattr__
+        fields, given = {**self.__dict__, "headers": {**self.headers}}, {*self.__pydantic_fields_set__}
+        if args is not None:
+            fields["args"] = tuple(args)
+            given.add("args")
+        if kwargs is not None:
+            fields["kwargs"] = kwargs
+            given.add("kwargs")
+        put(made, "__dict__", fields)
+        put(made, "__pydantic_fields_set__", given)
+        put(made, "__pydantic_extra__", None)
+        put(made, "__pydantic_private__", {**(self.__pydantic_private__ or {})})
+        return made
 
     def by(self, way: Way) -> Self:
         """Return this call, which is sent by *way*."""
@@ -214,7 +246,8 @@ class Signature(BaseModel, Generic[R_co]):
             if call.way.outbox is not None:
                 return await call.way.outbox(call.name).send(self, **how)
         raise ConfigurationError(
-            f"{self.name}: this call was written by hand and knows no server; send it by server.send(...)"
+            f"{self.name}: nothing in it knows a server, as it was written by hand or is empty; "
+            "send it by server.send(...)"
         )
 
     def walk(self) -> Iterator[Signature[Any]]:

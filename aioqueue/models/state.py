@@ -39,6 +39,21 @@ class CancelOutcome(StrEnum):
     NOT_FOUND = "NOT_FOUND"
 
 
+class RescheduleOutcome(StrEnum):
+    """What a reschedule has come to; true if the task has another moment now.
+
+    NOT_WAITING: it waits for no moment: it is due, it runs, or it waits for other tasks.
+    """
+
+    RESCHEDULED = "RESCHEDULED"
+    NOT_WAITING = "NOT_WAITING"
+    ALREADY_DONE = "ALREADY_DONE"
+    NOT_FOUND = "NOT_FOUND"
+
+    def __bool__(self) -> bool:
+        return self is RescheduleOutcome.RESCHEDULED
+
+
 class ErrorInfo(BaseModel):
     """The error on record: text only, an exception is never rebuilt from it."""
 
@@ -53,12 +68,28 @@ class ErrorInfo(BaseModel):
     worker: str | None = None
 
 
+class AttemptInfo(BaseModel):
+    """An attempt that came to no value. Moments are Unix seconds of the store's clock.
+
+    error: of one whose worker died the type is WorkerLost. next_at: when the next one was due.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    attempt: int
+    error: ErrorInfo
+    worker: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    next_at: float | None = None
+
+
 class TaskState(BaseModel):
     """A task's record as a person reads it. Moments are Unix seconds of the store's clock.
 
     attempt: number of the last attempt that was started or is waiting, from 1. losses: workers
     that died while they held the task. next_at: when it is due, while it waits for a moment. plan: the
-    workflow that runs in its place.
+    workflow that runs in its place. history: the attempts that came to no value, the last 20, oldest first.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
@@ -77,6 +108,7 @@ class TaskState(BaseModel):
     next_at: float | None = None
     worker: str | None = None
     plan: str | None = None
+    history: tuple[AttemptInfo, ...] = ()
 
 
 class Cancellation(BaseModel):

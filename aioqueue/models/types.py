@@ -42,6 +42,20 @@ def _seconds_or_moment(value: Any) -> float | datetime:
     return float(seconds)
 
 
+def when(eta: object, delay: object) -> tuple[float | None, float]:
+    """Return eta as Unix seconds and delay in seconds. Raises ValueError unless one of them is given."""
+    if (eta is None) == (delay is None):
+        raise ValueError("takes eta or delay, one of them")
+    if eta is not None:
+        if not isinstance(eta, datetime) or eta.tzinfo is None:
+            raise ValueError("'eta' needs an aware datetime; add a tzinfo")
+        return eta.timestamp(), 0.0
+    seconds = _seconds_or_moment(delay)
+    if isinstance(seconds, datetime):
+        raise ValueError("'delay' must be seconds or a timedelta; a moment is 'eta'")
+    return None, seconds
+
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Duration = Annotated[float, BeforeValidator(_as_seconds), AfterValidator(_finite), Field(ge=0, le=LONGEST)]
 Seconds = Annotated[

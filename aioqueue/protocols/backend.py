@@ -12,7 +12,18 @@ from typing import Protocol
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Cancelled, Committed, Delivery, Ending, Message, Record, Start
+from aioqueue.protocols.messages import (
+    Attempt,
+    Cancelled,
+    Committed,
+    Delivery,
+    Ending,
+    Message,
+    Record,
+    Rescheduled,
+    Start,
+    When,
+)
 
 
 class Backend(Protocol):
@@ -36,6 +47,13 @@ class Backend(Protocol):
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         """Return the records in order; None for unknown, forgotten and expired ones."""
+        ...
+
+    async def history(self, id: str) -> list[Attempt]:
+        """Return the attempts that ended in RETRY or were lost, the last HISTORY of them, oldest first.
+
+        They are kept as long as the record.
+        """
         ...
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:
@@ -71,6 +89,13 @@ class Backend(Protocol):
         record's, or that of a workflow that was opened, of which all that has not ended is cancelled, and
         what runs in the place of its nodes. A record outlasts the message, whenever that is due. Workflows
         move on as by a failure. Of one that has ended before is answered what its cancel released, once more.
+        """
+        ...
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        """Write when a task is due whose record waits for a moment, and keep the record as long; its message
+        is in another store, which knows whether it still waits, and is moved then. One that was cancelled
+        before does not come later than its record lasts.
         """
         ...
 

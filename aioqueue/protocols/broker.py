@@ -15,7 +15,7 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Delivery, Message, Settlement
+from aioqueue.protocols.messages import Delivery, Message, Settlement, When
 
 
 class Consumer(Protocol):
@@ -77,6 +77,13 @@ class Broker(Protocol):
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[bool]:
         """Add messages, all or none; False for each that is a copy of one that waits or is held."""
+        ...
+
+    async def reschedule(self, queue: str, id: str, attempt: int, when: When) -> bool:
+        """Give the delayed message of *attempt*, or the next one, another moment; False if none is delayed.
+
+        One that is due then is handed out at once, also by who sleeps until a later moment.
+        """
         ...
 
     def consume(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.flow import Opening
-from aioqueue.protocols.messages import Delivery, Ending, Message, Start
+from aioqueue.protocols.messages import Delivery, Ending, Message, Start, When
 
 
 class Submitter(Protocol):
@@ -32,6 +32,13 @@ class Submitter(Protocol):
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
         """Cancel as a backend does, and publish what that releases; one store takes back what waits."""
+        ...
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        """Give a task that waits for a moment another one; of two stores the record first, then the message.
+
+        A moment that is past is now: it starts at once. Safe to repeat.
+        """
         ...
 
 

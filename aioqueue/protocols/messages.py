@@ -10,13 +10,26 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from aioqueue.models.state import CancelOutcome, State
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
+from aioqueue.values import lean
 
 if TYPE_CHECKING:
     from aioqueue.protocols.flow import Opening
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """The later of a moment, Unix seconds by the store's clock, and seconds after a store hears of it."""
+
+    eta: float | None = None
+    delay: float = 0.0
+
+    def due(self, now: float) -> float:
+        """Return the moment, if a store hears of it at *now*."""
+        return now + self.delay if self.eta is None else max(self.eta, now + self.delay)
+
+
+@lean
 class Message:
     """One attempt of a task on its way to a worker; (id, attempt, hop) names it.
 
@@ -42,7 +55,7 @@ class Message:
         return now + self.delay if self.eta is None else max(self.eta, now + self.delay)
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Delivery:
     """A message lent to one consumer until it settles or releases it.
 
@@ -72,7 +85,7 @@ class Settlement:
     dead: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Ending:
     """What an attempt came to, ready to be committed.
 
@@ -108,6 +121,15 @@ class Cancelled:
     released: tuple[Message, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Rescheduled:
+    """The answer to a reschedule. queue, attempt: where its message waits, of that attempt or the next."""
+
+    outcome: RescheduleOutcome
+    queue: str = ""
+    attempt: int = 1
+
+
 class Verdict(Enum):
     """What may be done with a delivery."""
 
@@ -116,7 +138,7 @@ class Verdict(Enum):
     BUSY = "busy"
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Start:
     """The answer to *begin* or *claim* for one delivery.
 
@@ -132,7 +154,7 @@ class Start:
     dead: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Record:
     """A task's record as a store keeps it. Moments are Unix seconds by the store's clock.
 
@@ -156,6 +178,24 @@ class Record:
     plan: str | None = None
     joined: str | None = None
 
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that has ended and was not the last. Moments are Unix seconds by the store's clock.
+
+    error: encoded by the codec; None where its worker died. next_at: when the next one was due.
+    """
+
+    number: int
+    error: bytes | None
+    worker: str | None
+    started: float | None
+    ended: float
+    next_at: float | None = None
+
+
+HISTORY = 20
+"""Attempts of a task that are remembered: the last ones."""
 
 SUSPECT = 2
 """Losses from which a task is a suspect: a consumer is handed no second one while it holds one."""

@@ -123,7 +123,9 @@ class Committer:
         size = 0
         while self._endings and len(batch) < BATCH and size < BATCH_BYTES:
             ending = self._endings.popleft()
-            size += len(ending.value or b"") + sum(len(message.body) for message in ending.follow)
+            size += len(ending.value or b"")
+            for message in ending.follow:
+                size += len(message.body)
             batch.append(ending)
         return batch
 

@@ -1,5 +1,8 @@
 """Fetcher: takes from the queues what there are free slots for, and nothing ahead.
 
+At once it takes no more than half of the slots: while one half runs, the store writes what the other came
+to and hands out the next.
+
 It ends by its own event, never by being cancelled: a delivery that is on its way would be lost
 sight of.
 """
@@ -58,7 +61,7 @@ class Fetcher:
         """Hear that a slot is free again; *unrun*: what it held was given back and counts for nothing."""
         if unrun and self._budget is not None:
             self._budget += 1
-        if self._until_idle:
+        if self._until_idle and not self._executor.running:
             # the last one to end is the end
             self._consumer.wake()
 
@@ -70,7 +73,8 @@ class Fetcher:
             running = self._executor.running
             if self._budget == 0 and not running:
                 return
-            limit = min(self._executor.free, BATCH, self._budget if self._budget is not None else BATCH)
+            most = BATCH if self._budget is None else min(BATCH, self._budget)
+            limit = min(self._executor.free, self._executor.half, most)
             if limit <= 0:
                 await self._slot()
                 continue

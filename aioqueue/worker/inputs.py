@@ -14,6 +14,7 @@ from aioqueue import codec
 from aioqueue.canvas import ERROR
 from aioqueue.errors import AioqueueError, ResultNotFoundError, UnavailableError
 from aioqueue.joins import outcome_of
+from aioqueue.models.state import ErrorInfo
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import PAGE, Kind, Member, Members
 
@@ -27,13 +28,11 @@ class InputGoneError(AioqueueError):
 
 
 async def taken(backend: Backend, source: str, streamed: bool = False) -> Any:
-    """Return the value that *source* names: a join's, or the message of the error that closed a scope.
+    """Return the value of the join that *source* names.
 
     streamed: the values of a group are an AsyncIterator that reads them, and raises the same.
     Raises InputGoneError, BackendUnavailableError.
     """
-    if source.startswith(ERROR):
-        return await _message(backend, source.removeprefix(ERROR))
     page = await _page(backend, source, 0)
     if page.single:
         member = next(iter(page.members), None)
@@ -42,6 +41,15 @@ async def taken(backend: Backend, source: str, streamed: bool = False) -> Any:
         return await _outcome(backend, source, member)
     values = _values(backend, source, page)
     return values if streamed else [value async for value in values]
+
+
+async def fault(backend: Backend, source: str) -> ErrorInfo:
+    """Return the error that *source* names, which closed a scope. Raises as ``taken``."""
+    id = source.removeprefix(ERROR)
+    error = await backend.fault(id)
+    if error is None:
+        raise InputGoneError(f"the error of {id!r} is not kept any more")
+    return codec.decode_error(error)
 
 
 async def _values(backend: Backend, source: str, page: Members) -> AsyncIterator[Any]:
@@ -86,10 +94,3 @@ async def _outcome(backend: Backend, source: str, member: Member | None) -> Any:
 
 def _gone(source: str) -> InputGoneError:
     return InputGoneError(f"the values of {source!r} are not kept any more")
-
-
-async def _message(backend: Backend, id: str) -> str:
-    error = await backend.fault(id)
-    if error is None:
-        raise InputGoneError(f"the error of {id!r} is not kept any more")
-    return codec.decode_error(error).message

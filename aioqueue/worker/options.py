@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aioqueue.errors import ConfigurationError
+from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.settings import Settings
 from aioqueue.models.types import Duration, Name
 
@@ -49,6 +50,7 @@ class WorkerOptions(BaseModel):
     failure_ttl: Duration
     max_payload: int
     timeout: Duration | None
+    retry: RetryPolicy | None
     queue: Name
 
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 from aioqueue import codec
 from aioqueue.errors import AioqueueError, PayloadTooLargeError, Reject, Retry
@@ -19,24 +19,32 @@ from aioqueue.models.state import ErrorInfo, State
 from aioqueue.packing import Packer
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Delivery, Ending, Message
+from aioqueue.values import lean
 
 _MESSAGE: Final = 8_192
 _TRACEBACK: Final = 16_384
+_MESSAGE_BEFORE: Final = 2_048
+_TRACEBACK_BEFORE: Final = 4_096
+"""Of an attempt that another one follows: 20 of them are remembered."""
 _EXPLICIT: Final = RetryPolicy(max_retries=10, backoff="constant", delay=0.0, jitter=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for every task of a worker. result_ttl, failure_ttl: seconds; max_payload: bytes."""
+    """What holds for every task of a worker. result_ttl, failure_ttl: seconds; max_payload: bytes.
+
+    retry: for tasks that have no policy of their own.
+    """
 
     packer: Packer
     worker: str
     result_ttl: float
     failure_ttl: float
     max_payload: int
+    retry: RetryPolicy | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lean
 class Job:
     """An attempt that can be judged: its delivery, its call, and the policy that holds for it.
 
@@ -61,7 +69,8 @@ def succeeded(job: Job, value: object) -> Ending:
                 f"the result has {len(data)} bytes, max_payload is {job.rules.max_payload}; "
                 "return a reference instead"
             )
-        follow = tuple(_released(job, "s", (call.given(value) for call in job.call.on_success)))
+        calls = job.call.on_success
+        follow = tuple(_released(job, "s", (call.given(value) for call in calls))) if calls else ()
     except AioqueueError as exc:
         return refused(job, exc)
     ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl
@@ -76,35 +85,70 @@ def succeeded(job: Job, value: object) -> Ending:
 
 def went_on(job: Job, opening: Opening | None) -> Ending:
     """Return the ending of an attempt that goes on as a workflow; None: it is started, and nobody waits."""
-    ttl = job.rules.result_ttl if job.result_ttl is None else job.result_ttl
+    return gone_on(job.delivery, opening, job.rules.result_ttl if job.result_ttl is None else job.result_ttl)
+
+
+def gone_on(delivery: Delivery, opening: Opening | None, ttl: float) -> Ending:
+    """Return the same of a delivery whose outcome is shown for *ttl* s."""
     if opening is None:
-        return Ending(job.delivery, State.SUCCESS, ttl=ttl)
-    return Ending(job.delivery, State.STARTED, opening=replace(opening, ttl=ttl))
+        return Ending(delivery, State.SUCCESS, ttl=ttl)
+    return Ending(delivery, State.STARTED, opening=replace(opening, ttl=ttl))
 
 
-def failed(job: Job, exc: BaseException) -> Ending:
+def failed(job: Job, exc: BaseException, *, timed_out: bool = False) -> Ending:
     """Return the ending of an attempt that raised *exc*: another attempt, or FAILURE."""
     info = error_info(job.delivery, exc, job.rules.worker)
-    if isinstance(exc, Reject):
-        return _final(job, info, dead=info.message)
+    steer = None if timed_out else steering(exc)
+    if isinstance(steer, Reject):
+        return _final(job, info, dead=_sound(_text(steer) or "rejected"))
     retries = job.delivery.message.attempt - 1
-    policy = job.retry or (_EXPLICIT if isinstance(exc, Retry) else None)
-    if policy is None:
+    policy = job.retry or (_EXPLICIT if steer is not None else None)
+    if policy is None or not (steer is not None or policy.covers(exc, timed_out=timed_out)):
         return _final(job, info, dead=None)
     if not policy.allows(retries):
         return _final(job, info, dead=f"retries used up: {info.type}: {info.message}")
-    pause = policy.pause(retries + 1, job.random)
-    eta = None
-    if isinstance(exc, Retry):
-        pause, eta = (pause if exc.delay is None and exc.eta is None else exc.delay or 0.0), exc.eta
-    again = replace(job.delivery.message, attempt=retries + 2, hop=0, delay=max(0.0, pause), eta=eta)
+    try:
+        pause, eta = _pause(policy, steer, exc, retries + 1, job.random)
+    except Exception as wrong:  # noqa: BLE001 - a backoff function is the user's code
+        note = f"{info.message} (and its backoff function raised {type(wrong).__name__}: {_text(wrong)})"
+        return _final(job, info.model_copy(update={"message": _sound(note)}), dead=_sound(note))
+    if pause is None:
+        return _final(job, info, dead=f"its backoff function gave up: {info.type}: {info.message}")
+    again = replace(job.delivery.message, attempt=retries + 2, hop=0, delay=pause, eta=eta)
     return Ending(
         job.delivery,
         State.RETRY,
-        error=codec.encode_error(info),
+        error=codec.encode_error(_shortened(info)),
         follow=(again,),
         next_at=again.due(job.now),
     )
+
+
+def steering(exc: BaseException) -> Retry | Reject | None:
+    """Return what *exc* says of how the attempt ends: itself, what it was raised from, or one of a group."""
+    pending: list[BaseException] = [exc]
+    seen: set[int] = set()
+    while pending:
+        looked = pending.pop(0)
+        if id(looked) in seen:
+            continue
+        seen.add(id(looked))
+        if isinstance(looked, Retry | Reject):
+            return looked
+        if isinstance(looked, BaseExceptionGroup):
+            pending.extend(cast("BaseExceptionGroup[BaseException]", looked).exceptions)
+        if looked.__cause__ is not None:
+            pending.append(looked.__cause__)
+    return None
+
+
+def _pause(
+    policy: RetryPolicy, steer: Retry | None, exc: BaseException, retry: int, random: float
+) -> tuple[float | None, float | None]:
+    """Return the pause, None to give up, and the moment before which the next attempt does not start."""
+    if steer is None or (steer.delay is None and steer.eta is None):
+        return policy.after(exc, retry, random), None
+    return steer.delay or 0.0, steer.eta
 
 
 def refused(job: Job, exc: AioqueueError) -> Ending:
@@ -168,6 +212,16 @@ def _info(delivery: Delivery, kind: str, message: str, worker: str, lines: str |
     )
 
 
+def _shortened(info: ErrorInfo) -> ErrorInfo:
+    lines = info.traceback
+    return info.model_copy(
+        update={
+            "message": info.message[:_MESSAGE_BEFORE],
+            "traceback": None if lines is None else lines[-_TRACEBACK_BEFORE:],
+        }
+    )
+
+
 def _sound(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -175,9 +229,8 @@ def _sound(text: str) -> str:
 def _final(job: Job, info: ErrorInfo, *, dead: str | None) -> Ending:
     follow: tuple[Message, ...] = ()
     try:
-        follow = tuple(
-            _released(job, "e", (call.given(info.message, error=True) for call in job.call.on_error))
-        )
+        calls = (call.given(info.message, error=True) for call in job.call.on_error)
+        follow = tuple(_released(job, "e", calls, info))
     except AioqueueError as exc:
         note = f"{info.message} (and its on_error could not be sent: {exc})"
         info = info.model_copy(update={"message": note})
@@ -192,9 +245,17 @@ def _final(job: Job, info: ErrorInfo, *, dead: str | None) -> Ending:
     )
 
 
-def _released(job: Job, kind: str, calls: Iterable[Signature]) -> list[Message]:
-    owner = job.delivery.message.id
+def _released(
+    job: Job, kind: str, calls: Iterable[Signature], error: ErrorInfo | None = None
+) -> list[Message]:
+    owner, pack = job.delivery.message, job.rules.packer.message
     return [
-        job.rules.packer.message(call, id=call.id or derived_id(owner, f"{kind}{n}"), now=job.now)
+        pack(
+            call,
+            id=call.id or derived_id(owner.id, f"{kind}{n}"),
+            now=job.now,
+            error=error,
+            beside=owner.queue,
+        )
         for n, call in enumerate(calls)
     ]

@@ -35,6 +35,7 @@ class Run:
         "_watched",
         "closed",
         "delivery",
+        "entered",
         "losses",
         "reason",
         "started",
@@ -45,6 +46,7 @@ class Run:
         self.losses: int = losses
         self.reason: Reason | None = None
         self.closed: bool = False
+        self.entered: bool = False
         self.started: float = 0.0
         self._watched = False
         self._task: asyncio.Task[None] | None = None
@@ -54,6 +56,12 @@ class Run:
     def attach(self, task: asyncio.Task[None]) -> None:
         """Name the asyncio task that the user's code runs in."""
         self._task = task
+
+    def enter(self) -> None:
+        """Say that its code begins. Raises CancelledError where it was interrupted before."""
+        self.entered = True
+        if self.reason is not None:
+            raise asyncio.CancelledError
 
     def watch(self) -> bool:
         """Tell whether somebody is to watch it for a cancel from now on: it has a record, and nobody does."""
@@ -77,7 +85,8 @@ class Run:
             return
         if self.reason is None or reason.value > self.reason.value:
             self.reason = reason
-        if self._repeat is None:
+        # a task that is cancelled before its first step would never enter its coroutine
+        if self._repeat is None and self.entered:
             self._cancel(0)
 
     def close(self) -> None:

@@ -23,13 +23,14 @@ from aioqueue.router import Router
 from aioqueue.stores import Stores
 from aioqueue.worker import outcome
 from aioqueue.worker.committer import Committer
-from aioqueue.worker.executor import Executor, Finished, label
+from aioqueue.worker.executor import Executor
 from aioqueue.worker.fetcher import Fetcher
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Rules
 from aioqueue.worker.pools import Pools
+from aioqueue.worker.prepare import Finished, Preparer, label
 from aioqueue.worker.run import Reason, Run
 from aioqueue.worker.two_step import TwoStepFinisher
 from aioqueue.worker.watch import Watch
@@ -66,23 +67,16 @@ class Term:
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
         packer = Packer(options.queue, options.max_payload)
-        rules = Rules(
-            packer,
-            options.name,
-            options.result_ttl,
-            options.failure_ttl,
-            options.max_payload,
-        )
+        rules = _rules(options, packer)
+        preparer = Preparer(router, rules, stores.clock, options)
         self._executor = Executor(
-            router,
+            preparer,
             rules,
             pools,
             stores.clock,
             self._finished,
             capacity=options.concurrency,
-            unknown_grace=options.unknown_grace,
             max_losses=options.max_losses,
-            timeout=options.timeout,
             queues=options.queues,
             workflows=Workflows(stores, packer),
         )
@@ -216,8 +210,16 @@ class Term:
         if ending is None:
             return
         self._ended()
-        seconds = self._stores.clock.time() - run.started if run is not None and run.started else 0.0
-        _report(ending, seconds)
+        if ending.state is not State.SUCCESS or _log.isEnabledFor(logging.INFO):
+            _report(
+                ending, self._stores.clock.time() - run.started if run is not None and run.started else 0.0
+            )
+
+
+def _rules(options: WorkerOptions, packer: Packer) -> Rules:
+    return Rules(
+        packer, options.name, options.result_ttl, options.failure_ttl, options.max_payload, options.retry
+    )
 
 
 def _report(ending: Ending, seconds: float) -> None:
@@ -226,8 +228,7 @@ def _report(ending: Ending, seconds: float) -> None:
         _log.info("%s goes on as workflow %s", name, ending.opening.workflow)
         return
     if ending.state is State.SUCCESS:
-        if _log.isEnabledFor(logging.INFO):
-            _log.info("%s succeeded in %.3f s", name, seconds)
+        _log.info("%s succeeded in %.3f s", name, seconds)
         return
     error = codec.decode_error(ending.error) if ending.error is not None else None
     said = f"{error.type}: {error.message}" if error is not None else ""

@@ -12,7 +12,8 @@ from typing import Final
 from aioqueue.errors import UnavailableError
 from aioqueue.models.state import State
 from aioqueue.protocols.backend import Backend
-from aioqueue.worker.executor import Executor, label
+from aioqueue.worker.executor import Executor
+from aioqueue.worker.prepare import label
 from aioqueue.worker.run import Reason, Run
 
 _log = logging.getLogger("aioqueue.worker")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from hashlib import blake2s
 from typing import Any, Final
 
+from aioqueue import codec
 from aioqueue.canvas import Plan
 from aioqueue.layout import Stead
 from aioqueue.models.signature import Signature
-from aioqueue.models.workflow import Workflow
+from aioqueue.models.state import ErrorInfo
 from aioqueue.opener import Opener
 from aioqueue.packing import Packer, digest_of
-from aioqueue.protocols.flow import Opening
+from aioqueue.protocols.flow import Node, Opening
 from aioqueue.protocols.messages import Message
 from aioqueue.stores import Stores
-from aioqueue.worker.inputs import taken
+from aioqueue.worker.inputs import fault, taken
 
 LONG: Final = 80
 """Characters of a workflow's id, which its nodes' ids begin with, up to which it says where it stands."""
@@ -38,14 +40,17 @@ class Workflows:
         """Return what a node takes, whole or as a stream. Raises InputGoneError, BackendUnavailableError."""
         return await taken(self._backend, source, streamed)
 
-    async def start(self, workflow: Workflow[Any], id: str) -> None:
-        """Start a workflow under *id*; safe to repeat. Raises as a send does."""
-        await self._opener.start(await self._compiled(workflow, id))
+    async def fault(self, source: str) -> ErrorInfo:
+        """Return the error that a node is called for. Raises InputGoneError, BackendUnavailableError."""
+        return await fault(self._backend, source)
 
-    async def instead(self, call: Signature, message: Message, of: Signature) -> Opening | None:
+    async def instead(
+        self, call: Signature, message: Message, of: Signature, error: ErrorInfo | None = None
+    ) -> Opening | None:
         """Keep *call*, as which the task of *message* goes on; return how it is started. Safe to repeat.
 
-        of: the call that the task is, whose callbacks are released when it has ended. A task without a record
+        of: the call that the task is, whose callbacks are released when it has ended. error: what *call* is
+        made for, which its first calls are told. A task without a record
         has nothing to go on with: *call* is started then, and nothing returned. Raises as a send does.
         """
         # another attempt at this may return something else
@@ -60,9 +65,23 @@ class Workflows:
             await self._opener.start(await self._compiled(call.model_copy(update=callbacks), id))
             return None
         plan = await self._compiled(call, id, Stead(message.id, of.on_success, of.on_error))
+        if error is not None:
+            plan = _told(plan, error)
         await self._opener.keep(plan)
         return self._opener.opening(plan)
 
     async def _compiled(self, call: Signature, id: str, stead: Stead | None = None) -> Plan:
         # a great one takes a while
         return await asyncio.to_thread(self._opener.compile, call, id=id, now=self._clock.time(), stead=stead)
+
+
+def _told(plan: Plan, error: ErrorInfo) -> Plan:
+    """Return *plan* with the error that its first calls are made for."""
+
+    def told(node: Node) -> Node:
+        message = node.message
+        return replace(node, message=replace(message, body=codec.called_for(message.body, error)))
+
+    first, count = plan.start.first, plan.start.count
+    nodes = plan.nodes
+    return replace(plan, nodes=(*nodes[:first], *map(told, plan.starting), *nodes[first + count :]))

@@ -101,7 +101,7 @@ NO_AUDIT = (
     ),
     Change(
         "consumer.py",
-        "        except (RedisError, OSError) as exc:\n            self._look = True\n",
+        "        except (RedisError, OSError) as exc:\n            self._look = _ALL\n",
         "        except (RedisError, OSError) as exc:\n",
     ),
 )

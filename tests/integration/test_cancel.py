@@ -205,6 +205,38 @@ async def test_slots_whose_waits_begin_one_after_the_other_are_told_and_so_are_t
     assert "TaskDeadlockError" in [getattr(error, "type", "") for error in ended]
 
 
+async def test_slots_that_wait_for_what_goes_on_as_a_workflow_are_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioqueue.waits.LONG", 0.3)
+    monkeypatch.setattr("aioqueue.results.ROUND", 0.2)
+    began, second = asyncio.Event(), asyncio.Event()
+
+    @server.task
+    async def child(n: int) -> int:
+        return n
+
+    @server.task
+    async def goes_on(n: int) -> Signature[int]:
+        began.set()
+        await second.wait()
+        return chain(child.s(n), child.p())
+
+    @server.task
+    async def parent(n: int) -> Any:
+        return await (await goes_on.send(n)).get()
+
+    async with server, server.worker(concurrency=2):
+        first = await parent.send(1)
+        await within(began.wait())
+        # it is in the queue before what the first one's child goes on as
+        other = await parent.send(2)
+        second.set()
+        ended = await within(asyncio.gather(first.get(), other.get(), return_exceptions=True))
+
+    assert "TaskDeadlockError" in [getattr(error, "type", "") for error in ended]
+
+
 async def test_who_waits_for_what_runs_elsewhere_is_not_told(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from aioqueue.ids import new_id
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.adapter import Adapter
 from aioqueue.protocols.backend import Backend
@@ -31,14 +31,17 @@ from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
     Ending,
     Message,
     Record,
+    Rescheduled,
     Settlement,
     Start,
+    When,
 )
 from aioqueue.protocols.store import ANYTHING, Anything, Store
 from aioqueue.testing import VirtualClock
@@ -100,6 +103,10 @@ class FarSubmitter:
         outcomes: Sequence[CancelOutcome] = await self._far.call("submitter", "cancel", ids, ttl=ttl)
         return outcomes
 
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        outcome: RescheduleOutcome = await self._far.call("submitter", "reschedule", id, when)
+        return outcome
+
 
 class NearConsumer:
     """Consumes here; knows that a far backend may be this very store."""
@@ -153,6 +160,10 @@ class SplitBroker:
     async def publish(self, messages: Sequence[Message]) -> Sequence[bool]:
         answers: Sequence[bool] = await self._far.call("broker", "publish", messages)
         return answers
+
+    async def reschedule(self, queue: str, id: str, attempt: int, when: When) -> bool:
+        moved: bool = await self._far.call("broker", "reschedule", queue, id, attempt, when)
+        return moved
 
     def consume(
         self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
@@ -211,6 +222,10 @@ class SplitBackend:
         found: list[Record | None] = await self._far.call("backend", "get", ids)
         return found
 
+    async def history(self, id: str) -> list[Attempt]:
+        found: list[Attempt] = await self._far.call("backend", "history", id)
+        return found
+
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         found: Record | None = await self._far.call("backend", "wait", id, timeout=timeout)
         return found
@@ -227,6 +242,10 @@ class SplitBackend:
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         answers: Sequence[Cancelled] = await self._far.call("backend", "cancel", ids, ttl=ttl)
         return answers
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        answer: Rescheduled = await self._far.call("backend", "reschedule", id, when)
+        return answer
 
     async def plan(self, page: Page) -> Sequence[str]:
         foreign: Sequence[str] = await self._far.call("backend", "plan", page)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
@@ -21,14 +21,17 @@ from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
     Ending,
     Message,
     Record,
+    Rescheduled,
     Settlement,
     Start,
+    When,
 )
 from tests.support.faults import Call, Crash, Faults, Moment, Point
 
@@ -73,6 +76,11 @@ class FaultySubmitter:
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
         return await self.faults.around(
             "cancel", BrokerUnavailableError, lambda: self.real.cancel(ids, ttl=ttl)
+        )
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        return await self.faults.around(
+            "reschedule", BrokerUnavailableError, lambda: self.real.reschedule(id, when)
         )
 
 
@@ -161,6 +169,11 @@ class FaultyBroker:
             "publish", BrokerUnavailableError, lambda: self.real.publish(messages)
         )
 
+    async def reschedule(self, queue: str, id: str, attempt: int, when: When) -> bool:
+        return await self.faults.around(
+            "move", BrokerUnavailableError, lambda: self.real.reschedule(queue, id, attempt, when)
+        )
+
     @asynccontextmanager
     async def consume(
         self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
@@ -233,6 +246,9 @@ class FaultyBackend:
             "wait", BackendUnavailableError, lambda: self.real.wait(id, timeout=timeout)
         )
 
+    async def history(self, id: str) -> list[Attempt]:
+        return await self.faults.around("history", BackendUnavailableError, lambda: self.real.history(id))
+
     async def claim(self, deliveries: Sequence[Delivery], *, owner: str, worker: str) -> Sequence[Start]:
         return await self.faults.around(
             "claim", BackendUnavailableError, lambda: self.real.claim(deliveries, owner=owner, worker=worker)
@@ -251,6 +267,11 @@ class FaultyBackend:
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         return await self.faults.around(
             "cancel", BackendUnavailableError, lambda: self.real.cancel(ids, ttl=ttl)
+        )
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        return await self.faults.around(
+            "reschedule", BackendUnavailableError, lambda: self.real.reschedule(id, when)
         )
 
     async def plan(self, page: Page) -> Sequence[str]:

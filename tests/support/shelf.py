@@ -8,10 +8,10 @@ from aioqueue.clock import Clock
 from aioqueue.codec import encode_value
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.group_result import GroupResult
-from aioqueue.models.state import Cancellation, CancelOutcome, State
+from aioqueue.models.state import Cancellation, CancelOutcome, RescheduleOutcome, State
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import Kind, Member, Members
-from aioqueue.protocols.messages import Record
+from aioqueue.protocols.messages import Record, When
 from aioqueue.results import Results
 
 
@@ -54,7 +54,10 @@ class Shelf:
 
     def result(self, id: str) -> GroupResult[Any]:
         """Return the result of a group that is one of the joins."""
-        return GroupResult(id, Results(self.backend, None, cast(Clock, self), self.cancel))
+        return GroupResult(id, Results(self.backend, None, cast(Clock, self), self.cancel, self.reschedule))
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        return RescheduleOutcome.NOT_FOUND
 
     async def cancel(self, id: str) -> Cancellation:
         return Cancellation(outcome=CancelOutcome.NOT_FOUND)

@@ -9,9 +9,9 @@ import pytest
 
 from aioqueue.coalescer import MOST, MOST_BYTES, Coalescer
 from aioqueue.errors import BrokerUnavailableError, QueueFullError
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.flow import Opening, Range
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, When
 from tests.support.waiting import eventually, message, messages, within
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +46,9 @@ class FakeSubmitter:
             if sent.name in self._away:
                 raise BrokerUnavailableError(sent.id)
         return [sent.name != "known" for sent in messages]
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        return RescheduleOutcome.RESCHEDULED
 
     async def open_workflow(self, opening: Opening) -> bool:
         self.opened.append(opening)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from aioqueue import Chain, Chord, Group, Link, RetryPolicy, Server, Signature, chain, chord, codec, group
 from aioqueue.codec import DecodeError
 from aioqueue.errors import SignatureError
+from aioqueue.models.state import ErrorInfo
 from aioqueue.models.workflow import awaited
 from aioqueue.protocols.messages import Message
 
@@ -346,7 +347,7 @@ def test_the_page_shows_the_body_of_a_workflow() -> None:
     assert both.decode() in PAGE.splitlines()
 
 
-@pytest.mark.parametrize("key", [*codec._PARTS.values(), codec._TAKES_FROM])
+@pytest.mark.parametrize("key", [*codec._PARTS.values(), codec._TAKES_FROM, codec._CALLED_FOR])
 def test_the_page_explains_every_key(key: str) -> None:
     assert f"\n| `{key}` |" in PAGE
 
@@ -357,6 +358,20 @@ def test_what_a_node_takes_travels_in_its_body(source: str) -> None:
 
     assert codec.read(message) == codec.Body(Signature(name="add"), source)
     assert codec.decode(message) == Signature(name="add")
+
+
+def test_what_a_callback_is_called_for_travels_in_its_body() -> None:
+    error = ErrorInfo(type="ValueError", message="no", traceback="…", task_id="t.0", task_name="t", attempt=2)
+    body = codec.encode(Signature(name="add"), error=error)
+
+    assert codec.read(Message("1", "add", "q", body)) == codec.Body(Signature(name="add"), error=error)
+    assert codec.called_for(codec.encode(Signature(name="add")), error) == body
+
+
+@pytest.mark.parametrize("value", ["1", '"no"', "{}", '{"type":"E","message":1}'])
+def test_what_is_no_error_is_not_read_as_one(value: str) -> None:
+    with pytest.raises(codec.DecodeError, match="'ee' is no error"):
+        codec.read(Message("1", "add", "q", f'{{"v":1,"ee":{value}}}'.encode()))
 
 
 def test_a_body_that_names_no_source_takes_from_nothing() -> None:

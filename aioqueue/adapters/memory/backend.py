@@ -7,24 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioqueue.adapters.memory import move
+from aioqueue.adapters.memory import moment, move
 from aioqueue.adapters.memory.cancel import Cancel
 from aioqueue.adapters.memory.core import MemoryCore
 from aioqueue.adapters.memory.records import Row
-from aioqueue.models.state import State
+from aioqueue.models.state import RescheduleOutcome, State
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
     Ending,
     Message,
     Record,
+    Rescheduled,
     Start,
     Verdict,
+    When,
 )
 
 
@@ -62,6 +65,9 @@ class MemoryBackend:
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         return [self.core.records.shown(id) for id in ids]
 
+    async def history(self, id: str) -> list[Attempt]:
+        return self.core.records.history(id)
+
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         return await self.core.records.wait(id, self.core.clock.time() + timeout)
 
@@ -78,6 +84,12 @@ class MemoryBackend:
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         step = Cancel(self.core.flows, ttl=ttl)
         return [step.cancel(id) for id in ids]
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        answer = moment.waiting(self.core, id)
+        if answer.outcome is RescheduleOutcome.RESCHEDULED:
+            moment.move_record(self.core, id, when)
+        return answer
 
     async def plan(self, page: Page) -> Sequence[str]:
         return self.core.flows.plan(page)
@@ -155,6 +167,8 @@ class MemoryBackend:
         if row is not None:
             if mine:
                 return Start(Verdict.RUN, losses=row.record.losses)
+            if running:
+                row.remember(self.core.clock.time(), None)
             losses = row.record.losses + running
         self.core.records.start(message, owner=owner, worker=worker, losses=losses)
         self.core.flows.renew(message.id)

@@ -10,19 +10,19 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from aioqueue.adapters.memory import move
+from aioqueue.adapters.memory import moment, move
 from aioqueue.adapters.memory.backend import MemoryBackend, MemoryLease
 from aioqueue.adapters.memory.cancel import Cancel
 from aioqueue.adapters.memory.core import Entry, MemoryCore
 from aioqueue.adapters.memory.records import Row
 from aioqueue.ids import new_id
-from aioqueue.models.state import CancelOutcome, State
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import OPEN, Opening
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict
+from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict, When
 
 _STEPS: Final = 1_000
 
@@ -50,6 +50,15 @@ class MemorySubmitter:
         self._core.add([message for answer in answers for message in answer.released])
         return [answer.outcome for answer in answers]
 
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        answer = moment.waiting(self._core, id)
+        if answer.outcome is not RescheduleOutcome.RESCHEDULED:
+            return answer.outcome
+        if not moment.move_message(self._core, answer.queue, id, answer.attempt, when):
+            return RescheduleOutcome.NOT_WAITING
+        moment.move_record(self._core, id, when)
+        return RescheduleOutcome.RESCHEDULED
+
 
 class MemoryBroker:
     """Queues of one process."""
@@ -70,6 +79,9 @@ class MemoryBroker:
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[bool]:
         return self._core.add(messages)
+
+    async def reschedule(self, queue: str, id: str, attempt: int, when: When) -> bool:
+        return moment.move_message(self._core, queue, id, attempt, when)
 
     def consume(
         self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str

@@ -208,9 +208,9 @@ class Flows:
             around.life.released |= flow.life.released
             flow.life = around.life
 
-    def renew(self, id: str) -> None:
-        """Keep the workflow of a node that has started as long as the node, and the tasks it runs for."""
-        now = self.clock.time()
+    def renew(self, id: str, due: float | None = None) -> None:
+        """Keep the workflow of a node that has started, or is *due*, as long, and the tasks it runs for."""
+        now = max(self.clock.time(), due or 0.0)
         flow = self.find(id)
         if flow is not None:
             flow.kept = max(flow.kept, now + OPEN_TTL)

@@ -16,7 +16,7 @@ from typing import Final
 
 from aioqueue.clock import Clock
 from aioqueue.models.state import State
-from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Record
+from aioqueue.protocols.messages import COMMIT_TTL, HISTORY, OPEN_TTL, Attempt, Ending, Message, Record
 
 _SPARE: Final = 64
 
@@ -26,6 +26,7 @@ class Row:
     """A record, who owns it, and until when it is shown and kept, its value or not (Unix seconds).
 
     look: when upkeep comes to see to it; None until that is fixed. moved: what the workflow released by it.
+    history: attempts that were not the last.
     """
 
     record: Record
@@ -38,6 +39,13 @@ class Row:
     follow: tuple[Message, ...] = ()
     moved: tuple[Message, ...] = ()
     dead: str | None = None
+    history: tuple[Attempt, ...] = ()
+
+    def remember(self, now: float, error: bytes | None, next_at: float | None = None) -> None:
+        """Write that the attempt on record has ended and was not the last; without *error* it was lost."""
+        record = self.record
+        ended = Attempt(record.attempt, error, record.worker, record.started, now, next_at)
+        self.history = (*self.history, ended)[-HISTORY:]
 
     @property
     def ended(self) -> bool:
@@ -89,6 +97,11 @@ class Records:
         )
         self.write(Row(record), until=max(due, now) + OPEN_TTL)
         return True
+
+    def history(self, id: str) -> list[Attempt]:
+        """Return the attempts of a task that were not the last."""
+        row = self.row(id)
+        return [] if row is None or self.shown(id) is None else list(row.history)
 
     def put(self, record: Record, *, until: float = 0.0) -> bool:
         """Write a PENDING record; False if there is one that has started or ended."""
@@ -185,6 +198,9 @@ class Records:
 
     def lose(self, id: str, owner: str) -> None:
         """Write that *owner* died with its attempt."""
+        row = self.row(id)
+        if row is not None and row.owner == owner and row.record.state is State.STARTED and not row.ended:
+            row.remember(self._clock.time(), None)
         row = self.stop(id, owner)
         if row is not None:
             row.record = replace(row.record, losses=row.record.losses + 1)
@@ -194,6 +210,8 @@ class Records:
         now = self._clock.time()
         message = ending.delivery.message
         row = self.row(message.id) or Row(Record(message.id, message.name, message.queue))
+        if ending.state is State.RETRY:
+            row.remember(now, ending.error, ending.next_at)
         row.record = replace(
             row.record,
             state=ending.state,

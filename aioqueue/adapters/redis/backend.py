@@ -14,6 +14,7 @@ from aioqueue.adapters.redis.core import Access, Core
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
 from aioqueue.adapters.redis.rows import Found, milliseconds
+from aioqueue.adapters.redis.submitter import reschedule
 from aioqueue.advance import rest_of
 from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.errors import BackendUnavailableError
@@ -23,14 +24,17 @@ from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
     Ending,
     Message,
     Record,
+    Rescheduled,
     Start,
     Verdict,
+    When,
 )
 
 _BUDGET: Final = 1_048_576
@@ -68,6 +72,11 @@ class RedisBackend:
             records.append(found)
         return records
 
+    async def history(self, id: str) -> list[Attempt]:
+        return (
+            [rows.attempt(item) for item in await self._access.script("history", id)] if is_name(id) else []
+        )
+
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         if not is_name(id):
             # it cannot exist, and must not be said
@@ -102,6 +111,9 @@ class RedisBackend:
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         return await flow.revoke(self._access, ids, ttl=ttl)
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        return await reschedule(self._access, id, when, here=False)
 
     async def plan(self, page: Page) -> Sequence[str]:
         return await flow.plan(self._access, page)

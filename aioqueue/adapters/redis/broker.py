@@ -12,14 +12,14 @@ from aioqueue.adapters.redis.consumer import RedisConsumer
 from aioqueue.adapters.redis.core import Access, Core
 from aioqueue.adapters.redis.health import health
 from aioqueue.adapters.redis.promoter import Promoter
-from aioqueue.adapters.redis.rows import milliseconds, moment
+from aioqueue.adapters.redis.rows import milliseconds, moment, moment_args
 from aioqueue.adapters.redis.submitter import RedisSubmitter, send
 from aioqueue.adapters.redis.upkeep import Upkeep
 from aioqueue.errors import BrokerUnavailableError
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, When
 
 
 class RedisBroker:
@@ -47,6 +47,10 @@ class RedisBroker:
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[bool]:
         return await send(self._access, messages, recorded=False)
+
+    async def reschedule(self, queue: str, id: str, attempt: int, when: When) -> bool:
+        moved: int = await self._access.script("move", queue, id, attempt, *moment_args(when))
+        return moved == 1
 
     def consume(
         self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str

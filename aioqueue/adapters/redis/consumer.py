@@ -32,6 +32,8 @@ _LANES: Final = ("again", *map(str, range(9, -1, -1)))
 _BLOCK: Final = 2.0
 _AUDIT: Final = 5.0
 _LAPSED: Final = 0.5
+_NONE: Final = "0"
+_ALL: Final = "1"
 _CLOCK: Final = SystemClock()
 
 
@@ -53,23 +55,31 @@ class RedisConsumer:
         self._bell = Doorbell(session.link, self.id, timeout=access.core.options.timeout)
         self._held: dict[Receipt, int] = {}
         self._cut = asyncio.Event()
-        self._woken = self._look = self._audit = False
+        # one alone was handed out last: very likely there is nothing else, and the bell tells as well
+        self._quiet = False
+        self._woken = self._audit = False
+        self._look: str | None = None
         self._turn = 0
         self._audited = self._loop.time()
 
     async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
         until = self._loop.time() + timeout
         # who does not wait is told of all there is, also of what a bell that was hung up has been handed
-        self._look = self._look or timeout <= 0
+        if timeout <= 0:
+            self._look, self._quiet = _ALL, False
         while True:
             self._cut.clear()
             room = min(limit, self._prefetch - len(self._held))
-            deliveries, alive = await self._fetch(room) if room > 0 else ([], True)
+            if room > 0 and not (self._quiet and self._look is None and not self._audit):
+                deliveries, alive = await self._fetch(room)
+            else:
+                deliveries, alive = [], True
+            self._quiet = len(deliveries) == 1 and room > 1
             left = until - self._loop.time()
             if deliveries or self._woken or left <= 0:
                 self._woken = False
                 return deliveries
-            if room > 0 and alive:
+            if room > 0 and alive and not self._cut.is_set():
                 await self._block(min(left, _BLOCK))
             else:
                 pause = min(left, _LAPSED) if not alive else left
@@ -77,7 +87,7 @@ class RedisConsumer:
 
     def wake(self) -> None:
         self._woken = True
-        self._cut.set()
+        self._interrupt()
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
         args: list[Value] = [self.id]
@@ -114,7 +124,11 @@ class RedisConsumer:
         for receipt in receipts:
             self._held.pop(receipt, None)
         if full:
-            self._cut.set()
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        self._cut.set()
+        self._bell.cut()
 
     async def close(self) -> None:
         """Hang up."""
@@ -124,7 +138,7 @@ class RedisConsumer:
         """Return what can be had at once, and whether the lease is alive."""
         audit = self._audit or self._loop.time() - self._audited > _AUDIT
         known = [receipt.place for receipt in self._held] if audit else []
-        look, self._look = int(self._look or audit), False
+        look, self._look = _ALL if audit else self._look or _NONE, None
         try:
             reply = await self._access.once(
                 "fetch", int(self._begins), self.id, self._worker, limit, look,
@@ -153,13 +167,14 @@ class RedisConsumer:
         lanes = _LANES if self._holds_suspect() else (*_LANES, "suspect")
         streams = [f"{prefix}q:{queue}:{lane}" for lane in lanes for queue in self.queues]
         try:
-            self._look = await self._bell.wait(streams, seconds=seconds, cut=self._cut)
+            rung = await self._bell.wait(streams, seconds=seconds)
+            self._look = _ALL if rung == "" else rung and rung.removeprefix(f"{prefix}q:")
         except ResponseError as exc:
             if not is_groupless(exc):
                 self._raise(exc)
             await self._access.script("groups", *self.queues)
         except (RedisError, OSError) as exc:
-            self._look = True
+            self._look = _ALL
             self._raise(exc)
 
     def _raise(self, exc: Exception) -> NoReturn:

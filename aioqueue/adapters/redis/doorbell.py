@@ -12,7 +12,7 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
-from aioqueue.adapters.redis.link import Link, Make, connected
+from aioqueue.adapters.redis.link import Link, Make, Value, connected, packed
 
 _MARGIN: Final = 2.0
 
@@ -28,22 +28,29 @@ class Doorbell:
         self._consumer = f"{consumer}.wait"
         self._timeout = timeout
         self._connection: Link | None = None
+        self._reading: asyncio.Task[str | None] | None = None
 
-    async def wait(self, streams: Sequence[str], *, seconds: float, cut: asyncio.Event) -> bool:
-        """Return True if something may have come within *seconds*, False if surely not.
+    async def wait(self, streams: Sequence[str], *, seconds: float) -> str | None:
+        """Return the stream of which something has come within *seconds*, '' for any, None if surely none.
 
-        cut: ends the wait at once. Raises what redis-py raises, ResponseError for a missing group too.
+        ``cut`` ends the wait at once. Raises what redis-py raises, ResponseError for a missing group too.
         """
         reading = asyncio.create_task(self._read(streams, seconds), name="aioqueue-redis-block")
-        cutting = asyncio.create_task(cut.wait())
+        self._reading = reading
         try:
-            await asyncio.wait([reading, cutting], return_when=asyncio.FIRST_COMPLETED)
-            # cut off, it hangs up, and may have been handed something by then
-            return await reading if reading.done() else True
+            await asyncio.wait([reading])
         finally:
-            for task in (reading, cutting):
-                task.cancel()
-            await asyncio.gather(reading, cutting, return_exceptions=True)
+            self._reading = None
+            if not reading.done():
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+        # cut off, it hangs up, and may have been handed something by then
+        return "" if reading.cancelled() else reading.result()
+
+    def cut(self) -> None:
+        """End the wait that is going on, if one is."""
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def close(self) -> None:
         """Hang up."""
@@ -51,23 +58,26 @@ class Doorbell:
         if connection is not None:
             await connection.disconnect(nowait=True)
 
-    async def _read(self, streams: Sequence[str], seconds: float) -> bool:
+    async def _read(self, streams: Sequence[str], seconds: float) -> str | None:
         milliseconds = max(1, int(seconds * 1000))
         try:
             connection = await self._connected()
             async with asyncio.timeout(seconds + self._timeout + _MARGIN):
-                packed = connection.pack_command(
+                command: tuple[Value, ...] = (
                     "XREADGROUP", "GROUP", "w", self._consumer, "BLOCK", milliseconds, "COUNT", 1,
                     "STREAMS", *streams, *([">"] * len(streams)),
                 )  # fmt: skip
-                await connection.send_packed_command(packed, check_health=False)
+                await connection.send_packed_command(packed(connection, command), check_health=False)
                 reply = await connection.read_response(disconnect_on_error=False)
         except ResponseError:
             raise
         except BaseException:
             await self.close()
             raise
-        return bool(reply)
+        if not reply:
+            return None
+        # what lay there already may be of several
+        return reply[0][0].decode() if len(reply) == 1 else ""
 
     async def _connected(self) -> Link:
         if self._connection is None or not self._connection.is_connected:

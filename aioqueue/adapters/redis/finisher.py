@@ -7,7 +7,8 @@ or nothing, and then the message is held until the lease has lapsed, and run aga
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from functools import lru_cache
+from typing import Any, Protocol
 
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.flow import came_to
@@ -64,14 +65,24 @@ def receipt_of(delivery: Delivery) -> Receipt:
 
 
 def _args(ending: Ending, *, held: bool) -> list[Value]:
-    delivery, m, receipt = ending.delivery, ending.delivery.message, receipt_of(ending.delivery)
+    m, receipt = ending.delivery.message, receipt_of(ending.delivery)
     opens = m.name == OPEN
-    due = 0 if ending.next_at is None else milliseconds(ending.next_at)
-    meta = (
-        f"{m.attempt} {m.hop} {ending.state.value} {m.tracked:d} {receipt.marked:d} {held:d}"
-        f" {delivery.losses} {milliseconds(ending.ttl)} {due} {ending.value is not None:d}"
-        f" {ending.error is not None:d} {ending.dead is not None:d} {opens:d} {len(ending.follow)}"
-    )
+    meta = _meta(
+        m.attempt, m.hop, ending.state, m.tracked, receipt.marked, held, ending.delivery.losses, ending.ttl,
+        ending.next_at, ending.value is not None, ending.error is not None, ending.dead is not None, opens,
+        len(ending.follow),
+    )  # fmt: skip
     value, error = came_to(ending)
     args: list[Value] = [receipt.place, m.id, meta, m.body if opens else value, error, ending.dead or ""]
     return args + message_args(ending.follow) if ending.follow else args
+
+
+@lru_cache(maxsize=256)
+def _meta(*parts: Any) -> str:
+    """Return the meta of an ending, most of which are alike."""
+    attempt, hop, state, tracked, marked, held, losses, ttl, next_at, *flags, followers = parts
+    due = 0 if next_at is None else milliseconds(next_at)
+    return (
+        f"{attempt} {hop} {state.value} {tracked:d} {marked:d} {held:d} {losses} {milliseconds(ttl)} {due}"
+        f" {' '.join(f'{flag:d}' for flag in flags)} {followers}"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, Protocol, cast
 
 from redis.asyncio.connection import ConnectionPool
@@ -16,6 +17,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import TimeoutError
 
 from aioqueue.adapters.redis.options import Options
+
+try:
+    _packed: Any = import_module("hiredis").pack_command
+except ImportError:
+    _packed = None
 
 Value = str | bytes | int | float
 
@@ -35,6 +41,12 @@ class Link(Protocol):
     async def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None: ...
 
     async def read_response(self, *, disconnect_on_error: bool = True) -> Any: ...
+
+
+def packed(link: Link, command: tuple[Value, ...]) -> list[bytes]:
+    """Return a command as it is written. Raises what redis-py raises, or UnicodeEncodeError."""
+    # redis-py packs in Python, which is most of what a command of many arguments costs
+    return link.pack_command(*command) if _packed is None else [_packed(command)]
 
 
 Make = Callable[[], Link]

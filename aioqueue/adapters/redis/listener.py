@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from redis.exceptions import ConnectionError
 
-from aioqueue.adapters.redis.link import Link, Make, connected
+from aioqueue.adapters.redis.link import Link, Make, connected, packed
 
 _log = logging.getLogger("aioqueue.redis")
 
@@ -40,6 +40,7 @@ class Listener:
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._tries = 0
+        self._heard = 0.0
 
     def subscribe(self, channel: str, told: Told) -> None:
         """Call *told* for each message of *channel*."""
@@ -100,37 +101,41 @@ class Listener:
         """Listen until the connection is lost."""
         self._news = [("SUBSCRIBE", channel) for channel in self._channels]
         self._changed.set()
+        self._heard = asyncio.get_running_loop().time()
         reading = asyncio.create_task(self._read(connection), name="aioqueue-redis-hear")
+        reading.add_done_callback(lambda _: self._changed.set())
         try:
             while not reading.done():
-                await self._say(connection, reading)
+                await self._say(connection)
             await reading
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _say(self, connection: Link, reading: asyncio.Task[None]) -> None:
+    async def _say(self, connection: Link) -> None:
         """Wait for what is to be said, or for the time of a sign of life, and say it."""
-        changed = asyncio.create_task(self._changed.wait())
+        loop = asyncio.get_running_loop()
+        silent = self._heard + _PING + self._timeout
+        timer = loop.call_at(min(silent, loop.time() + _PING), self._changed.set)
         try:
-            await asyncio.wait([changed, reading], timeout=_PING, return_when=asyncio.FIRST_COMPLETED)
+            await self._changed.wait()
         finally:
-            changed.cancel()
+            timer.cancel()
+        if loop.time() >= max(silent, self._heard + _PING + self._timeout):
+            raise ConnectionError(f"no sign of life for {_PING + self._timeout:g} s")
         self._changed.clear()
         news, self._news = self._news, []
-        packed: list[bytes] = []
+        pieces: list[bytes] = []
         for verb, channels in _runs(news):
-            packed += connection.pack_command(verb, *channels)
+            pieces += packed(connection, (verb, *channels))
         async with asyncio.timeout(self._timeout):
-            await connection.send_packed_command(
-                packed or connection.pack_command("PING"), check_health=False
-            )
+            await connection.send_packed_command(pieces or packed(connection, ("PING",)), check_health=False)
 
     async def _read(self, connection: Link) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            async with asyncio.timeout(_PING + self._timeout):
-                reply = await connection.read_response(disconnect_on_error=False)
-            self._tries = 0
+            reply = await connection.read_response(disconnect_on_error=False)
+            self._tries, self._heard = 0, loop.time()
             if reply == b"PONG":
                 # with no channel left it is an ordinary connection, and answers as one
                 continue

@@ -9,16 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from hiredis import pack_command  # pyright: ignore[reportUnknownVariableType]  # its stub names one item
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from aioqueue.adapters.redis.link import Link, Make, Value, connected
-
-_pack = cast("Callable[[tuple[Value, ...]], bytes]", pack_command)
-
+from aioqueue.adapters.redis.link import Link, Make, Value, connected, packed
 
 class Pipe:
     """Connects when it is first asked, and anew after a fault. make: makes links.
@@ -91,24 +86,23 @@ class Pipe:
         return connection
 
     async def _send(self, connection: Link) -> None:
-        packed: list[bytes] = []
+        pieces: list[bytes] = []
         now = time.monotonic()
         while self._queue:
             command, future = self._queue.popleft()
             if future.done():
                 continue
             try:
-                # by hiredis: what is written of a workflow has thousands of parts
-                packed.append(_pack(command))
-            except (TypeError, UnicodeEncodeError) as exc:
+                pieces += packed(connection, command)
+            except (RedisError, TypeError, UnicodeEncodeError) as exc:
                 # it cannot be said, and is nobody else's fault
                 future.set_exception(exc)
                 continue
             self._flying.append((future, now))
-        if packed:
+        if pieces:
             self._watched()
             async with asyncio.timeout(self._timeout):
-                await connection.send_packed_command(packed, check_health=False)
+                await connection.send_packed_command(pieces, check_health=False)
 
     async def _read(self, connection: Link) -> None:
         try:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from aioqueue.adapters.redis.link import Value
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
-from aioqueue.protocols.messages import Delivery, Message, Record
+from aioqueue.protocols.messages import Attempt, Delivery, Message, Record, When
 
 
 class Receipt(NamedTuple):
@@ -41,26 +41,31 @@ def message_args(messages: Sequence[Message]) -> list[Value]:
     return args
 
 
+def moment_args(when: When) -> tuple[int, int]:
+    """Return eta and delay as scripts take them."""
+    return 0 if when.eta is None else milliseconds(when.eta), milliseconds(when.delay)
+
+
 def delivery(row: Sequence[bytes], *, at: float, begun: bool) -> Delivery:
     """Return what a row of ``fetch`` lends."""
     place, id, name, meta, body, losses = row
-    attempt, hop, priority, tracked, _, seen, marked, sent = meta.split()
-    receipt = place.decode()
+    head, _, sent = meta.rpartition(b" ")
+    attempt, hop, priority, tracked, first_seen, marked = _head(head)
     return Delivery(
         message=Message(
             id=id.decode(),
             name=_text(name),
             queue=_text(place.split(b"/", 2)[2]),
             body=body,
-            attempt=int(attempt),
-            hop=int(hop),
-            priority=int(priority),
-            tracked=tracked == b"1",
+            attempt=attempt,
+            hop=hop,
+            priority=priority,
+            tracked=tracked,
             sent=float(sent),
         ),
-        receipt=Receipt(receipt, marked == b"1"),
+        receipt=Receipt(place.decode(), marked),
         at=at,
-        first_seen=None if seen == b"0" else int(seen) / 1000,
+        first_seen=first_seen,
         losses=int(losses),
         begun=begun,
     )
@@ -110,6 +115,42 @@ def record(id: str, row: Sequence[bytes | None]) -> Record | None:
     )
 
 
+def ended(seen: Record, said: bytes) -> Record | None:
+    """Return what has become of a record that has been *seen* open, as its end has told; None for no more."""
+    head, _, value = said.partition(b"\n")
+    parts = head.split(b" ", 4)
+    if len(parts) != 5 or parts[0] != b"SUCCESS":
+        return None
+    _, begun, finished, losses, worker = parts
+    return Record(
+        id=seen.id,
+        name=seen.name,
+        queue=seen.queue,
+        state=State.SUCCESS,
+        losses=int(losses),
+        sent=seen.sent,
+        started=_moment(begun),
+        finished=_moment(finished),
+        worker=worker.decode(),
+        value=value,
+    )
+
+
+def attempt(item: bytes) -> Attempt:
+    """Return what an item of ``history`` tells."""
+    head, _, rest = item.partition(b"\n")
+    number, begun, ended, due, length = head.split(b" ")
+    worker, error = rest[: int(length)], rest[int(length) :]
+    return Attempt(
+        number=int(number),
+        error=error or None,
+        worker=worker.decode() or None,
+        started=_moment(begun or None),
+        ended=moment(ended),
+        next_at=_moment(due or None),
+    )
+
+
 Found = Record | None | Exception
 """A record, none, or why it cannot be read."""
 
@@ -129,6 +170,14 @@ def moment(value: Any) -> float:
 
 def _moment(value: bytes | None) -> float | None:
     return None if value is None else int(value) / 1000
+
+
+@lru_cache(maxsize=1024)
+def _head(meta: bytes) -> tuple[int, int, int, bool, float | None, bool]:
+    """Return what a meta says before the moment of sending, which most messages have alike."""
+    attempt, hop, priority, tracked, _, seen, marked = meta.split()
+    first_seen = None if seen == b"0" else int(seen) / 1000
+    return int(attempt), int(hop), int(priority), tracked == b"1", first_seen, marked == b"1"
 
 
 @lru_cache(maxsize=1024)

@@ -7,11 +7,12 @@ from typing import Final
 
 from aioqueue.adapters.redis import flow
 from aioqueue.adapters.redis.core import Access
-from aioqueue.adapters.redis.rows import message_args
+from aioqueue.adapters.redis.rows import message_args, moment_args
 from aioqueue.errors import PayloadTooLargeError, QueueFullError
-from aioqueue.models.state import CancelOutcome
+from aioqueue.ids import is_name
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.flow import Opening
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, Rescheduled, When
 
 MOST: Final = 50_000
 """Messages of one call: for about a second the server does nothing else."""
@@ -33,6 +34,18 @@ class RedisSubmitter:
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
         return await flow.cancel(self._access, ids, ttl=ttl)
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        return (await reschedule(self._access, id, when, here=True)).outcome
+
+
+async def reschedule(access: Access, id: str, when: When, *, here: bool) -> Rescheduled:
+    """Give a task that waits another moment. here: its message is in this store, and goes with it."""
+    if not is_name(id):
+        return Rescheduled(RescheduleOutcome.NOT_FOUND)
+    word, *where = await access.script("reschedule", int(here), id, *moment_args(when))
+    queue, attempt = where or (b"", 1)
+    return Rescheduled(RescheduleOutcome(word.decode()), queue.decode(), int(attempt))
 
 
 async def send(

@@ -1,7 +1,8 @@
 """Waiters: who in this process waits for which task, and the few reads that answer all of them.
 
-Subscribe, then read, then wait: nothing falls between. A slow poll behind it is the truth, should
-the subscription be cut.
+Subscribe, then read, then wait: nothing falls between. What is told at the end of a task that was read while
+it was open is its record; else it is read again. A slow poll behind it is the truth, should the subscription
+be cut.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from aioqueue.adapters.redis.listener import Listener
-from aioqueue.adapters.redis.rows import Found
+from aioqueue.adapters.redis.rows import Found, ended
 from aioqueue.advance import numbered
 from aioqueue.errors import BackendUnavailableError, UnavailableError
 from aioqueue.protocols.messages import Record
@@ -40,11 +41,15 @@ _Answer = asyncio.Future[Record | None]
 
 @dataclass(slots=True)
 class _Waited:
-    """A task that is waited for. ending: answered when it is final; looking: with the next read."""
+    """A task that is waited for. ending: answered when it is final; looking: with the next read.
+
+    seen: its record as it was read last, while it had not ended.
+    """
 
     told: Callable[[bytes | None], None]
     ending: set[_Answer] = field(default_factory=set[_Answer])
     looking: set[_Answer] = field(default_factory=set[_Answer])
+    seen: Record | None = None
 
     @property
     def idle(self) -> bool:
@@ -101,7 +106,7 @@ class Waiters:
     def _enter(self, id: str) -> _Waited:
         waited = self._waited.get(id)
         if waited is None:
-            waited = self._waited[id] = _Waited(lambda _: self._look(id))
+            waited = self._waited[id] = _Waited(lambda said: self._told(id, said))
             # first, as the confirmation of the other one has somebody look
             self._join(id)
             self._listener.subscribe(self._prefix + id, waited.told)
@@ -145,6 +150,14 @@ class Waiters:
         if said is not None:
             for id in ids:
                 self._look(id)
+
+    def _told(self, id: str, said: bytes | None) -> None:
+        seen = self._waited[id].seen if id in self._waited else None
+        record = ended(seen, said) if seen is not None and said else None
+        if record is None:
+            self._look(id)
+        else:
+            self._answer(id, record)
 
     def _poll(self) -> None:
         self._timer = None
@@ -194,6 +207,7 @@ class Waiters:
         if waited is None:
             return
         over = record is None or record.state.final
+        waited.seen = None if over else record
         for answer in (*waited.looking, *(waited.ending if over else ())):
             if not answer.done():
                 answer.set_result(record)

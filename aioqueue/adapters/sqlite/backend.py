@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aioqueue.adapters.sqlite import flows, joins, scopes
+from aioqueue.adapters.sqlite import attempts, flows, joins, moment, scopes
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import records as table
 from aioqueue.adapters.sqlite.cancel import cancel
@@ -28,14 +28,17 @@ from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
     OPEN_TTL,
+    Attempt,
     Cancelled,
     Committed,
     Delivery,
     Ending,
     Message,
     Record,
+    Rescheduled,
     Start,
     Verdict,
+    When,
 )
 
 
@@ -60,6 +63,9 @@ class SqliteBackend:
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         return await self._access.read(lambda tx: get(tx, ids))
 
+    async def history(self, id: str) -> list[Attempt]:
+        return await self._access.read(lambda tx: attempts.history(tx, id))
+
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         clock = self.core.clock
         until = clock.time() + timeout
@@ -83,6 +89,9 @@ class SqliteBackend:
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
         return await self._access.write(lambda tx: cancel(tx, ids, ttl))
+
+    async def reschedule(self, id: str, when: When) -> Rescheduled:
+        return await self._access.write(lambda tx: moment.reschedule(tx, id, when, here=False))
 
     async def plan(self, page: Page) -> Sequence[str]:
         return await self._access.write(lambda tx: plan(tx, page))
@@ -133,8 +142,8 @@ def get(tx: Transaction, ids: Sequence[str]) -> list[Record | None]:
     found = {id: entry.record() for id, entry in entries.items()}
     open = [id for id, entry in entries.items() if not entry.state.final]
     for id, bar in scopes.barred(tx, open).items():
-        if (moment := bar.since(running=entries[id].running)) is not None:
-            found[id] = replace(found[id], state=State.CANCELLED, finished=moment, due=None)
+        if (since := bar.since(running=entries[id].running)) is not None:
+            found[id] = replace(found[id], state=State.CANCELLED, finished=since, due=None)
     return [found.get(id) for id in ids]
 
 
@@ -168,6 +177,7 @@ def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: s
             move.bar(entry)
             return Start(Verdict.COMMITTED, follow=move.told_again(message.id))
         if running and not mine:
+            attempts.lost(tx, [entry])
             entry.losses += 1
         table.start(entry, message.attempt, owner=owner, worker=worker, now=tx.now)
         started[message.id] = entry
@@ -225,6 +235,7 @@ def commit(tx: Transaction, endings: Sequence[Ending], owner: str) -> list[Commi
             table.end(entry, ending, owner=owner, now=tx.now, keep=COMMIT_TTL)
             entry.released, entry.dead = encode_messages(ending.follow), ending.dead
             saved[entry.id] = entry
+            attempts.tried(tx, [(entry, ending)])
             before = len(move.messages)
             move.end(ending)
             moved = move.messages[before:]

@@ -19,7 +19,7 @@ from aioqueue.errors import BrokerUnavailableError
 from aioqueue.models.stats import DeadLetter, QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, When
 
 
 class SqliteBroker:
@@ -44,6 +44,9 @@ class SqliteBroker:
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[bool]:
         return await self._access.write(lambda tx: table.publish(tx, messages))
+
+    async def reschedule(self, queue: str, id: str, attempt: int, when: When) -> bool:
+        return await self._access.write(lambda tx: table.reschedule(tx, queue, id, attempt, when))
 
     def consume(
         self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from aioqueue.adapters.sqlite import messages, records
+from aioqueue.adapters.sqlite import attempts, messages, records
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.messages import Receipt
@@ -97,6 +97,14 @@ def finish(tx: Transaction, owner: str, endings: Sequence[Ending]) -> list[bool]
     _move_on(batch)
     records.save(tx, (batch.saved | move.changed).values())
     records.remove(tx, batch.removed)
+    attempts.tried(
+        tx,
+        [
+            (batch.saved[e.delivery.message.id], e)
+            for e in batch.taken
+            if e.delivery.message.id in batch.saved
+        ],
+    )
     messages.delete(tx, batch.settled)
     messages.bury(tx, batch.letters)
     if batch.again:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.rows import LISTED, Value, insert, listed
 from aioqueue.models.stats import DeadLetter
-from aioqueue.protocols.messages import SUSPECT, Delivery, Message
+from aioqueue.protocols.messages import SUSPECT, Delivery, Message, When
 
 
 class Receipt(NamedTuple):
@@ -202,6 +202,18 @@ def delete(tx: Transaction, seqs: Iterable[int]) -> None:
 def withdraw(tx: Transaction, ids: Iterable[str]) -> None:
     """Forget messages of tasks, but for those that are held."""
     tx.db.execute(f"DELETE FROM messages WHERE id IN {LISTED} AND +state <> 2", (listed(ids),))
+
+
+def reschedule(tx: Transaction, queue: str, id: str, attempt: int, when: When) -> bool:
+    """Give the delayed message of *attempt*, or of the next one, another moment; False if there is none."""
+    moved = tx.db.execute(
+        f"UPDATE messages SET due = :due, state = iif(:due <= :now, {_READY}, 0)"
+        " WHERE id = :id AND attempt IN (:attempt, :attempt + 1) AND hop = 0 AND +state = 0 AND due > :now",
+        {"due": when.due(tx.now), "now": tx.now, "id": id, "attempt": attempt},
+    )
+    if moved.rowcount:
+        tx.news.queues.add(queue)
+    return moved.rowcount > 0
 
 
 def give_back(tx: Transaction, seqs: Iterable[int], *, delay: float = 0.0) -> None:

@@ -122,8 +122,10 @@ def save(tx: Transaction, entries: Iterable[Entry]) -> None:
 
 
 def remove(tx: Transaction, ids: Iterable[str]) -> None:
-    """Drop records."""
-    tx.db.execute(f"DELETE FROM tasks WHERE id IN {LISTED}", (listed(ids),))
+    """Drop records, with what is remembered of their attempts."""
+    gone = (listed(ids),)
+    tx.db.execute(f"DELETE FROM tasks WHERE id IN {LISTED}", gone)
+    tx.db.execute(f"DELETE FROM attempts WHERE id IN {LISTED}", gone)
 
 
 def empty(tx: Transaction, ids: Iterable[str]) -> None:

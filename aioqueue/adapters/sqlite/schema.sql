@@ -59,6 +59,19 @@ CREATE TABLE IF NOT EXISTS tasks (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tasks_look ON tasks (look);
 
+-- Attempts that have ended and were not the last, as long as there is a record; without an error they were lost.
+CREATE TABLE IF NOT EXISTS attempts (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  error BLOB,
+  worker TEXT,
+  started REAL,
+  ended REAL NOT NULL,
+  next_at REAL
+);
+CREATE INDEX IF NOT EXISTS attempts_task ON attempts (id, seq);
+
 CREATE TABLE IF NOT EXISTS leases (
   owner TEXT PRIMARY KEY,
   until REAL NOT NULL,

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from aioqueue.adapters.sqlite import messages, records
+from aioqueue.adapters.sqlite import messages, moment, records
 from aioqueue.adapters.sqlite.cancel import cancel
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.move import Move
 from aioqueue.errors import QueueFullError
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.flow import Opening
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, When
 
 
 def submit(tx: Transaction, sent: Sequence[Message], limit: int | None = None) -> list[bool]:
@@ -85,3 +85,7 @@ class SqliteSubmitter:
 
     async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
         return await self._access.write(lambda tx: cancel_all(tx, ids, ttl))
+
+    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
+        answer = await self._access.write(lambda tx: moment.reschedule(tx, id, when, here=True))
+        return answer.outcome

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from aioqueue.adapters.sqlite import flows, joins, messages, records
+from aioqueue.adapters.sqlite import attempts, flows, joins, messages, records
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
@@ -101,6 +101,8 @@ def hand_on(tx: Transaction, lost: Sequence[str]) -> int:
     for _, id, owner in held:
         tasks[owner].append(id)
     for owner, ids in tasks.items():
+        entries = records.load(tx, ids).values()
+        attempts.lost(tx, [entry for entry in entries if entry.running and entry.owner == owner])
         records.stop(tx, ids, owner=owner, losses=1)
     messages.lose(tx, [seq for seq, _, _ in held])
     return len(held)

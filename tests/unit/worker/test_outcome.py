@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from aioqueue import Reject, Retry, RetryPolicy, Signature, State, codec
-from aioqueue.errors import SignatureError
+from aioqueue.errors import SignatureError, TaskTimeoutError
 from aioqueue.packing import Packer
 from aioqueue.protocols.messages import Delivery, Ending, Message
 from aioqueue.worker import outcome
@@ -94,6 +96,73 @@ def test_explicit_retry_is_bounded_by_the_policy_and_says_when() -> None:
     assert outcome.failed(job(retry=policy), Retry(delay=timedelta(seconds=7))).next_at == NOW + 7
     assert outcome.failed(job(retry=policy), Retry(eta=moment)).next_at == moment.timestamp()
     assert outcome.failed(job(attempt=2, retry=policy), Retry(delay=7)).state is State.FAILURE
+
+
+def raised(exc: BaseException, cause: BaseException) -> BaseException:
+    exc.__cause__ = cause
+    return exc
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        raised(ValueError("no"), Retry(delay=7)),
+        raised(Retry(delay=7), ValueError("no")),
+        raised(OSError(), raised(ValueError("no"), Retry(delay=7))),
+        ExceptionGroup("of a task group", [ValueError("no"), Retry(delay=7)]),
+    ],
+)
+def test_wrapped_retry_is_one_and_counts(exc: BaseException) -> None:
+    policy = RetryPolicy(max_retries=1, on=KeyError)
+
+    assert outcome.failed(job(retry=policy), exc).next_at == NOW + 7
+    assert outcome.failed(job(attempt=2, retry=policy), exc).state is State.FAILURE
+    assert outcome.failed(job(attempt=10), exc).state is State.RETRY
+    assert outcome.failed(job(attempt=11), exc).state is State.FAILURE
+
+
+def test_wrapped_reject_is_a_dead_letter_of_its_reason() -> None:
+    ending = outcome.failed(job(retry=RetryPolicy()), raised(ValueError("no"), Reject("of no use")))
+
+    assert (ending.state, ending.dead, said(ending)) == (State.FAILURE, "of no use", "no")
+
+
+def test_chain_of_causes_that_has_no_end_is_looked_through_once() -> None:
+    first, second = ValueError("no"), OSError()
+    first.__cause__, second.__cause__ = second, first
+
+    assert outcome.steering(first) is None
+
+
+def test_failure_that_a_policy_does_not_name_is_final_and_no_dead_letter() -> None:
+    ending = outcome.failed(job(retry=RetryPolicy(on=OSError)), ValueError("no"))
+
+    assert (ending.state, ending.dead) == (State.FAILURE, None)
+    assert outcome.failed(job(retry=RetryPolicy(on=OSError)), ConnectionError()).state is State.RETRY
+
+
+def test_timeout_is_tried_again_unless_the_policy_says_no() -> None:
+    late = raised(TaskTimeoutError("late"), Retry())
+
+    assert outcome.failed(job(retry=RetryPolicy()), late, timed_out=True).state is State.RETRY
+    never = RetryPolicy(on_timeout=False)
+    assert outcome.failed(job(retry=never), late, timed_out=True).state is State.FAILURE
+
+
+def test_backoff_function_says_when_gives_up_or_is_told_to_be_wrong() -> None:
+    pauses: dict[int, Any] = {1: 5, 2: None}
+    policy = RetryPolicy(backoff=lambda retry, exc: pauses[retry], max_retries=None)
+
+    assert outcome.failed(job(retry=policy), ValueError("no")).next_at == NOW + 5
+    gave_up = outcome.failed(job(retry=policy, attempt=2), ValueError("no"))
+    wrong = outcome.failed(job(retry=policy, attempt=3), ValueError("no"))
+    assert gave_up.dead == "its backoff function gave up: ValueError: no"
+    assert (wrong.state, said(wrong)) == (
+        State.FAILURE,
+        "no (and its backoff function raised KeyError: 3)",
+    )
+    assert wrong.dead == said(wrong)
+    assert outcome.failed(job(retry=policy, attempt=3), Retry(delay=2)).next_at == NOW + 2
 
 
 def test_rejected_task_is_not_retried_and_is_a_dead_letter() -> None:

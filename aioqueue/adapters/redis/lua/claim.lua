@@ -63,6 +63,8 @@ local function claim(at)
       return { 'BUSY', text(left) }
     end
     losses = text(tonumber(losses) + 1)
+    redis.call('HDEL', key, 'r', 'y', 'z', 'u')
+    remember(ARGV[at], '', '', OPEN_TTL)
   end
   if not own and stopped(place) then
     bar(ARGV[at], 0, LATE)

@@ -20,7 +20,7 @@ local function go_on(key, at)
   note(key)
 end
 
-local function write(key, id, at, forgotten, place)
+local function write(key, id, at, forgotten, place, losses)
   local attempt, state, ttl, due, has_value, has_error, buried =
     string.match(ARGV[at + 1], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   ttl = tonumber(ttl)
@@ -37,7 +37,9 @@ local function write(key, id, at, forgotten, place)
     if has_error == '1' then
       redis.call('HSET', key, 'x', ARGV[at + 3])
     end
-    redis.call('PEXPIRE', key, text(math.max(0, tonumber(due) - NOW) + OPEN_TTL))
+    local left = math.max(0, tonumber(due) - NOW) + OPEN_TTL
+    redis.call('PEXPIRE', key, text(left))
+    remember(id, due, has_error == '1' and ARGV[at + 3] or '', left)
     if place then
       renew(id, place, tonumber(due))
     end
@@ -57,6 +59,9 @@ local function write(key, id, at, forgotten, place)
     redis.call('PEXPIRE', holder, text(ttl))
   end
   redis.call('PEXPIRE', key, text(keep))
+  if attempt ~= '1' or (losses or '0') ~= '0' then
+    redis.call('PEXPIRE', P .. 'h:' .. id, text(forgotten and 0 or ttl))
+  end
   if place then
     local value = has_value == '1' and ARGV[at + 2] or 'null'
     move_on(id, place, state, state == 'SUCCESS' and value or ARGV[at + 3], ttl)
@@ -69,14 +74,14 @@ local answers = {}
 for at = 2, #ARGV, 7 do
   local key = record_key(ARGV[at])
   local attempt = string.match(ARGV[at + 1], '^%S+')
-  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z', 'p')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z', 'p', 'l')
   local mine = record[1] and record[2] == attempt and record[3] == owner
   answered, ranges = {}, {}
   if mine and record[1] == 'STARTED' and not record[6] then
     local place = place_of(ARGV[at])
     mine = not called_off(place)
     if mine then
-      write(key, ARGV[at], at, record[4], place)
+      write(key, ARGV[at], at, record[4], place, record[7])
     end
   elseif mine and record[5] then
     answer_again(record[5])

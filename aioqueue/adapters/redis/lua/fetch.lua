@@ -1,12 +1,14 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on, promote
+Uses base, messages, promote
+Apart scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
 ARGV[1] begins    1: records are here, write STARTED in them; 0: they are not
 ARGV[2] consumer  its name
 ARGV[3] worker    the name written into records
 ARGV[4] limit     most deliveries
-ARGV[5] look      1: a blocking read may have brought something, which <consumer>.wait holds
+ARGV[5] look      the queue and lane, queue:lane, of which a blocking read has brought something, which
+                  <consumer>.wait holds; 1: it may be any; 0: none
 ARGV[6] audit     how many receipts follow, all that the consumer knows to hold, or -1: what it holds
                   beside them was lost on its way and is handed out again
 ARGV[7] rest      those receipts, then the queues' names
@@ -52,30 +54,32 @@ local function begin(m, receipt)
   if superseded(record, m, receipt) then
     return nil
   end
-  local place = place_of(m.id)
-  if place and stopped(place) then
-    bar(m.id, 0, LATE)
-    keep_moved()
+  local place = part(m.id) and apart.place_of(m.id)
+  if place and apart.stopped(place) then
+    apart.bar(m.id, 0, 0)
+    apart.keep_moved()
     return nil
   elseif place then
-    renew(m.id, place, NOW)
+    apart.renew(m.id, place, NOW)
   end
-  if record[1] then
-    redis.call('HSET', key, 's', 'STARTED', 'a', m.attempt, 'o', me, 'w', worker, 'b', text(NOW), 'e', receipt)
+  if record[2] == m.attempt and record[3] == receipt then
+    redis.call('HSET', key, 's', 'STARTED', 'o', me, 'w', worker, 'b', NOW_TEXT)
+  elseif record[1] then
+    redis.call('HSET', key, 's', 'STARTED', 'a', m.attempt, 'o', me, 'w', worker, 'b', NOW_TEXT, 'e', receipt)
   else
     redis.call(
-      'HSET', key, 's', 'STARTED', 'a', m.attempt, 'o', me, 'w', worker, 'b', text(NOW), 'e', receipt,
+      'HSET', key, 's', 'STARTED', 'a', m.attempt, 'o', me, 'w', worker, 'b', NOW_TEXT, 'e', receipt,
       'n', m.name, 'q', m.queue, 'c', m.sent, 'l', m.losses
     )
   end
-  redis.call('PEXPIRE', key, text(OPEN_TTL))
+  redis.call('PEXPIRE', key, OPEN_TEXT)
   return record[1] and (record[4] or '0') or m.losses
 end
 
 local function take(lane, entry, queue, f)
   local m, receipt = unpack_entry(f, queue), receipt_of(lane, entry, queue)
   if not m then
-    bury_unreadable(stream_key(queue, lane), entry, queue, f)
+    apart.bury_unreadable(stream_key(queue, lane), entry, queue, f)
     return
   end
   local losses = m.losses
@@ -121,7 +125,7 @@ local function take_held(queue, lane, name, most)
         suspected = suspected or lane == 'suspect'
         take(lane, entry, queue, f)
       elseif name == waiter then
-        hand_on(lane, entry, queue, name, 0, false)
+        apart.hand_on(lane, entry, queue, name, 0, false)
       end
     end
   end
@@ -165,7 +169,7 @@ end
 promote(queues)
 for _, lane in ipairs(LANES) do
   for _, queue in ipairs(queues) do
-    if ARGV[5] == '1' then
+    if ARGV[5] == '1' or ARGV[5] == queue .. ':' .. lane then
       take_held(queue, lane, waiter, 100)
     end
     if known_count >= 0 then

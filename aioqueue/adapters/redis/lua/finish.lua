@@ -1,7 +1,8 @@
 --[[
 finish: end attempts where broker and backend are this store: record, dead letter, what follows, and the
 end of the message, each ending whole or not at all. A workflow moves on by it.
-Uses base, messages, scope, joins, lasting, kept, nodes, flow
+Uses base, messages
+Apart scope, joins, lasting, kept, nodes, flow
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] endings   each: receipt, id, meta, value, error, reason, then its followers, 5 values each.
@@ -12,22 +13,41 @@ ARGV[2] endings   each: receipt, id, meta, value, error, reason, then its follow
 Returns a list of 1, or 0 where another attempt owns the task. The same consumer's repeat is 1.
 ]]
 local REPEATED = 60000
+-- Bytes of a value up to which who waits is told it, beside the moments; of others they read the record.
+local TOLD = 65536
 local me = ARGV[1]
 
-local function read_ending(at)
-  local e = { receipt = ARGV[at], id = ARGV[at + 1], value = ARGV[at + 3], error = ARGV[at + 4], reason = ARGV[at + 5] }
-  local ttl, due, has_value, has_error, opens, followers
-  e.attempt, e.hop, e.state, e.tracked, e.marked, e.held, e.losses, ttl, due, has_value, has_error, e.buried,
-    opens, followers =
-    string.match(ARGV[at + 2], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+-- What has been read of the metas of endings, which are mostly alike; each stands behind the endings that have it.
+local ends = {}
+
+local function read_end(meta)
+  local e, ttl, due, followers = {}, nil, nil, nil
+  e.attempt, e.hop, e.state, e.tracked, e.marked, e.held, e.losses, ttl, due, e.has_value, e.has_error, e.buried,
+    e.does_open, followers =
+    string.match(meta, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   e.ttl, e.due, e.followers = tonumber(ttl), tonumber(due), tonumber(followers)
-  e.opens = opens == '1' and e.value or nil
-  if e.state == 'STARTED' then
-    e.opening, e.outline = read_opening(e.value), e.error
+  ends[meta] = { __index = e }
+  return ends[meta]
+end
+
+local function read_ending(at)
+  local meta, value, fault = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local e = setmetatable({ receipt = ARGV[at], id = ARGV[at + 1], fault = fault }, ends[meta] or read_end(meta))
+  if e.does_open == '1' then
+    e.opens = value
   end
-  e.value = has_value == '1' and e.value or nil
-  e.fault = e.error
-  e.error = has_error == '1' and e.error or nil
+  if e.state == 'STARTED' then
+    e.opening, e.outline = apart.read_opening(value), fault
+  end
+  if e.has_value == '1' then
+    e.value = value
+  end
+  if e.has_error == '1' then
+    e.error = fault
+  end
+  if e.buried == '1' then
+    e.reason = ARGV[at + 5]
+  end
   e.lane, e.entry, e.queue = where(e.receipt)
   e.stream = stream_key(e.queue, e.lane)
   e.key = record_key(e.id)
@@ -38,14 +58,14 @@ end
 local function judge(e)
   local record = {}
   if e.tracked == '1' then
-    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p')
+    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p', 'b', 'w', 'l')
   end
   local own = record[2] == e.attempt and record[3] == me
   if record[1] and own and (record[1] ~= 'STARTED' or record[6]) then
     return 'done', record
   end
-  e.place = e.tracked == '1' and place_of(e.id)
-  if e.place and called_off(e.place) then
+  e.place = e.tracked == '1' and part(e.id) and apart.place_of(e.id)
+  if e.place and apart.called_off(e.place) then
     return nil, record
   end
   local on_record = own and record[4] == e.receipt
@@ -62,12 +82,29 @@ local function gone(e)
   return { i = e.id, n = '', b = '', m = table.concat({ e.attempt, e.hop, 0, e.tracked, e.losses, 0, 0, '0.0' }, ' ') }
 end
 
+-- Tells whether an attempt before this one may be remembered.
+local function tried_before(e)
+  return e.attempt ~= '1' or e.losses ~= '0'
+end
+
 local function write_record(e, record, f)
   if FINAL[e.state] and (record[5] or e.ttl <= 0) then
     -- hidden, and kept a moment for a repeat of this call, or of the send
     redis.call('HDEL', e.key, 'v', 'x')
     redis.call('HSET', e.key, 's', e.state, 'a', e.attempt, 'o', me, 'g', '1')
     redis.call('PEXPIRE', e.key, text(REPEATED))
+    if tried_before(e) then
+      redis.call('DEL', P .. 'h:' .. e.id)
+    end
+    return
+  end
+  if e.state == 'SUCCESS' and e.value and not e.error and record[1] and not tried_before(e) then
+    -- what most endings are: whose attempt it is stands there already
+    redis.call('HSET', e.key, 's', 'SUCCESS', 'v', e.value, 'f', NOW_TEXT)
+    redis.call('PEXPIRE', e.key, text(e.ttl))
+    if #e.value <= TOLD then
+      e.told = table.concat({ 'SUCCESS', record[7], NOW_TEXT, record[9] or '0', record[8] or '' }, ' ') .. '\n' .. e.value
+    end
     return
   end
   local values = { 's', e.state, 'a', e.attempt, 'o', me }
@@ -98,7 +135,13 @@ local function write_record(e, record, f)
     add('d', text(e.due))
   end
   redis.call('HSET', e.key, unpack(values))
-  redis.call('PEXPIRE', e.key, text(FINAL[e.state] and e.ttl or math.max(0, e.due - NOW) + OPEN_TTL))
+  local keep = FINAL[e.state] and e.ttl or math.max(0, e.due - NOW) + OPEN_TTL
+  redis.call('PEXPIRE', e.key, text(keep))
+  if e.state == 'RETRY' then
+    remember(e.id, text(e.due), e.error or '', keep)
+  elseif tried_before(e) then
+    redis.call('PEXPIRE', P .. 'h:' .. e.id, text(keep))
+  end
 end
 
 local function follow(e, m)
@@ -114,23 +157,26 @@ local function follow(e, m)
   end
 end
 
+local moves = false
+
 -- Moves on the workflow that the task, or the message that opens more, belongs to.
 local function move(e)
+  moves = moves or e.opening or e.place or e.opens
   if e.opening then
-    open_flow(e.opening, e.outline)
+    apart.open_flow(e.opening, e.outline)
   elseif e.place and FINAL[e.state] then
-    move_on(e.id, e.place, e.state, e.state == 'SUCCESS' and (e.value or 'null') or e.fault, e.ttl)
+    apart.move_on(e.id, e.place, e.state, e.state == 'SUCCESS' and (e.value or 'null') or e.fault, e.ttl)
   elseif e.place then
-    renew(e.id, e.place, e.due)
+    apart.renew(e.id, e.place, e.due)
   elseif e.opens and e.state == 'SUCCESS' then
     local first, count = string.match(e.opens, '^(%d+) (%d+)$')
-    open_more(e.id, tonumber(first or '0'), tonumber(count or '0'))
+    apart.open_more(e.id, tonumber(first or '0'), tonumber(count or '0'))
   end
 end
 
 -- Forgets the message of a task that was ended or cancelled meanwhile.
 local function let_go_of(e, record)
-  local barred = not FINAL[record[1]] and e.place and called_off(e.place)
+  local barred = not FINAL[record[1]] and e.place and apart.called_off(e.place)
   if not (barred or FINAL[record[1]] or record[6]) or not holds(e.stream, e.entry, me) then
     return
   end
@@ -139,7 +185,8 @@ local function let_go_of(e, record)
     unmark(e)
   end
   if barred then
-    bar(e.id, 0, LATE)
+    moves = true
+    apart.bar(e.id, 0, 0)
   end
 end
 
@@ -174,7 +221,7 @@ local function finish(e, at)
   end
   move(e)
   if FINAL[e.state] then
-    tell(e.id)
+    say('done:' .. e.id, e.told or '')
   end
   return 1
 end
@@ -185,5 +232,7 @@ while at <= #ARGV do
   answers[#answers + 1] = finish(e, at)
   at = at + 6 + e.followers * WIDTH
 end
-keep_moved()
+if moves then
+  apart.keep_moved()
+end
 return answers

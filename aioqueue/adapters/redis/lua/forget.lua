@@ -11,6 +11,7 @@ for i = 1, #ARGV do
   local record = redis.call('HMGET', key, 's', 'u')
   if record[1] then
     found = found + 1
+    redis.call('DEL', P .. 'h:' .. ARGV[i])
     if FINAL[record[1]] and not record[2] then
       redis.call('DEL', key)
     else

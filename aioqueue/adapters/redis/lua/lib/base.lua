@@ -8,6 +8,8 @@ t:<id>                    hash, a task's record: s state, a attempt, n name, q q
                           that is kept longer than it is shown, u shown until; of two stores also r released, z
                           ranges its workflow released, y reason it was buried for
 v:<id>                    hash, v and x of a record that outlives them
+h:<id>                    list, attempts of a task that have ended and were not the last, as long as its record: number,
+                          begun, ended, next due or '', length of the worker's name; a line; that name, and the error
 f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and name, b<n> body of its message until it
                           is released, of two stores until it starts, p<n> place: join, number in it, scope and whose
                           value it alone takes, '' once it has ended. Of join <n>: j<n> size, single, shown, first
@@ -30,8 +32,9 @@ d:<queue>                 zset, delayed messages by the moment they are due
 dead, buried              stream of dead letters, of all queues; hash, how many each has there
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
-done:<id>, due:<queue>    channels: a task has ended, or some of a workflow can start no more; a delayed message is
-                          due before all others
+done:<id>, due:<queue>    channels: a task has ended, with its record where that is short (state, begun, finished,
+                          losses, worker, a line; value) or '', or some of a workflow can start no more; a delayed
+                          message is due before all others
 
 Moments are milliseconds by the server's clock. A receipt, lane/entry/queue, says where a message stands.
 ]]
@@ -51,6 +54,7 @@ local function now_ms()
 end
 
 local NOW = now_ms()
+local NOW_TEXT, OPEN_TEXT = text(NOW), text(OPEN_TTL)
 
 local function record_key(id)
   return P .. 't:' .. id
@@ -137,6 +141,18 @@ local function drop_letters(last, count)
     end
   end
   return #letters
+end
+
+local HISTORY = 20
+
+-- Remembers that an attempt on record has ended and was not the last; without an error it was lost. keep: ms.
+local function remember(id, due, error, keep)
+  local key, record = P .. 'h:' .. id, redis.call('HMGET', record_key(id), 'a', 'b', 'w')
+  local worker = record[3] or ''
+  local moments = table.concat({ record[1] or '1', record[2] or '', text(NOW), due, #worker }, ' ')
+  redis.call('RPUSH', key, moments .. '\n' .. worker .. error)
+  redis.call('LTRIM', key, -HISTORY, -1)
+  redis.call('PEXPIRE', key, text(keep))
 end
 
 -- Says something to those who listen. They look for themselves too, so that it may fail.

@@ -47,6 +47,9 @@ local function decide(id, state, keep, what, least)
     redis.call('PEXPIRE', holder, text(keep))
   end
   redis.call('PEXPIRE', record_key(id), text(kept))
+  if record[1] == 'RETRY' or (record[5] or '1') ~= '1' then
+    redis.call('PEXPIRE', P .. 'h:' .. id, text(keep))
+  end
   tell(id)
   return true
 end

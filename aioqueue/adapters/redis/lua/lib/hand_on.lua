@@ -30,6 +30,9 @@ local function hand_on(lane, entry, queue, consumer, delay, lost)
   forget_entry(stream, entry)
   local receipt = place(m, 'again')
   if mine then
+    if counted then
+      remember(m.id, '', '', OPEN_TTL)
+    end
     redis.call(
       'HSET', key, 's', m.attempt == '1' and 'PENDING' or 'RETRY', 'e', receipt, 'd', text(NOW + delay), 'l', m.losses
     )

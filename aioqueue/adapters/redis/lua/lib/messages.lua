@@ -7,11 +7,21 @@ local function pack_meta(m)
   return table.concat({ m.attempt, m.hop, m.priority, m.tracked, m.losses, m.seen, m.marked, m.sent }, ' ')
 end
 
+-- What has been read of metas, as those of one send are alike; each stands behind the messages that have it.
+local metas = {}
+
+local function read_meta(meta)
+  local m = { eta = 0, delay = 0 }
+  m.attempt, m.hop, m.priority, m.tracked, m.losses, m.seen, m.marked, m.sent =
+    string.match(meta, '^(%d+) (%d+) (%d) ([01]) (%d+) (%d+) ([01]) ([%d%.e+-]+)')
+  metas[meta] = { __index = m }
+  return metas[meta]
+end
+
 -- Returns the message that an entry's fields are, nil if they are none. A newer version may add to the meta.
 local function unpack_entry(f, queue)
-  local m = { id = f.i, name = f.n, body = f.b, queue = queue, eta = 0, delay = 0 }
-  m.attempt, m.hop, m.priority, m.tracked, m.losses, m.seen, m.marked, m.sent =
-    string.match(f.m or '', '^(%d+) (%d+) (%d) ([01]) (%d+) (%d+) ([01]) ([%d%.e+-]+)')
+  local meta = f.m or ''
+  local m = setmetatable({ id = f.i, name = f.n, body = f.b, queue = queue }, metas[meta] or read_meta(meta))
   return m.sent and m.id and m.name and m.body and m or nil
 end
 
@@ -26,14 +36,22 @@ end
 -- Messages of arguments: id, name, queue, meta, body. Meta: attempt hop priority tracked eta delay sent.
 local WIDTH = 5
 
-local function read_message(at)
-  local m = { id = ARGV[at], name = ARGV[at + 1], queue = ARGV[at + 2], body = ARGV[at + 4] }
-  local eta, delay
+local given = {}
+
+local function read_given(meta)
+  local m, eta, delay = { losses = '0', seen = '0', marked = '0' }, nil, nil
   m.attempt, m.hop, m.priority, m.tracked, eta, delay, m.sent =
-    string.match(ARGV[at + 3], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+    string.match(meta, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   m.eta, m.delay = tonumber(eta), tonumber(delay)
-  m.losses, m.seen, m.marked = '0', '0', '0'
-  return m
+  given[meta] = { __index = m }
+  return given[meta]
+end
+
+local function read_message(at)
+  local meta = ARGV[at + 3]
+  return setmetatable(
+    { id = ARGV[at], name = ARGV[at + 1], queue = ARGV[at + 2], body = ARGV[at + 4] }, given[meta] or read_given(meta)
+  )
 end
 
 local function message_key(id, attempt, hop)
@@ -42,6 +60,10 @@ end
 
 local function due_of(m)
   return math.max(m.eta, NOW + m.delay)
+end
+
+local function moment_text(moment)
+  return moment == NOW and NOW_TEXT or text(moment)
 end
 
 local listed = {}
@@ -98,16 +120,16 @@ local function submit(m, again)
     return publish(m) or again
   end
   local key = record_key(m.id)
-  local sent = redis.call('HGET', key, 'c')
-  if sent or redis.call('EXISTS', key) == 1 then
-    return again and sent == m.sent
+  if redis.call('EXISTS', key) == 1 then
+    return again and redis.call('HGET', key, 'c') == m.sent
   end
   local due, receipt = due_of(m), place(m)
-  sent = m.sent == '0.0' and string.format('%.3f', NOW / 1000) or m.sent
+  local sent = m.sent == '0.0' and string.format('%.3f', NOW / 1000) or m.sent
   redis.call(
-    'HSET', key, 's', 'PENDING', 'a', m.attempt, 'n', m.name, 'q', m.queue, 'c', sent, 'd', text(due), 'e', receipt
+    'HSET', key, 's', 'PENDING', 'a', m.attempt, 'n', m.name, 'q', m.queue, 'c', sent, 'd', moment_text(due),
+    'e', receipt
   )
-  redis.call('PEXPIRE', key, text(due - NOW + OPEN_TTL))
+  redis.call('PEXPIRE', key, due == NOW and OPEN_TEXT or text(due - NOW + OPEN_TTL))
   return true
 end
 

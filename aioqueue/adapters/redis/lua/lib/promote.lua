@@ -3,6 +3,23 @@ promote: makes ready what is due; uses base, messages.
 ]]
 local PROMOTED = 200
 
+-- Puts a delayed message where it is ready.
+local function make_ready(waiting, member, queue)
+  -- ZREM first: it needs no memory
+  redis.call('ZREM', waiting, member)
+  local key = P .. 'm:' .. member
+  local f = fields(redis.call('HGETALL', key))
+  if f.b then
+    local m = unpack_entry(f, queue) or unreadable(f, queue)
+    redis.call('HDEL', key, 'i', 'n', 'b', 'm')
+    local receipt = place(m, m.seen ~= '0' and 'again' or nil)
+    local record = redis.call('HMGET', record_key(m.id), 'e', 's')
+    if record[1] == '' and (record[2] == 'PENDING' or record[2] == 'RETRY') then
+      redis.call('HSET', record_key(m.id), 'e', receipt)
+    end
+  end
+end
+
 -- Returns the moment the next message of *queues* is due, '' if none is delayed.
 local function promote(queues)
   local left, next_due = PROMOTED, ''
@@ -11,19 +28,7 @@ local function promote(queues)
     local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', text(NOW), 'LIMIT', 0, left)
     left = left - #due
     for _, member in ipairs(due) do
-      -- ZREM first: it needs no memory
-      redis.call('ZREM', waiting, member)
-      local key = P .. 'm:' .. member
-      local f = fields(redis.call('HGETALL', key))
-      if f.b then
-        local m = unpack_entry(f, queue) or unreadable(f, queue)
-        redis.call('HDEL', key, 'i', 'n', 'b', 'm')
-        local receipt = place(m, m.seen ~= '0' and 'again' or nil)
-        local record = redis.call('HMGET', record_key(m.id), 'e', 's')
-        if record[1] == '' and (record[2] == 'PENDING' or record[2] == 'RETRY') then
-          redis.call('HSET', record_key(m.id), 'e', receipt)
-        end
-      end
+      make_ready(waiting, member, queue)
     end
     local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
     if first[2] and (next_due == '' or tonumber(first[2]) < tonumber(next_due)) then
