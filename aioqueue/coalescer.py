@@ -56,8 +56,10 @@ class Coalescer:
     async def open_workflow(self, opening: Opening) -> bool:
         return await self._submitter.open_workflow(opening)
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        return await self._submitter.cancel(ids, ttl=ttl)
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        return await self._submitter.cancel(ids, ttl=ttl, waiting=waiting)
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
         """Accept all or none. A caller that is cancelled does not hear what came of it.

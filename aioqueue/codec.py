@@ -106,6 +106,27 @@ def read(message: Message) -> Body:
     return Body(_unpack(fields), takes_from)
 
 
+def requeued(body: bytes, origin: str) -> bytes:
+    """Return the body of a call that is sent anew: a header names *origin*, the task that it was.
+
+    The moment it expired at is left out. One that cannot be read is returned as it is: a newer worker may
+    read it.
+    """
+    try:
+        wire = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    if not isinstance(wire, dict) or cast("dict[str, Any]", wire).get("v") not in range(1, VERSION + 1):
+        return body
+    fields = cast("dict[str, Any]", wire)
+    fields.pop(_EXPIRES_AT, None)
+    headers = fields.get(_KEYS["headers"], {})
+    if not isinstance(headers, dict):
+        return body
+    fields[_KEYS["headers"]] = {**cast("dict[str, Any]", headers), "requeued_from": origin}
+    return orjson.dumps(fields)
+
+
 def _opened(message: Message) -> tuple[dict[str, Any], str | None]:
     try:
         wire = orjson.loads(message.body)

@@ -6,6 +6,7 @@ relative to that file. What is ignored is told once, by its name: its value may 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -105,7 +106,15 @@ def _variables() -> dict[str, tuple[str, Any]]:
     class Variables(Settings, BaseSettings):
         model_config = SettingsConfigDict(env_prefix=PREFIX)
 
-    values = EnvSettingsSource(Variables)()
+    class Source(EnvSettingsSource):
+        def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+            # a list may have commas, and what is no JSON is for the Settings to refuse
+            try:
+                return json.loads(value)
+            except ValueError:
+                return value
+
+    values = Source(Variables)()
     return {name: (names[f"{PREFIX}{name}".lower()], value) for name, value in values.items()}
 
 

@@ -63,8 +63,10 @@ class TwoStepSubmitter:
         await self._broker.publish(opened.messages)
         return opened.started
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        answers = await self._backend.cancel(ids, ttl=ttl)
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        answers = await self._backend.cancel(ids, ttl=ttl, waiting=waiting)
         released = [message for answer in answers for message in answer.released]
         if released:
             await self._broker.publish(released)

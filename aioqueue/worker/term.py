@@ -65,7 +65,7 @@ class Term:
         one_step = consumer.finisher(stores.backend)
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
-        packer = Packer(options.queue, options.max_payload)
+        packer = Packer(options.queue, options.max_payload, options.routes)
         rules = Rules(
             packer,
             options.name,

@@ -31,8 +31,10 @@ class RedisSubmitter:
     async def open_workflow(self, opening: Opening) -> bool:
         return await flow.start(self._access, opening)
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        return await flow.cancel(self._access, ids, ttl=ttl)
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        return await flow.cancel(self._access, ids, ttl=ttl, waiting=waiting)
 
 
 async def send(
