@@ -47,8 +47,8 @@ class DeadLetters:
         """Return a page of them, newest first. after: the ``next`` of the page before, for the next one."""
         return await self._opened().broker.letters(queue=queue, after=after, limit=limit)
 
-    async def show(self, id: str) -> OpenedLetter:
-        """Return the newest letter of the task *id*, or the one of that key, with its call if it can be read.
+    async def show(self, id: str | DeadLetter) -> OpenedLetter:
+        """Return the newest letter of the task *id*, or the one of that key, and its call if it can be read.
 
         Raises ResultNotFoundError.
         """
@@ -58,7 +58,7 @@ class DeadLetters:
         except codec.DecodeError as exc:
             return OpenedLetter(letter, problem=str(exc))
 
-    async def requeue(self, id: str, *, queue: str | None = None) -> AsyncResult[Any]:
+    async def requeue(self, id: str | DeadLetter, *, queue: str | None = None) -> AsyncResult[Any]:
         """Send the call of a dead letter anew, drop the letter, and return the new task's result.
 
         Its id derives from the letter's, so to repeat it is safe; the header ``requeued_from`` names the task
@@ -67,7 +67,9 @@ class DeadLetters:
         """
         stores, letter = self._opened(), await self._found(id)
         if not is_name(letter.name) or letter.name.startswith(RESERVED):
-            raise SignatureError(f"the dead letter {id} names no task that can be sent, but {letter.name!r}")
+            raise SignatureError(
+                f"the dead letter {letter.key} names no task that can be sent, but {letter.name!r}"
+            )
         if queue is not None and not is_name(queue):
             raise SignatureError(f"{queue!r} is no name of a queue")
         new = derived_id(letter.id if is_name(letter.id) else "letter", f"r{letter.key}")
@@ -76,7 +78,7 @@ class DeadLetters:
         await stores.broker.discard([letter.key])
         return self._result(new)
 
-    async def delete(self, id: str) -> DeadLetter:
+    async def delete(self, id: str | DeadLetter) -> DeadLetter:
         """Drop a dead letter, and return it. Raises ResultNotFoundError."""
         letter = await self._found(id)
         await self._opened().broker.discard([letter.key])
@@ -103,7 +105,9 @@ class DeadLetters:
             if after is None:
                 return
 
-    async def _found(self, id: str) -> DeadLetter:
+    async def _found(self, id: str | DeadLetter) -> DeadLetter:
+        if isinstance(id, DeadLetter):
+            return id
         async for letter in self.all():
             if id in (letter.id, letter.key):
                 return letter

@@ -189,7 +189,7 @@ class Server(Router):
         """The dead letters: to page through them, to show one, to send it anew or to drop it."""
         return DeadLetters(self._stores, self.settings.max_queue, self.result)
 
-    async def requeue(self, id: str, *, queue: str | None = None) -> AsyncResult[Any]:
+    async def requeue(self, id: str | DeadLetter, *, queue: str | None = None) -> AsyncResult[Any]:
         """Send the call of a dead letter anew, under a new id. See ``DeadLetters.requeue``."""
         return await self.dead.requeue(id, queue=queue)
 
