@@ -50,7 +50,7 @@ def test_worker_takes_the_queues_of_the_settings_else_the_one_queue() -> None:
 )
 def test_bad_queues_are_told(given: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigurationError) as told:
-        options(**given)
+        WorkerOptions.checked(Settings(), given)
 
     assert said in str(told.value)
 
