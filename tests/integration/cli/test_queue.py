@@ -42,7 +42,9 @@ async def test_queues_are_listed_with_counts_and_whether_they_are_paused(shell: 
 
     assert paused.code == plain.code == 0
     assert paused.out == "mail is paused; aioqueue queue resume mail starts it again\n"
-    assert [line.split() for line in plain.out.splitlines() if line.split()[:1] in (["default"], ["mail"])] == [
+    assert [
+        line.split() for line in plain.out.splitlines() if line.split()[:1] in (["default"], ["mail"])
+    ] == [
         ["default", "1", "0", "0", "0"],
         ["mail", "0", "0", "0", "0", "paused"],
     ]

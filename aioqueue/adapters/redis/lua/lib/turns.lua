@@ -3,13 +3,16 @@ turns: whose turn it is: which group of queues, and which priority in it, as aio
 ]]
 local GUARD = 12
 
--- Queues and lanes of which all has been read in this script.
+-- Streams in which nothing waits, or all has been read in this script: they are looked at once.
 local spent = {}
 
 -- Tells whether something may wait in a lane of a queue.
 local function may_wait(queue, lane)
   local stream = stream_key(queue, lane)
-  return not spent[stream] and redis.call('XLEN', stream) > 0
+  if not spent[stream] and redis.call('XLEN', stream) == 0 then
+    spent[stream] = true
+  end
+  return not spent[stream]
 end
 
 -- Returns the priorities in which something waits in any of *queues*, from the highest.
