@@ -11,6 +11,7 @@
 #~ prove-workflows    200 random workflows end as an interpreter of 80 lines has it, 1,000 steps and 50 deep too; a crash at every call of worker and sender, 500 chords under kill -9: none lost, none doubled; four mutants fail in it
 #~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0
 #~ prove-services     FastAPI, aiohttp and a script over real HTTP; 200 requests at once for 20 s, and as a worker is killed: none lost, nothing left
+#~ prove-control      a paused queue starts nothing; 10,000 low ones hold up no high one and keep 5 to 12 % of the slots; weights; purge ends all CANCELLED; dead letters are sent anew once
 #~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
 #~ prove-results      unknown and expired ids at once; bad messages are dead letters, their neighbours are done
 #~ prove-imports      help loads click and nothing heavy; importing the package loads no adapter
@@ -28,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove lint format bench costs docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-imports \
+	prove-memory prove-workflows prove-stop prove-services prove-control prove-arguments prove-results prove-imports \
 	prove-bench prove-rivals
 
 help: ## say what each target does
@@ -41,7 +42,7 @@ test: .venv/.stamp ## run the tests, without the slow ones
 	$(TOGETHER) tests -rfEs -m "not slow and not wide"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-imports \
+	prove-memory prove-workflows prove-stop prove-services prove-control prove-arguments prove-results prove-imports \
 	prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
 prove-list:
@@ -88,6 +89,10 @@ prove-stop: .venv/.stamp
 prove-services: .venv/.stamp
 	$(TOGETHER) tests/integration/test_services.py
 	$(PYTEST) -s tests/chaos/test_services_load.py
+
+prove-control: .venv/.stamp
+	$(TOGETHER) -m "not wide" tests/conformance/test_pause.py tests/conformance/test_turns.py \
+		tests/conformance/test_purge.py tests/integration/test_queues.py
 
 prove-arguments: .venv/.stamp
 	$(PYTEST) tests/integration/test_arguments.py

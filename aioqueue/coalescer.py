@@ -56,8 +56,10 @@ class Coalescer:
     async def open_workflow(self, opening: Opening) -> bool:
         return await self._submitter.open_workflow(opening)
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        return await self._submitter.cancel(ids, ttl=ttl)
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        return await self._submitter.cancel(ids, ttl=ttl, waiting=waiting)
 
     async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
         """Give a task another moment."""

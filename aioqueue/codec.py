@@ -54,7 +54,7 @@ _OUTSIDE_OF_WHOLE: Final = tuple([_KEYS[field] for field in ("name", "id", "dela
 _OUTSIDE: Final = (*_OUTSIDE_OF_WHOLE, _KEYS["queue"], _KEYS["priority"])
 _CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "steps", "members": "members"}
 _CALL: Final = frozenset({"group", "callback"})
-_PLAIN: Final = _OUTSIDE | {"args", "kwargs", "takes"}
+_PLAIN: Final = frozenset(_OUTSIDE) | {"args", "kwargs", "takes"}
 _PLAIN_KEYS: Final = frozenset({"n", "a", "k", "t"})
 _TAKES_FROM: Final = "in"
 _CALLED_FOR: Final = "ee"
@@ -122,6 +122,27 @@ def read(message: Message) -> Body:
     source = _source(fields.pop(_TAKES_FROM)) if _TAKES_FROM in fields else None
     error = _called_for(fields.pop(_CALLED_FOR)) if _CALLED_FOR in fields else None
     return Body(_unpack(fields), source, error)
+
+
+def requeued(body: bytes, origin: str) -> bytes:
+    """Return the body of a call that is sent anew: a header names *origin*, the task that it was.
+
+    The moment it expired at is left out. One that cannot be read is returned as it is: a newer worker may
+    read it.
+    """
+    try:
+        wire = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    if not isinstance(wire, dict) or cast("dict[str, Any]", wire).get("v") not in range(1, VERSION + 1):
+        return body
+    fields = cast("dict[str, Any]", wire)
+    fields.pop(_EXPIRES_AT, None)
+    headers = fields.get(_KEYS["headers"], {})
+    if not isinstance(headers, dict):
+        return body
+    fields[_KEYS["headers"]] = {**cast("dict[str, Any]", headers), "requeued_from": origin}
+    return orjson.dumps(fields)
 
 
 def _opened(message: Message) -> dict[str, Any]:

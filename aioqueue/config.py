@@ -6,6 +6,7 @@ relative to that file. What is ignored is told once, by its name: its value may 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,8 @@ _NAMES: Final = tuple(Settings.model_fields)
 _VARIABLES: Final = tuple(f"{PREFIX}{name.upper()}" for name in _NAMES)
 _OTHERS: Final = ("AIOQUEUE_TEST_URLS",)
 _OF_COMMANDS: Final = tuple(
-    f"{PREFIX}{verb}_" for verb in ("WORKER", "SEND", "RESULT", "WORKFLOW", "STATUS", "CONFIG", "VERSION")
+    f"{PREFIX}{verb}_"
+    for verb in ("WORKER", "SEND", "RESULT", "WORKFLOW", "STATUS", "QUEUE", "DEAD", "CONFIG", "VERSION")
 )
 _told: set[str] = set()
 
@@ -106,7 +108,15 @@ def _variables() -> dict[str, tuple[str, Any]]:
     class Variables(Settings, BaseSettings):
         model_config = SettingsConfigDict(env_prefix=PREFIX)
 
-    values = EnvSettingsSource(Variables)()
+    class Source(EnvSettingsSource):
+        def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+            # a list may have commas, and what is no JSON is for the Settings to refuse
+            try:
+                return json.loads(value)
+            except ValueError:
+                return value
+
+    values = Source(Variables)()
     return {name: (names[f"{PREFIX}{name}".lower()], value) for name, value in values.items()}
 
 

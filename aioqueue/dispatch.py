@@ -70,8 +70,10 @@ class TwoStepSubmitter:
         moved = await self._broker.reschedule(answer.queue, id, answer.attempt, when)
         return RescheduleOutcome.RESCHEDULED if moved else RescheduleOutcome.NOT_WAITING
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        answers = await self._backend.cancel(ids, ttl=ttl)
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        answers = await self._backend.cancel(ids, ttl=ttl, waiting=waiting)
         released = [message for answer in answers for message in answer.released]
         if released:
             await self._broker.publish(released)

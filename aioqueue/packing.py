@@ -6,8 +6,8 @@ Moments are fixed here, once: a send that is repeated with the same ids runs not
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2s
 
@@ -15,6 +15,7 @@ from aioqueue import codec
 from aioqueue.canvas import compiled
 from aioqueue.errors import PayloadTooLargeError, SignatureError
 from aioqueue.ids import RESERVED, derived_id
+from aioqueue.models.settings import routed
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo
 from aioqueue.models.workflow import Workflow
@@ -24,10 +25,14 @@ from aioqueue.schema import json_fault
 
 @dataclass(frozen=True, slots=True)
 class Packer:
-    """Makes messages. queue: where calls go that name none. max_payload: bytes of a body."""
+    """Makes messages. max_payload: bytes of a body.
+
+    queue: where calls go that name none, unless one of *routes*, from patterns of names to queues, says so.
+    """
 
     queue: str
     max_payload: int
+    routes: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def message(
         self,
@@ -61,7 +66,10 @@ class Packer:
         return Message(
             id=id,
             name=signature.name,
-            queue=signature.queue or (beside if isinstance(signature, Workflow) else None) or self.queue,
+            queue=signature.queue
+            or (beside if isinstance(signature, Workflow) else None)
+            or routed(self.routes, signature.name)
+            or self.queue,
             body=body,
             priority=signature.priority,
             eta=None if signature.eta is None else signature.eta.timestamp(),

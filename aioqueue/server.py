@@ -20,6 +20,7 @@ from aioqueue.config import load
 from aioqueue.dispatch import Dispatcher
 from aioqueue.errors import ConfigurationError, SignatureError
 from aioqueue.group_result import GroupResult
+from aioqueue.letters import DeadLetters
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
@@ -28,6 +29,7 @@ from aioqueue.models.stats import DeadLetter
 from aioqueue.models.tree import WorkflowTree
 from aioqueue.models.workflow import WRITERS, Group
 from aioqueue.packing import checked
+from aioqueue.queues import Queue
 from aioqueue.results import AsyncResult, Reading
 from aioqueue.router import Router
 from aioqueue.schema import ValueSchema
@@ -187,6 +189,19 @@ class Server(Router):
         self._opened()
         return await self.stores.results().reschedule(id, eta, delay)
 
+    def queue(self, name: str) -> Queue:
+        """Return a queue, to pause it, to look into it or to empty it. Raises ConfigurationError."""
+        return Queue(name, self._stores)
+
+    @property
+    def dead(self) -> DeadLetters:
+        """The dead letters: to page through them, to show one, to send it anew or to drop it."""
+        return DeadLetters(self._stores, self.settings.max_queue, self.result)
+
+    async def requeue(self, id: str | DeadLetter, *, queue: str | None = None) -> AsyncResult[Any]:
+        """Send the call of a dead letter anew, under a new id. See ``DeadLetters.requeue``."""
+        return await self.dead.requeue(id, queue=queue)
+
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters, newest first. Raises BrokerUnavailableError, ConfigurationError."""
         self._opened()
@@ -219,6 +234,10 @@ class Server(Router):
             raise ConfigurationError("the server is not open: send within `async with server:`")
         self._here(self._place)
         return self._dispatcher
+
+    def _stores(self) -> Stores:
+        self._opened()
+        return self.stores
 
     @staticmethod
     def _here(place: _Place) -> _Place:

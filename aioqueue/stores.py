@@ -28,7 +28,7 @@ from aioqueue.results import Reading, Results
 from aioqueue.tree import cancellation
 from aioqueue.urls import connect
 
-_CANCELLED: Final = 86_400.0
+CANCELLED_TTL: Final = 86_400.0
 """Seconds that a record is shown which a cancel has ended."""
 
 
@@ -76,7 +76,7 @@ class Stores:
         return Dispatcher(
             self.broker,
             self.submitter(),
-            Packer(settings.queue, settings.max_payload),
+            Packer(settings.queue, settings.max_payload, settings.routes),
             self.results(),
             reading,
             clock=self.clock,
@@ -88,7 +88,7 @@ class Stores:
         return Results(self.backend, self.store, self.clock, self._cancel, self._reschedule)
 
     async def _cancel(self, id: str) -> Cancellation:
-        (outcome,) = await self.submitter().cancel([id], ttl=_CANCELLED)
+        (outcome,) = await self.submitter().cancel([id], ttl=CANCELLED_TTL)
         return await cancellation(self.backend, id, outcome)
 
     async def _reschedule(self, id: str, when: When) -> RescheduleOutcome:

@@ -62,7 +62,7 @@ def banner(
         worker=options.name,
         broker=broker,
         backend=backend,
-        queues=options.queues,
+        queues=options.served,
         concurrency=options.concurrency,
         processes=processes,
         pid=os.getpid(),

@@ -24,7 +24,7 @@ MISUSED: Final = 2
 UNREACHABLE: Final = 3
 NOT_FOUND: Final = 4
 
-VERBS: Final = ("worker", "send", "result", "workflow", "status", "config", "version")
+VERBS: Final = ("worker", "send", "result", "workflow", "status", "queue", "dead", "config", "version")
 
 _CODES: Final[tuple[tuple[type[AioqueueError], int], ...]] = (
     (UnavailableError, UNREACHABLE),

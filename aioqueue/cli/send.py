@@ -121,7 +121,7 @@ async def _send(server: Server, call: Signature, given: Given) -> int:
         receipt = {
             "id": sent.id,
             "name": call.name,
-            "queue": call.queue or server.settings.queue,
+            "queue": call.queue or server.settings.queue_of(call.name),
             "created": sent.created,
         }
         if not given["json"]:

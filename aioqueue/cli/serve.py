@@ -42,6 +42,7 @@ def serve(flags: Flags) -> None:
     server = apps.shared(apps.load(flags.app))
     worker = server.worker(
         queues=flags.queues or None,
+        strict=flags.strict or None,
         concurrency=flags.concurrency,
         max_tasks=flags.max_tasks,
         name=flags.name,

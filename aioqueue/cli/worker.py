@@ -20,6 +20,7 @@ class Given(TypedDict):
     """What click hands over."""
 
     queue: tuple[str, ...]
+    strict: bool
     concurrency: int | None
     processes: int
     burst: bool
@@ -37,11 +38,13 @@ class Given(TypedDict):
 class Flags:
     """What a worker process is told. None: the app's settings say. supervised_by: its parent's pid.
 
-    queue: names, or lists of them with commas. birth: by what its parent finds what it held.
+    queue: names, or lists of them with commas, perhaps with weights. birth: by what its parent finds what it
+    held.
     """
 
     app: str
     queue: tuple[str, ...] = ()
+    strict: bool = False
     concurrency: int | None = None
     processes: int = 1
     burst: bool = False
@@ -80,13 +83,20 @@ class Flags:
             "--birth": self.birth,
         }
         options = [f"{key}={value}" for key, value in values.items() if value is not None]
-        burst = ["--burst"] if self.burst else []
-        return [sys.executable, "-m", "aioqueue", "worker", *options, *burst, "--", self.app]
+        flags = [*(["--burst"] if self.burst else []), *(["--strict"] if self.strict else [])]
+        return [sys.executable, "-m", "aioqueue", "worker", *options, *flags, "--", self.app]
 
 
 @click.command(name="worker", short_help="Run the tasks of an app.")
 @click.argument("app")
-@option("-q", "--queue", multiple=True, metavar="NAME", help="Queue to serve; repeatable, or a,b.")
+@option(
+    "-q",
+    "--queue",
+    multiple=True,
+    metavar="NAME[:WEIGHT]",
+    help="Queue to serve; repeatable, or a,b; with weights a:5,b:1.",
+)
+@option("--strict", is_flag=True, help="Serve the queues in their order: the first that has work first.")
 @option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks that run at once, in each process.")
 @option(
     "-p",

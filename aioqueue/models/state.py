@@ -32,11 +32,12 @@ FINAL = frozenset({State.SUCCESS, State.FAILURE, State.CANCELLED, State.EXPIRED}
 
 
 class CancelOutcome(StrEnum):
-    """What a cancel has come to."""
+    """What a cancel has come to. RUNNING: it was to spare what runs, and this does."""
 
     CANCELLED = "CANCELLED"
     ALREADY_DONE = "ALREADY_DONE"
     NOT_FOUND = "NOT_FOUND"
+    RUNNING = "RUNNING"
 
 
 class RescheduleOutcome(StrEnum):

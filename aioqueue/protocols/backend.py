@@ -82,13 +82,14 @@ class Backend(Protocol):
         """
         ...
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
+    async def cancel(self, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> Sequence[Cancelled]:
         """End tasks, nodes and whole workflows that have not ended: their records read CANCELLED for *ttl* s.
 
         What has not started will not, and what runs commits no more; who waits for it is woken. An id is a
         record's, or that of a workflow that was opened, of which all that has not ended is cancelled, and
         what runs in the place of its nodes. A record outlasts the message, whenever that is due. Workflows
         move on as by a failure. Of one that has ended before is answered what its cancel released, once more.
+        waiting: tasks that a live owner has started, or that went on as a workflow, are spared: RUNNING.
         """
         ...
 

@@ -8,14 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import Delivery, Message, Settlement, When
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which of several queues is served next. Within a queue higher priorities come first.
+
+    weights: one a queue, from 1: while several have work their shares are as these. strict: the first
+    queue that has work comes first. With neither, higher priorities come first across all of them, and none
+    of them waits for ever.
+    """
+
+    weights: tuple[int, ...] = ()
+    strict: bool = False
+
+
+FAIR: Final = Order()
+"""No queue before another."""
 
 
 class Consumer(Protocol):
@@ -29,7 +47,9 @@ class Consumer(Protocol):
     async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
         """Return 1 to *limit* deliveries as soon as there are any, or none after *timeout* s.
 
-        Of suspects, which SUSPECT workers or more have died with, it hands out one at a time: what
+        Nothing of a queue that is paused. Higher priorities come first, but for every GUARD-th slot
+        (``aioqueue.turns``) while lower ones wait. Of suspects, which SUSPECT workers or more have died
+        with, it hands out one at a time: what
         waits behind a suspect in the same process would be counted with its crash.
         Never cancelled by its caller: ``wake`` makes it return.
         """
@@ -87,11 +107,12 @@ class Broker(Protocol):
         ...
 
     def consume(
-        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str, order: Order = FAIR
     ) -> AbstractAsyncContextManager[Consumer]:
         """Take part in *queues*, holding at most *prefetch* deliveries.
 
-        lease: seconds it is believed without a beat. worker: the name written into records.
+        lease: seconds it is believed without a beat. worker: the name written into records. order: which
+        of them is served next.
         Leaving the context drops the lease; what is still held then runs elsewhere.
         """
         ...
@@ -112,6 +133,18 @@ class Broker(Protocol):
         """
         ...
 
+    async def pause(self, queue: str) -> bool:
+        """Hand out nothing of *queue* from the moment this returns; False if it was paused before.
+
+        What is held goes on, sends are accepted, what is delayed becomes due and waits. It is kept until
+        ``resume``, whatever restarts.
+        """
+        ...
+
+    async def resume(self, queue: str) -> bool:
+        """Hand out what waits in *queue* again, and wake who waits for it; False if it was not paused."""
+        ...
+
     async def health(self) -> Sequence[str]:
         """Return what a person who starts a worker should know of the service as it is set up.
 
@@ -123,6 +156,37 @@ class Broker(Protocol):
         """Count the messages of *queues*; of every queue when none is named."""
         ...
 
+    async def inspect(
+        self, queue: str, where: Where, *, after: str | None = None, limit: int = 100, bodies: bool = False
+    ) -> QueuePage:
+        """Return a page of what is in *queue*, at most *limit*, in the order in which it comes up.
+
+        after: the ``next`` of the page before. What stays where it is while others come and go is listed
+        once. What is due and was not made ready may still be listed as delayed. Raises ConfigurationError
+        for a text that is no cursor.
+        """
+        ...
+
+    async def remove(self, entries: Sequence[QueueEntry]) -> int:
+        """Forget the messages of these that still wait where they were found; return how many.
+
+        Nothing is written about their tasks.
+        """
+        ...
+
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters, newest first."""
+        ...
+
+    async def letters(
+        self, *, queue: str | None = None, after: str | None = None, limit: int = 100
+    ) -> LetterPage:
+        """Return a page of the dead letters, of *queue* alone if one is named; newest first.
+
+        A page may have fewer than *limit* although there are more.
+        """
+        ...
+
+    async def discard(self, keys: Sequence[str]) -> int:
+        """Drop the dead letters of these keys; return how many there were."""
         ...

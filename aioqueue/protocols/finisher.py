@@ -30,7 +30,9 @@ class Submitter(Protocol):
         """Start a workflow that is kept whole, in one step; False if it was before. Safe to repeat."""
         ...
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
         """Cancel as a backend does, and publish what that releases; one store takes back what waits."""
         ...
 

@@ -66,7 +66,7 @@ class Term:
         one_step = consumer.finisher(stores.backend)
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
-        packer = Packer(options.queue, options.max_payload)
+        packer = Packer(options.queue, options.max_payload, options.routes)
         rules = _rules(options, packer)
         preparer = Preparer(router, rules, stores.clock, options)
         self._executor = Executor(

@@ -18,6 +18,7 @@ from typing import Final, Self
 from aioqueue.errors import ConfigurationError, UnavailableError
 from aioqueue.ids import new_id
 from aioqueue.models.stats import WorkerCard
+from aioqueue.protocols.broker import Order
 from aioqueue.router import Router
 from aioqueue.stores import Stores
 from aioqueue.worker.backoff import Backoff
@@ -190,7 +191,11 @@ class Worker:
     async def _one_term(self, until_idle: bool, stalled: Callable[[], None]) -> bool:
         options = self.options
         consume = self._stores.broker.consume(
-            options.queues, prefetch=options.concurrency, lease=options.lease, worker=options.name
+            options.queues,
+            prefetch=options.concurrency,
+            lease=options.lease,
+            worker=options.name,
+            order=Order(options.weights, options.strict),
         )
         budget = None if options.max_tasks is None else max(0, options.max_tasks - self.done)
         stack = AsyncExitStack()
@@ -210,7 +215,7 @@ class Worker:
             if self._stop.is_set():
                 self._term.stop()
             self._ready.set()
-            _log.info("worker %s is ready: it serves %s", options.name, ", ".join(options.queues))
+            _log.info("worker %s is ready: it serves %s", options.name, ", ".join(options.served))
             return await self._term.run(until_idle=until_idle, stalled=stalled)
         finally:
             self._term = None

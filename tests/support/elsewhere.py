@@ -22,10 +22,10 @@ from typing import Any
 
 from aioqueue.ids import new_id
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
 from aioqueue.protocols.adapter import Adapter
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.broker import Broker, Consumer
+from aioqueue.protocols.broker import FAIR, Broker, Consumer, Order
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
@@ -99,8 +99,12 @@ class FarSubmitter:
         first: bool = await self._far.call("submitter", "open_workflow", opening)
         return first
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        outcomes: Sequence[CancelOutcome] = await self._far.call("submitter", "cancel", ids, ttl=ttl)
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        outcomes: Sequence[CancelOutcome] = await self._far.call(
+            "submitter", "cancel", ids, ttl=ttl, waiting=waiting
+        )
         return outcomes
 
     async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
@@ -166,9 +170,19 @@ class SplitBroker:
         return moved
 
     def consume(
-        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str, order: Order = FAIR
     ) -> AbstractAsyncContextManager[Consumer]:
-        return self._consume(self._near.consume(queues, prefetch=prefetch, lease=lease, worker=worker))
+        return self._consume(
+            self._near.consume(queues, prefetch=prefetch, lease=lease, worker=worker, order=order)
+        )
+
+    async def pause(self, queue: str) -> bool:
+        done: bool = await self._far.call("broker", "pause", queue)
+        return done
+
+    async def resume(self, queue: str) -> bool:
+        done: bool = await self._far.call("broker", "resume", queue)
+        return done
 
     async def maintain(self) -> int:
         moved: int = await self._far.call("broker", "maintain")
@@ -189,6 +203,28 @@ class SplitBroker:
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         found: list[DeadLetter] = await self._far.call("broker", "dead_letters", limit=limit)
         return found
+
+    async def inspect(
+        self, queue: str, where: Where, *, after: str | None = None, limit: int = 100, bodies: bool = False
+    ) -> QueuePage:
+        page: QueuePage = await self._far.call(
+            "broker", "inspect", queue, where, after=after, limit=limit, bodies=bodies
+        )
+        return page
+
+    async def remove(self, entries: Sequence[QueueEntry]) -> int:
+        gone: int = await self._far.call("broker", "remove", entries)
+        return gone
+
+    async def letters(
+        self, *, queue: str | None = None, after: str | None = None, limit: int = 100
+    ) -> LetterPage:
+        page: LetterPage = await self._far.call("broker", "letters", queue=queue, after=after, limit=limit)
+        return page
+
+    async def discard(self, keys: Sequence[str]) -> int:
+        gone: int = await self._far.call("broker", "discard", keys)
+        return gone
 
     @asynccontextmanager
     async def _consume(self, context: AbstractAsyncContextManager[Consumer]) -> AsyncGenerator[Consumer]:
@@ -239,8 +275,10 @@ class SplitBackend:
     async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return await self.near.commit(endings, owner=owner)
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
-        answers: Sequence[Cancelled] = await self._far.call("backend", "cancel", ids, ttl=ttl)
+    async def cancel(self, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> Sequence[Cancelled]:
+        answers: Sequence[Cancelled] = await self._far.call(
+            "backend", "cancel", ids, ttl=ttl, waiting=waiting
+        )
         return answers
 
     async def reschedule(self, id: str, when: When) -> Rescheduled:

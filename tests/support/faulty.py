@@ -13,9 +13,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
 from aioqueue.protocols.backend import Backend
-from aioqueue.protocols.broker import Broker, Consumer
+from aioqueue.protocols.broker import FAIR, Broker, Consumer, Order
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
@@ -73,9 +73,11 @@ class FaultySubmitter:
             "open_workflow", BrokerUnavailableError, lambda: self.real.open_workflow(opening)
         )
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
         return await self.faults.around(
-            "cancel", BrokerUnavailableError, lambda: self.real.cancel(ids, ttl=ttl)
+            "cancel", BrokerUnavailableError, lambda: self.real.cancel(ids, ttl=ttl, waiting=waiting)
         )
 
     async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
@@ -176,9 +178,9 @@ class FaultyBroker:
 
     @asynccontextmanager
     async def consume(
-        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str, order: Order = FAIR
     ) -> AsyncIterator[FaultyConsumer]:
-        context = self.real.consume(queues, prefetch=prefetch, lease=lease, worker=worker)
+        context = self.real.consume(queues, prefetch=prefetch, lease=lease, worker=worker, order=order)
         consumer = await self.faults.around("consume", BrokerUnavailableError, lambda: self._enter(context))
         try:
             yield FaultyConsumer(consumer, self.faults)
@@ -191,6 +193,12 @@ class FaultyBroker:
     async def bury(self, consumer: str) -> int:
         return await self.faults.around("bury", BrokerUnavailableError, lambda: self.real.bury(consumer))
 
+    async def pause(self, queue: str) -> bool:
+        return await self.faults.around("pause", BrokerUnavailableError, lambda: self.real.pause(queue))
+
+    async def resume(self, queue: str) -> bool:
+        return await self.faults.around("resume", BrokerUnavailableError, lambda: self.real.resume(queue))
+
     async def health(self) -> Sequence[str]:
         return await self.faults.around("health", BrokerUnavailableError, self.real.health)
 
@@ -201,6 +209,30 @@ class FaultyBroker:
         return await self.faults.around(
             "dead_letters", BrokerUnavailableError, lambda: self.real.dead_letters(limit=limit)
         )
+
+    async def inspect(
+        self, queue: str, where: Where, *, after: str | None = None, limit: int = 100, bodies: bool = False
+    ) -> QueuePage:
+        return await self.faults.around(
+            "inspect",
+            BrokerUnavailableError,
+            lambda: self.real.inspect(queue, where, after=after, limit=limit, bodies=bodies),
+        )
+
+    async def remove(self, entries: Sequence[QueueEntry]) -> int:
+        return await self.faults.around("remove", BrokerUnavailableError, lambda: self.real.remove(entries))
+
+    async def letters(
+        self, *, queue: str | None = None, after: str | None = None, limit: int = 100
+    ) -> LetterPage:
+        return await self.faults.around(
+            "letters",
+            BrokerUnavailableError,
+            lambda: self.real.letters(queue=queue, after=after, limit=limit),
+        )
+
+    async def discard(self, keys: Sequence[str]) -> int:
+        return await self.faults.around("discard", BrokerUnavailableError, lambda: self.real.discard(keys))
 
     async def clear_up(self) -> None:
         """Close what a crash left open."""
@@ -264,9 +296,9 @@ class FaultyBackend:
             "commit", BackendUnavailableError, lambda: self._commit(endings, owner)
         )
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
+    async def cancel(self, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> Sequence[Cancelled]:
         return await self.faults.around(
-            "cancel", BackendUnavailableError, lambda: self.real.cancel(ids, ttl=ttl)
+            "cancel", BackendUnavailableError, lambda: self.real.cancel(ids, ttl=ttl, waiting=waiting)
         )
 
     async def reschedule(self, id: str, when: When) -> Rescheduled:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import redis
 
-LASTING: Final = re.compile(r"(q:.+|d:.+|dead|buried|queues|consumers|store|s:.+)")
+LASTING: Final = re.compile(r"(q:.+|d:.+|dead|buried|queues|paused|consumers|store|s:.+)")
 """Keys that may stay, without the namespace's prefix."""
 
 

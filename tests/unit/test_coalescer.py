@@ -54,7 +54,9 @@ class FakeSubmitter:
         self.opened.append(opening)
         return len(self.opened) == 1
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
         return [CancelOutcome.CANCELLED if ttl else CancelOutcome.NOT_FOUND for _ in ids]
 
 

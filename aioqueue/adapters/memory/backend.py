@@ -81,8 +81,8 @@ class MemoryBackend:
     async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return [self._commit(ending, owner) for ending in endings]
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
-        step = Cancel(self.core.flows, ttl=ttl)
+    async def cancel(self, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> Sequence[Cancelled]:
+        step = Cancel(self.core.flows, ttl=ttl, spared=self.core.runs if waiting else None)
         return [step.cancel(id) for id in ids]
 
     async def reschedule(self, id: str, when: When) -> Rescheduled:

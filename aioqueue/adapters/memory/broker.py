@@ -10,19 +10,21 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from aioqueue.adapters.memory import moment, move
+from aioqueue.adapters.memory import listing, moment, move
 from aioqueue.adapters.memory.backend import MemoryBackend, MemoryLease
 from aioqueue.adapters.memory.cancel import Cancel
 from aioqueue.adapters.memory.core import Entry, MemoryCore
 from aioqueue.adapters.memory.records import Row
 from aioqueue.ids import new_id
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
 from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.broker import FAIR, Order
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import OPEN, Opening
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict, When
+from aioqueue.turns import Group, fill, groups_of
 
 _STEPS: Final = 1_000
 
@@ -43,8 +45,10 @@ class MemorySubmitter:
         self._core.add(messages)
         return first
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        step = Cancel(self._core.flows, ttl=ttl, here=True)
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        step = Cancel(self._core.flows, ttl=ttl, here=True, spared=self._core.runs if waiting else None)
         answers = [step.cancel(id) for id in ids]
         self._core.withdraw(step.overtaken)
         self._core.add([message for answer in answers for message in answer.released])
@@ -84,15 +88,15 @@ class MemoryBroker:
         return moment.move_message(self._core, queue, id, attempt, when)
 
     def consume(
-        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str, order: Order = FAIR
     ) -> AbstractAsyncContextManager[MemoryConsumer]:
-        return self._consume(tuple(queues), prefetch, lease, worker)
+        return self._consume(groups_of(queues, order), prefetch, lease, worker)
 
     @asynccontextmanager
     async def _consume(
-        self, queues: tuple[str, ...], prefetch: int, lease: float, worker: str
+        self, groups: list[Group], prefetch: int, lease: float, worker: str
     ) -> AsyncGenerator[MemoryConsumer]:
-        consumer = MemoryConsumer(self._core, queues, prefetch, worker)
+        consumer = MemoryConsumer(self._core, groups, prefetch, worker)
         self._core.beat(consumer.id, seconds=lease)
         self._core.listeners.add(consumer.event)
         try:
@@ -117,6 +121,12 @@ class MemoryBroker:
     async def bury(self, consumer: str) -> int:
         return self._core.lose(consumer)
 
+    async def pause(self, queue: str) -> bool:
+        return self._core.pause(queue, on=True)
+
+    async def resume(self, queue: str) -> bool:
+        return self._core.pause(queue, on=False)
+
     async def health(self) -> Sequence[str]:
         return ()
 
@@ -129,10 +139,11 @@ class MemoryBroker:
             counts.append(
                 QueueStats(
                     queue=queue,
-                    ready=len(line.ready) + len(line.suspects),
+                    ready=line.waiting,
                     delayed=len(line.delayed),
                     held=line.held,
                     dead=line.dead,
+                    paused=queue in self._core.paused,
                 )
             )
         return counts
@@ -140,15 +151,32 @@ class MemoryBroker:
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         return list(self._core.dead)[: -limit - 1 : -1]
 
+    async def inspect(
+        self, queue: str, where: Where, *, after: str | None = None, limit: int = 100, bodies: bool = False
+    ) -> QueuePage:
+        return listing.inspect(self._core, queue, where, after=after, limit=limit, bodies=bodies)
+
+    async def remove(self, entries: Sequence[QueueEntry]) -> int:
+        return listing.remove(self._core, entries)
+
+    async def letters(
+        self, *, queue: str | None = None, after: str | None = None, limit: int = 100
+    ) -> LetterPage:
+        return listing.letters(self._core, queue=queue, after=after, limit=limit)
+
+    async def discard(self, keys: Sequence[str]) -> int:
+        return listing.discard(self._core, keys)
+
 
 class MemoryConsumer:
     """One holder of messages."""
 
-    def __init__(self, core: MemoryCore, queues: tuple[str, ...], prefetch: int, worker: str) -> None:
+    def __init__(self, core: MemoryCore, groups: list[Group], prefetch: int, worker: str) -> None:
         self.id: str = new_id()
         self.event: asyncio.Event = asyncio.Event()
         self._core = core
-        self._queues = queues
+        self._groups = groups
+        self._queues = [queue for group in groups for queue in group.queues]
         self._prefetch = prefetch
         self._worker = worker
         self._one_step = False
@@ -197,24 +225,29 @@ class MemoryConsumer:
 
     def _take(self, limit: int) -> list[Delivery]:
         deliveries: list[Delivery] = []
-        limit = min(limit, self._prefetch - len(self._core.held.get(self.id, ())))
-        while len(deliveries) < limit:
-            entry = self._core.take(self._queues, self.id)
-            if entry is None:
-                break
-            if self._one_step and not self._begin(entry):
-                continue
-            deliveries.append(
-                Delivery(
-                    message=entry.message,
-                    receipt=entry.receipt,
-                    at=self._core.clock.time(),
-                    first_seen=entry.first_seen,
-                    losses=entry.losses,
-                    begun=self._one_step,
-                )
-            )
+
+        def take(group: Group, count: int) -> int:
+            before = len(deliveries)
+            while len(deliveries) < before + count:
+                entry = self._core.take(group, self.id)
+                if entry is None:
+                    break
+                if not self._one_step or self._begin(entry):
+                    deliveries.append(self._delivery(entry))
+            return len(deliveries) - before
+
+        fill(self._groups, min(limit, self._prefetch - len(self._core.held.get(self.id, ()))), take)
         return deliveries
+
+    def _delivery(self, entry: Entry) -> Delivery:
+        return Delivery(
+            message=entry.message,
+            receipt=entry.receipt,
+            at=self._core.clock.time(),
+            first_seen=entry.first_seen,
+            losses=entry.losses,
+            begun=self._one_step,
+        )
 
     def _begin(self, entry: Entry) -> bool:
         message = entry.message

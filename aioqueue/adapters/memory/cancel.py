@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 
 from aioqueue.adapters.memory.flows import Flow, Flows
@@ -17,10 +18,13 @@ class Cancel:
     """Cancels one after the other. ttl: seconds their records are shown.
 
     here: messages are in this store. overtaken: records as they stood of tasks whose messages are then to be
-    withdrawn.
+    withdrawn. spared: tells which tasks run, and are not to be cancelled.
     """
 
-    def __init__(self, flows: Flows, *, ttl: float, here: bool = False) -> None:
+    def __init__(
+        self, flows: Flows, *, ttl: float, here: bool = False, spared: Callable[[Row], bool] | None = None
+    ) -> None:
+        self._spared = spared
         self.overtaken: list[Record] = []
         self._flows = flows
         self._ttl = ttl
@@ -35,7 +39,13 @@ class Cancel:
             outcome = self._whole(move, id)
             answer = Cancelled(outcome, tuple(move.done()))
         elif record.state.final:
+            if self._spared is not None and not self._spared(row) and not row.record.state.final:
+                # nothing was written of it yet, and its message is about to go
+                move.bar(id)
+                move.done()
             answer = Cancelled(CancelOutcome.ALREADY_DONE, row.moved)
+        elif self._spared is not None and self._spared(row):
+            answer = Cancelled(CancelOutcome.RUNNING)
         else:
             self._task(move, row)
             answer = Cancelled(CancelOutcome.CANCELLED, row.moved)

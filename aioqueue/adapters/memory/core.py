@@ -13,13 +13,16 @@ import threading
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from aioqueue.adapters.memory.flows import Flows
-from aioqueue.adapters.memory.records import Records
+from aioqueue.adapters.memory.records import Records, Row
 from aioqueue.clock import Clock, passing
 from aioqueue.errors import QueueFullError
+from aioqueue.models.state import State
 from aioqueue.models.stats import DeadLetter
 from aioqueue.protocols.messages import SUSPECT, Message, Record
+from aioqueue.turns import Group
 
 MAX_DEAD = 10_000
 DEAD_TTL = 180 * 86_400.0
@@ -42,16 +45,23 @@ class Entry:
         return (self.message.id, self.message.attempt, self.message.hop)
 
 
-Place = tuple[int, int, Entry]
-"""Where an entry stands: behind higher priorities, then behind older ones."""
+Place = tuple[int, Entry]
+"""Where an entry stands in its lane: behind older ones."""
+
+LANES: Final = 10
+"""A lane a priority."""
+
+
+def _lanes() -> list[list[Place]]:
+    return [[] for _ in range(LANES)]
 
 
 @dataclass(slots=True)
 class Line:
-    """One queue: what is ready, suspects apart, and what waits for its moment."""
+    """One queue: what is ready, suspects apart, each by priority, and what waits for its moment."""
 
-    ready: list[Place] = field(default_factory=list[Place])
-    suspects: list[Place] = field(default_factory=list[Place])
+    ready: list[list[Place]] = field(default_factory=_lanes)
+    suspects: list[list[Place]] = field(default_factory=_lanes)
     delayed: list[tuple[float, int, Entry]] = field(default_factory=list[tuple[float, int, Entry]])
     held: int = 0
     dead: int = 0
@@ -59,7 +69,12 @@ class Line:
     @property
     def size(self) -> int:
         """How many wait, wait for their moment or are held."""
-        return len(self.ready) + len(self.suspects) + len(self.delayed) + self.held
+        return self.waiting + len(self.delayed) + self.held
+
+    @property
+    def waiting(self) -> int:
+        """How many are ready."""
+        return sum(map(len, self.ready)) + sum(map(len, self.suspects))
 
     def push(self, entry: Entry, now: float) -> None:
         if entry.due > now:
@@ -73,16 +88,15 @@ class Line:
 
     def remove(self, seqs: Container[int]) -> None:
         """Forget entries that wait."""
-        self.ready = [place for place in self.ready if place[1] not in seqs]
-        self.suspects = [place for place in self.suspects if place[1] not in seqs]
+        for lane in (*self.ready, *self.suspects):
+            lane[:] = [place for place in lane if place[0] not in seqs]
+            heapq.heapify(lane)
         self.delayed = [place for place in self.delayed if place[1] not in seqs]
-        heapq.heapify(self.ready)
-        heapq.heapify(self.suspects)
         heapq.heapify(self.delayed)
 
     def _make_ready(self, entry: Entry) -> None:
-        heap = self.ready if entry.losses < SUSPECT else self.suspects
-        heapq.heappush(heap, (-entry.message.priority, entry.seq, entry))
+        lanes = self.ready if entry.losses < SUSPECT else self.suspects
+        heapq.heappush(lanes[entry.message.priority], (entry.seq, entry))
 
 
 class MemoryCore:
@@ -93,6 +107,7 @@ class MemoryCore:
         self.lines: dict[str, Line] = {}
         self.entries: dict[tuple[str, int, int], Entry] = {}
         self.held: dict[str, dict[int, Entry]] = {}
+        self.paused: set[str] = set()
         self.dead: deque[DeadLetter] = deque()
         self.values: dict[str, tuple[bytes, float | None]] = {}
         self.records: Records = Records(clock)
@@ -161,21 +176,24 @@ class MemoryCore:
         for event in self.listeners:
             event.set()
 
-    def take(self, queues: Sequence[str], owner: str) -> Entry | None:
-        """Hand the next ready entry of *queues* to *owner*, whose lease must be alive."""
+    def take(self, group: Group, owner: str) -> Entry | None:
+        """Hand the next ready entry of a group of queues to *owner*, whose lease must be alive."""
         if self.alive(owner) <= 0:
             return None
         now = self.clock.time()
-        lines = [self.line(queue) for queue in queues]
+        lines = [self.line(queue) for queue in group.queues if queue not in self.paused]
         for line in lines:
             line.promote(now)
-        held = self.held.get(owner, {})
-        heaps = [line.ready for line in lines if line.ready]
-        if not any(entry.losses >= SUSPECT for entry in held.values()):
-            heaps += [line.suspects for line in lines if line.suspects]
-        if not heaps:
+        kinds = [line.ready for line in lines]
+        if not any(entry.losses >= SUSPECT for entry in self.held.get(owner, {}).values()):
+            kinds += [line.suspects for line in lines]
+        waiting = [lane for lane in reversed(range(LANES)) if any(kind[lane] for kind in kinds)]
+        if not waiting:
             return None
-        entry = heapq.heappop(min(heaps, key=lambda heap: heap[0][:2]))[2]
+        lane, _ = group.next(waiting)
+        group.gave(waiting, lane, 1)
+        oldest = min((kind[lane] for kind in kinds if kind[lane]), key=lambda heap: heap[0][0])
+        entry = heapq.heappop(oldest)[1]
         entry.owner, entry.receipt = owner, next(self._counter)
         self.held.setdefault(owner, {})[entry.receipt] = entry
         self.line(entry.message.queue).held += 1
@@ -188,6 +206,15 @@ class MemoryCore:
         for line in lines:
             line.promote(now)
         return min((line.delayed[0][0] for line in lines if line.delayed), default=None)
+
+    def pause(self, queue: str, *, on: bool) -> bool:
+        """Pause a queue, or resume it; False if it was so before."""
+        if (queue in self.paused) is on:
+            return False
+        self.line(queue)
+        (self.paused.add if on else self.paused.discard)(queue)
+        self.ring()
+        return True
 
     def holds(self, owner: str, receipt: object) -> Entry | None:
         """Return the entry *owner* holds under *receipt*."""
@@ -222,6 +249,8 @@ class MemoryCore:
                 body=message.body,
                 attempt=message.attempt,
                 at=now,
+                priority=message.priority,
+                key=str(next(self._counter)),
             )
         )
 
@@ -257,6 +286,11 @@ class MemoryCore:
         """Return the seconds *owner*'s lease still has; 0 or less if it has lapsed."""
         lease = None if owner is None else self._leases.get(owner)
         return 0.0 if lease is None else lease[0] - self._passed()
+
+    def runs(self, row: Row) -> bool:
+        """Tell whether a task runs, by a live owner or as a workflow."""
+        started = row.record.state is State.STARTED and not row.ended
+        return started and (row.record.plan is not None or self.alive(row.owner) > 0)
 
     def take_over(self) -> int:
         """Hand on what lapsed owners hold, counting each as a loss."""

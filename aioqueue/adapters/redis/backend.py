@@ -109,8 +109,8 @@ class RedisBackend:
             _committed(next(found)) if ending.delivery.message.tracked else Committed() for ending in endings
         ]
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
-        return await flow.revoke(self._access, ids, ttl=ttl)
+    async def cancel(self, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> Sequence[Cancelled]:
+        return await flow.revoke(self._access, ids, ttl=ttl, waiting=waiting)
 
     async def reschedule(self, id: str, when: When) -> Rescheduled:
         return await reschedule(self._access, id, when, here=False)

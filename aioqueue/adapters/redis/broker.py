@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
+from aioqueue.adapters.redis import listing
 from aioqueue.adapters.redis.backend import RedisBackend
 from aioqueue.adapters.redis.consumer import RedisConsumer
 from aioqueue.adapters.redis.core import Access, Core
 from aioqueue.adapters.redis.health import health
 from aioqueue.adapters.redis.promoter import Promoter
-from aioqueue.adapters.redis.rows import milliseconds, moment, moment_args
+from aioqueue.adapters.redis.rows import milliseconds, moment_args
 from aioqueue.adapters.redis.submitter import RedisSubmitter, send
 from aioqueue.adapters.redis.upkeep import Upkeep
 from aioqueue.errors import BrokerUnavailableError
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
 from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.broker import FAIR, Order
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.messages import Message, When
+from aioqueue.turns import Group, groups_of
 
 
 class RedisBroker:
@@ -53,22 +55,22 @@ class RedisBroker:
         return moved == 1
 
     def consume(
-        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str, order: Order = FAIR
     ) -> AbstractAsyncContextManager[RedisConsumer]:
-        return self._consume(tuple(queues), prefetch, lease, worker)
+        return self._consume(groups_of(queues, order), prefetch, lease, worker)
 
     @asynccontextmanager
     async def _consume(
-        self, queues: tuple[str, ...], prefetch: int, lease: float, worker: str
+        self, groups: list[Group], prefetch: int, lease: float, worker: str
     ) -> AsyncGenerator[RedisConsumer]:
-        consumer = RedisConsumer(self._access, queues, prefetch=prefetch, lease=lease, worker=worker)
+        consumer = RedisConsumer(self._access, groups, prefetch=prefetch, lease=lease, worker=worker)
         promoting: asyncio.Task[None] | None = None
         # whoever consumes makes rounds too, and can judge by what it has seen from here on
         await self._upkeep.look()
         try:
             await self._access.script("enter", consumer.id, milliseconds(lease), *consumer.queues)
             promoting = asyncio.create_task(
-                Promoter(self._access, consumer.queues).run(), name="aioqueue-redis-promote"
+                Promoter(self._access, consumer.queues, consumer.look).run(), name="aioqueue-redis-promote"
             )
             yield consumer
         finally:
@@ -84,26 +86,46 @@ class RedisBroker:
     async def bury(self, consumer: str) -> int:
         return await self._upkeep.hand_on(consumer, "dead")
 
+    async def pause(self, queue: str) -> bool:
+        paused: int = await self._access.script("pause", queue, 1, 0, again=2)
+        return paused == 1
+
+    async def resume(self, queue: str) -> bool:
+        resumed: int = await self._access.script("pause", queue, 0, 0, again=2)
+        return resumed == 1
+
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         found = await self._access.script("stats", *queues)
         return [
-            QueueStats(queue=queue.decode(), ready=ready, delayed=delayed, held=held, dead=dead)
-            for queue, ready, delayed, held, dead in found
+            QueueStats(
+                queue=queue.decode(), ready=ready, delayed=delayed, held=held, dead=dead, paused=paused == 1
+            )
+            for queue, ready, delayed, held, dead, paused in found
         ]
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
-        found: list[Any] = await self._access.script("dead_letters", limit) if limit > 0 else []
-        return [_letter(entry, values) for entry, values in found]
+        found: list[DeadLetter] = []
+        after: str | None = None
+        while len(found) < limit:
+            page = await self.letters(after=after, limit=limit - len(found))
+            found += page.letters
+            after = page.next
+            if after is None:
+                break
+        return found
 
+    async def inspect(
+        self, queue: str, where: Where, *, after: str | None = None, limit: int = 100, bodies: bool = False
+    ) -> QueuePage:
+        return await listing.inspect(self._access, queue, where, after=after, limit=limit, bodies=bodies)
 
-def _letter(entry: bytes, values: Sequence[bytes]) -> DeadLetter:
-    fields = dict(zip(values[::2], values[1::2], strict=True))
-    return DeadLetter(
-        id=fields[b"i"].decode(),
-        name=fields[b"n"].decode(),
-        queue=fields[b"q"].decode(),
-        reason=fields[b"r"].decode(),
-        body=fields[b"b"],
-        attempt=int(fields[b"a"]),
-        at=moment(entry.partition(b"-")[0]),
-    )
+    async def remove(self, entries: Sequence[QueueEntry]) -> int:
+        return await listing.remove(self._access, entries)
+
+    async def letters(
+        self, *, queue: str | None = None, after: str | None = None, limit: int = 100
+    ) -> LetterPage:
+        return await listing.letters(self._access, queue=queue, after=after, limit=limit)
+
+    async def discard(self, keys: Sequence[str]) -> int:
+        return await listing.discard(self._access, keys)

@@ -9,7 +9,7 @@ is known to be.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from redis.exceptions import RedisError, ResponseError
@@ -27,6 +27,7 @@ from aioqueue.ids import new_id
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import SUSPECT, Delivery, Settlement
+from aioqueue.turns import Group
 
 _LANES: Final = ("again", *map(str, range(9, -1, -1)))
 _BLOCK: Final = 2.0
@@ -41,10 +42,12 @@ class RedisConsumer:
     """Takes messages for one owner."""
 
     def __init__(
-        self, access: Access, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+        self, access: Access, groups: Sequence[Group], *, prefetch: int, lease: float, worker: str
     ) -> None:
         self.id: str = new_id()
-        self.queues: tuple[str, ...] = tuple(dict.fromkeys(queues))
+        self.queues: tuple[str, ...] = tuple(queue for group in groups for queue in group.queues)
+        self._groups = groups
+        self._paused: frozenset[str] = frozenset()
         self._access = access
         self._prefetch = prefetch
         self._worker = worker
@@ -84,6 +87,10 @@ class RedisConsumer:
             else:
                 pause = min(left, _LAPSED) if not alive else left
                 await _CLOCK.wait(self._cut, until=_CLOCK.time() + pause)
+
+    def look(self) -> None:
+        """Let a waiting ``receive`` look again."""
+        self._cut.set()
 
     def wake(self) -> None:
         self._woken = True
@@ -142,7 +149,7 @@ class RedisConsumer:
         try:
             reply = await self._access.once(
                 "fetch", int(self._begins), self.id, self._worker, limit, look,
-                len(known) if audit else -1, *known, *self._in_turn(),
+                len(known) if audit else -1, *known, *self._turns(),
             )  # fmt: skip
         except BaseException:
             # it may have been done, and what it handed out be held by nobody's knowledge
@@ -150,22 +157,33 @@ class RedisConsumer:
             raise
         if audit:
             self._audit, self._audited = False, self._loop.time()
-        now, alive, found = reply
+        now, alive, found, paused, turns = reply
+        self._paused = frozenset(queue.decode() for queue in paused)
+        for group, turn in zip(self._groups, turns, strict=False):
+            group.credit, group.passed, group.at = map(int, turn.split())
         deliveries = [delivery(row, at=moment(now), begun=self._begins) for row in found]
         for each in deliveries:
             self._held[receipt_of(each)] = each.losses
         return deliveries, alive == 1
 
-    def _in_turn(self) -> tuple[str, ...]:
-        """Return the queues, each time beginning with another one, so that none waits for ever."""
-        self._turn = (self._turn + 1) % max(1, len(self.queues))
-        return self.queues[self._turn :] + self.queues[: self._turn]
+    def _turns(self) -> Iterator[str]:
+        """Yield each group's turn and queues, each time beginning with another one, so that none starves."""
+        self._turn += 1
+        for group in self._groups:
+            turn = self._turn % max(1, len(group.queues))
+            yield f"{group.weight} {group.credit} {group.passed} {group.at} {len(group.queues)}"
+            yield from group.queues[turn:]
+            yield from group.queues[:turn]
 
     async def _block(self, seconds: float) -> None:
         """Wait until something may have come."""
         prefix = self._access.core.options.prefix
         lanes = _LANES if self._holds_suspect() else (*_LANES, "suspect")
-        streams = [f"{prefix}q:{queue}:{lane}" for lane in lanes for queue in self.queues]
+        queues = [queue for queue in self.queues if queue not in self._paused]
+        if not queues:
+            await _CLOCK.wait(self._cut, until=_CLOCK.time() + seconds)
+            return
+        streams = [f"{prefix}q:{queue}:{lane}" for lane in lanes for queue in queues]
         try:
             rung = await self._bell.wait(streams, seconds=seconds)
             self._look = _ALL if rung == "" else rung and rung.removeprefix(f"{prefix}q:")

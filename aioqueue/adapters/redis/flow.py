@@ -73,25 +73,30 @@ async def whole(access: Access, id: str) -> Whole | None:
     return Whole(found[0].decode(), found[1]) if found else None
 
 
-async def cancel(access: Access, ids: Sequence[str], *, ttl: float) -> list[CancelOutcome]:
-    """Cancel tasks, nodes and whole workflows whose messages are in this store."""
-    return [CancelOutcome(word.decode()) for word in await _cancelling(access, "cancel", ids, ttl)]
+async def cancel(
+    access: Access, ids: Sequence[str], *, ttl: float, waiting: bool = False
+) -> list[CancelOutcome]:
+    """Cancel tasks, nodes and whole workflows whose messages are in this store. waiting: not what runs."""
+    words = await _cancelling(access, "cancel", ids, ttl, waiting)
+    return [CancelOutcome(word.decode()) for word in words]
 
 
-async def revoke(access: Access, ids: Sequence[str], *, ttl: float) -> list[Cancelled]:
+async def revoke(access: Access, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> list[Cancelled]:
     """Cancel tasks, nodes and whole workflows whose messages are in another store."""
     return [
         Cancelled(CancelOutcome(word.decode()), tuple(messages(rows)))
-        for word, rows in await _cancelling(access, "revoke", ids, ttl)
+        for word, rows in await _cancelling(access, "revoke", ids, ttl, waiting)
     ]
 
 
-async def _cancelling(access: Access, script: str, ids: Sequence[str], ttl: float) -> list[Any]:
+async def _cancelling(
+    access: Access, script: str, ids: Sequence[str], ttl: float, waiting: bool
+) -> list[Any]:
     answers: list[Any] = []
     for first in range(0, len(ids), _BATCH):
         # what can be no name is nobody's
         batch = [id if is_name(id) else "" for id in ids[first : first + _BATCH]]
-        args: list[Value] = [milliseconds(ttl), 0]
+        args: list[Value] = [milliseconds(ttl), 0, int(waiting)]
         for id, name in zip(batch, await access.script("names", *batch), strict=True):
             args += (id, advance.cancelled(id, name.decode() or "the workflow"))
         answers += await access.script(script, *args, again=_AGAIN)

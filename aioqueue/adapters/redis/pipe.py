@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 
 from aioqueue.adapters.redis.link import Link, Make, Value, connected, packed
 
+
 class Pipe:
     """Connects when it is first asked, and anew after a fault. make: makes links.
 

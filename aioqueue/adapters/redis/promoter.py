@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -22,11 +22,15 @@ _CLOCK: Final = SystemClock()
 
 
 class Promoter:
-    """Sleeps until the next message of *queues* is due; an earlier one wakes it."""
+    """Sleeps until the next message of *queues* is due; an earlier one wakes it.
 
-    def __init__(self, access: Access, queues: Sequence[str]) -> None:
+    resumed: called when a queue is resumed, or may have been.
+    """
+
+    def __init__(self, access: Access, queues: Sequence[str], resumed: Callable[[], None]) -> None:
         self._access = access
         self._queues = queues
+        self._resumed = resumed
         self._earlier = asyncio.Event()
 
     async def run(self) -> None:
@@ -44,8 +48,11 @@ class Promoter:
             for channel in channels:
                 listener.unsubscribe(channel, self._told)
 
-    def _told(self, _: bytes | None) -> None:
-        self._earlier.set()
+    def _told(self, said: bytes | None) -> None:
+        if said is None or said:
+            self._earlier.set()
+        if not said:
+            self._resumed()
 
     async def _promote(self) -> float:
         """Make ready what is due; return the seconds until the next one is."""

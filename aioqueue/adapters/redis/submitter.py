@@ -32,8 +32,10 @@ class RedisSubmitter:
     async def open_workflow(self, opening: Opening) -> bool:
         return await flow.start(self._access, opening)
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        return await flow.cancel(self._access, ids, ttl=ttl)
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        return await flow.cancel(self._access, ids, ttl=ttl, waiting=waiting)
 
     async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
         return (await reschedule(self._access, id, when, here=True)).outcome

@@ -87,8 +87,8 @@ class SqliteBackend:
     async def commit(self, endings: Sequence[Ending], *, owner: str) -> Sequence[Committed | None]:
         return await self._access.write(lambda tx: commit(tx, endings, owner))
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[Cancelled]:
-        return await self._access.write(lambda tx: cancel(tx, ids, ttl))
+    async def cancel(self, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> Sequence[Cancelled]:
+        return await self._access.write(lambda tx: cancel(tx, ids, ttl, waiting=waiting))
 
     async def reschedule(self, id: str, when: When) -> Rescheduled:
         return await self._access.write(lambda tx: moment.reschedule(tx, id, when, here=False))

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.adapters.sqlite import lease as leases
+from aioqueue.adapters.sqlite import listing, records
 from aioqueue.adapters.sqlite import messages as table
-from aioqueue.adapters.sqlite import records
 from aioqueue.adapters.sqlite.backend import SqliteBackend
 from aioqueue.adapters.sqlite.connection import JOURNAL
 from aioqueue.adapters.sqlite.consumer import SqliteConsumer
@@ -16,10 +16,12 @@ from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.submitter import SqliteSubmitter
 from aioqueue.adapters.sqlite.upkeep import Upkeep
 from aioqueue.errors import BrokerUnavailableError
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
 from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.broker import FAIR, Order
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.messages import Message, When
+from aioqueue.turns import Group, groups_of
 
 
 class SqliteBroker:
@@ -49,17 +51,17 @@ class SqliteBroker:
         return await self._access.write(lambda tx: table.reschedule(tx, queue, id, attempt, when))
 
     def consume(
-        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+        self, queues: Sequence[str], *, prefetch: int, lease: float, worker: str, order: Order = FAIR
     ) -> AbstractAsyncContextManager[SqliteConsumer]:
-        return self._consume(tuple(queues), prefetch, lease, worker)
+        return self._consume(groups_of(queues, order), prefetch, lease, worker)
 
     @asynccontextmanager
     async def _consume(
-        self, queues: tuple[str, ...], prefetch: int, lease: float, worker: str
+        self, groups: list[Group], prefetch: int, lease: float, worker: str
     ) -> AsyncGenerator[SqliteConsumer]:
-        consumer = SqliteConsumer(self._access, queues, prefetch=prefetch, lease=lease, worker=worker)
+        consumer = SqliteConsumer(self._access, groups, prefetch=prefetch, lease=lease, worker=worker)
         await self._access.write(lambda tx: leases.begin(tx, consumer.id, lease))
-        with self._access.listeners.consumer(queues, consumer.event):
+        with self._access.listeners.consumer(consumer.queues, consumer.event):
             try:
                 yield consumer
             finally:
@@ -71,19 +73,45 @@ class SqliteBroker:
     async def bury(self, consumer: str) -> int:
         return await self._upkeep.bury(consumer)
 
+    async def pause(self, queue: str) -> bool:
+        return await self._access.write(lambda tx: table.pause(tx, queue, on=True))
+
+    async def resume(self, queue: str) -> bool:
+        return await self._access.write(lambda tx: table.pause(tx, queue, on=False))
+
     async def health(self) -> Sequence[str]:
         return ()
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
-        counts = await self._access.read(table.counts)
+        counts, paused = await self._access.read(lambda tx: (table.counts(tx), table.paused(tx)))
         return [
-            QueueStats(queue=queue, ready=ready, delayed=delayed, held=held, dead=dead)
-            for queue in queues or sorted(counts)
+            QueueStats(
+                queue=queue, ready=ready, delayed=delayed, held=held, dead=dead, paused=queue in paused
+            )
+            for queue in queues or sorted({*counts, *paused})
             for ready, delayed, held, dead in [counts.get(queue, (0, 0, 0, 0))]
         ]
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
-        return await self._access.read(lambda tx: table.dead_letters(tx, limit))
+        return list((await self.letters(limit=limit)).letters)
+
+    async def inspect(
+        self, queue: str, where: Where, *, after: str | None = None, limit: int = 100, bodies: bool = False
+    ) -> QueuePage:
+        return await self._access.write(
+            lambda tx: listing.inspect(tx, queue, where, after=after, limit=limit, bodies=bodies)
+        )
+
+    async def remove(self, entries: Sequence[QueueEntry]) -> int:
+        return await self._access.write(lambda tx: listing.remove(tx, entries))
+
+    async def letters(
+        self, *, queue: str | None = None, after: str | None = None, limit: int = 100
+    ) -> LetterPage:
+        return await self._access.read(lambda tx: listing.letters(tx, queue=queue, after=after, limit=limit))
+
+    async def discard(self, keys: Sequence[str]) -> int:
+        return await self._access.write(lambda tx: listing.discard(tx, keys))
 
 
 def _leave(tx: Transaction, owner: str) -> None:

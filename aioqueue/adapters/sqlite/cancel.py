@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aioqueue.adapters.sqlite import flows, messages, records
+from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.move import Move
+from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.advance import cancelled
 from aioqueue.codec import decode_messages, encode_messages
-from aioqueue.models.state import CancelOutcome
+from aioqueue.models.state import CancelOutcome, State
 from aioqueue.protocols.messages import Cancelled
 
 
-def cancel(tx: Transaction, ids: Sequence[str], ttl: float, *, here: bool = False) -> list[Cancelled]:
+def cancel(
+    tx: Transaction, ids: Sequence[str], ttl: float, *, here: bool = False, waiting: bool = False
+) -> list[Cancelled]:
     """Cancel what has not ended, one after the other; records read CANCELLED for *ttl* s.
 
-    here: messages are in this file, and those that wait are withdrawn.
+    here: messages are in this file, and those that wait are withdrawn. waiting: what runs is spared.
     """
-    step = _Cancel(tx, ids, ttl, here=here)
+    step = _Cancel(tx, ids, ttl, here=here, waiting=waiting)
     answers = [step.cancel(id) for id in ids]
     step.write()
     return answers
@@ -27,9 +31,10 @@ def cancel(tx: Transaction, ids: Sequence[str], ttl: float, *, here: bool = Fals
 class _Cancel:
     """Cancels inside one step."""
 
-    def __init__(self, tx: Transaction, ids: Sequence[str], ttl: float, *, here: bool) -> None:
+    def __init__(self, tx: Transaction, ids: Sequence[str], ttl: float, *, here: bool, waiting: bool) -> None:
         self._tx = tx
         self._here = here
+        self._waiting = waiting
         self._ttl = ttl
         self._entries = records.load(tx, ids)
         self._move = Move(tx, self._entries, ttl=ttl)
@@ -41,8 +46,13 @@ class _Cancel:
         if entry is None or not entry.visible(self._tx.now):
             return self._whole(id)
         if entry.state.final or self._move.bars(entry):
+            if self._waiting and not entry.state.final and not self._runs(entry):
+                # nothing was written of it yet, and its message is about to go
+                self._move.bar(entry)
             moved = () if entry.moved is None else decode_messages(entry.moved)
             return Cancelled(CancelOutcome.ALREADY_DONE, moved)
+        if self._waiting and self._runs(entry):
+            return Cancelled(CancelOutcome.RUNNING)
         before = len(self._move.messages)
         self._move.cancel(entry, ttl=self._ttl)
         if self._here and entry.plan is not None:
@@ -72,6 +82,13 @@ class _Cancel:
                 self._move.bar_some(id)
             outcome = CancelOutcome.CANCELLED
         return Cancelled(outcome, tuple(self._move.messages[before:]))
+
+    def _runs(self, entry: Entry) -> bool:
+        """Tell whether a task runs, by a live owner or as a workflow."""
+        if entry.state is not State.STARTED:
+            return False
+        owner = entry.owner
+        return entry.plan is not None or (owner is not None and bool(leases.left(self._tx, {owner})))
 
     def _has_ended(self, result: str) -> bool:
         """Tell whether what a whole comes to has been decided."""

@@ -23,7 +23,8 @@ from aioqueue.clock import passing
 from aioqueue.ids import new_id
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.lease import Lease
-from aioqueue.protocols.messages import OPEN_TTL, Delivery, Message, Settlement
+from aioqueue.protocols.messages import OPEN_TTL, SUSPECT, Delivery, Message, Settlement
+from aioqueue.turns import Group, copied, fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,27 @@ class Holder:
     """Who takes messages, from where. prefetch: most it may hold. begins: records are of this file."""
 
     id: str
-    queues: tuple[str, ...]
+    groups: tuple[Group, ...]
     prefetch: int
     worker: str
     begins: bool = False
+
+    @property
+    def queues(self) -> list[str]:
+        """Return the names of all its queues."""
+        return [queue for group in self.groups for queue in group.queues]
 
 
 @dataclass(frozen=True, slots=True)
 class Catch:
     """What one look at the queues brought, and when the next message is due, if any.
 
-    full: there may be more that is handed out only when something held has ended.
+    full: there may be more that is handed out only when something held has ended. groups: whose turn
+    is next.
     """
 
     deliveries: list[Delivery]
+    groups: tuple[Group, ...]
     due: float | None = None
     full: bool = False
 
@@ -55,19 +63,50 @@ def take(tx: Transaction, holder: Holder, limit: int) -> Catch:
     Nothing is handed out to one whose lease is not alive; a beat may show that only the clock was set.
     """
     if not leases.left(tx, {holder.id}):
-        return Catch([])
+        return Catch([], holder.groups)
     messages.promote(tx, holder.queues)
     held, suspects = messages.count_held(tx, holder.id)
     full = suspects > 0 or held >= holder.prefetch
     limit = min(limit, holder.prefetch - held)
+    # a transaction may run again, and must begin as it did before
+    groups = copied(holder.groups)
     while limit > 0 and holder.queues:
-        taken = messages.claim(tx, holder.queues, holder.id, limit, suspects=0 if suspects else 1)
+        taken = claim(tx, holder.id, groups, limit, suspects=suspects == 0)
         deliveries = begin(tx, holder, taken) if holder.begins else taken
         if deliveries:
-            return Catch(deliveries)
+            return Catch(deliveries, tuple(groups))
         if not taken:
             break
-    return Catch([], messages.next_due(tx, holder.queues), full)
+    return Catch([], tuple(groups), messages.next_due(tx, holder.queues), full)
+
+
+def claim(
+    tx: Transaction, owner: str, groups: Sequence[Group], limit: int, *, suspects: bool
+) -> list[Delivery]:
+    """Hand *limit* ready messages to *owner*, each group its share. suspects: one of them may be one."""
+    paused = messages.paused(tx)
+    taken: list[Delivery] = []
+
+    def take(group: Group, count: int) -> int:
+        queues = [queue for queue in group.queues if queue not in paused]
+        before = len(taken)
+        while left := before + count - len(taken):
+            free = suspects and not any(delivery.losses >= SUSPECT for delivery in taken)
+            waiting = messages.waiting(tx, queues, suspects=free)
+            if not waiting:
+                break
+            lane, most = group.next(waiting)
+            got = messages.claim(
+                tx, queues, owner, min(left, most or left), lane=lane, suspects=1 if free else 0
+            )
+            if not got:
+                break
+            group.gave(waiting, lane, len(got))
+            taken.extend(got)
+        return len(taken) - before
+
+    fill(groups, limit, take)
+    return taken
 
 
 def begin(tx: Transaction, holder: Holder, taken: Sequence[Delivery]) -> list[Delivery]:
@@ -136,12 +175,12 @@ class SqliteConsumer:
     """Takes messages for one owner. event: set by whoever knows that there may be some."""
 
     def __init__(
-        self, access: Access, queues: Sequence[str], *, prefetch: int, lease: float, worker: str
+        self, access: Access, groups: Sequence[Group], *, prefetch: int, lease: float, worker: str
     ) -> None:
         self.id: str = new_id()
         self.event: asyncio.Event = asyncio.Event()
         self._access = access
-        self._holder = Holder(self.id, tuple(dict.fromkeys(queues)), prefetch, worker)
+        self._holder = Holder(self.id, tuple(groups), prefetch, worker)
         self._lease = SqliteLease(
             access.pulse,
             self.id,
@@ -151,12 +190,18 @@ class SqliteConsumer:
         )
         self._woken = self._full = False
 
+    @property
+    def queues(self) -> list[str]:
+        """Return the names of its queues."""
+        return self._holder.queues
+
     async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
         clock = self._access.core.clock
         until = clock.time() + timeout
         while True:
             self.event.clear()
             catch = await self._access.write(lambda tx: take(tx, self._holder, limit))
+            self._holder = replace(self._holder, groups=catch.groups)
             if catch.deliveries or self._woken or clock.time() >= until:
                 self._woken = False
                 return catch.deliveries

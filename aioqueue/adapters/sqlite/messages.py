@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.rows import LISTED, Value, insert, listed
-from aioqueue.models.stats import DeadLetter
 from aioqueue.protocols.messages import SUSPECT, Delivery, Message, When
 
 
@@ -29,10 +28,12 @@ PROMOTED: Final = 500
 """Most delayed messages of a queue that one receive makes ready."""
 
 _GROUPED: Final = 100
+_ABOVE: Final = 10
+"""Above all priorities."""
 _READY: Final = f"iif(losses >= {SUSPECT}, 3, 1)"
 _ADD: Final = """INSERT INTO messages
   (id, attempt, hop, queue, priority, state, due, losses, name, tracked, eta, delay, sent, body)"""
-_BURY: Final = "INSERT INTO dead (id, name, queue, attempt, reason, at, body)"
+_BURY: Final = "INSERT INTO dead (id, name, queue, priority, attempt, reason, at, body)"
 _HANDED: Final = """seq, taken, losses, first_seen,
   id, name, queue, body, attempt, hop, priority, eta, delay, tracked, sent"""
 
@@ -102,18 +103,42 @@ def promote(tx: Transaction, queues: Sequence[str]) -> None:
         )
 
 
-def claim(tx: Transaction, queues: Sequence[str], owner: str, limit: int, *, suspects: int) -> list[Delivery]:
-    """Hand the next *limit* ready messages to *owner*: highest priority first, then the oldest.
+def claim(
+    tx: Transaction, queues: Sequence[str], owner: str, limit: int, *, lane: int, suspects: int
+) -> list[Delivery]:
+    """Hand the next *limit* ready messages of a priority to *owner*, the oldest first.
 
     suspects: how many of them may be suspects.
     """
-    walks = [value for queue in queues for value in (queue, limit)]
-    suspected = [value for queue in queues for value in (queue, suspects)]
+    walks = [value for queue in queues for value in (queue, lane, limit)]
+    suspected = [value for queue in queues for value in (queue, lane, suspects)]
     taken = tx.db.execute(_claim(len(queues)), [owner, *walks, *suspected, suspects, limit]).fetchall()
     deliveries = [_delivery(row, tx.now) for row in taken]
     # RETURNING promises no order.
-    deliveries.sort(key=_place)
+    deliveries.sort(key=_seq)
     return deliveries
+
+
+def waiting(tx: Transaction, queues: Sequence[str], *, suspects: bool) -> list[int]:
+    """Return the priorities in which messages of *queues* are ready, from the highest; also *suspects*."""
+    found: set[int] = set()
+    for queue in queues:
+        for state in (1, 3) if suspects else (1,):
+            # from one priority to the next: one look into the index each, however many messages there are
+            lane = _first(tx, queue, state, _ABOVE)
+            while lane is not None:
+                found.add(lane)
+                lane = _first(tx, queue, state, lane)
+    return sorted(found, reverse=True)
+
+
+def _first(tx: Transaction, queue: str, state: int, below: int) -> int | None:
+    row = tx.db.execute(
+        f"SELECT priority FROM messages WHERE state = {state} AND queue = ? AND priority < ?"
+        " ORDER BY priority DESC LIMIT 1",
+        (queue, below),
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _delivery(row: tuple[Any, ...], now: float) -> Delivery:
@@ -130,24 +155,25 @@ def _delivery(row: tuple[Any, ...], now: float) -> Delivery:
     )
 
 
-def _place(delivery: Delivery) -> tuple[int, object]:
-    return -delivery.message.priority, delivery.receipt
+def _seq(delivery: Delivery) -> int:
+    receipt = receipt_of(delivery)
+    return 0 if receipt is None else receipt.seq
 
 
 @lru_cache(maxsize=64)
 def _claim(queues: int) -> str:
     # One ordered walk a queue: over several at once SQLite would sort all that is ready.
     walk = (
-        "SELECT * FROM (SELECT seq, priority FROM messages WHERE state = {} AND queue = ?"
-        " ORDER BY priority DESC, seq LIMIT ?)"
+        "SELECT * FROM (SELECT seq FROM messages WHERE state = {} AND queue = ? AND priority = ?"
+        " ORDER BY seq LIMIT ?)"
     )
     innocent = _union([walk.format(1)] * queues)
     suspected = _union([walk.format(3)] * queues)
     return (
         "UPDATE messages SET state = 2, owner = ?, taken = taken + 1 WHERE seq IN (SELECT seq FROM ("
         f"{innocent} UNION ALL"
-        f" SELECT * FROM (SELECT * FROM ({suspected}) ORDER BY priority DESC, seq LIMIT ?)"
-        f") ORDER BY priority DESC, seq LIMIT ?) RETURNING {_HANDED}"
+        f" SELECT * FROM (SELECT * FROM ({suspected}) ORDER BY seq LIMIT ?)"
+        f") ORDER BY seq LIMIT ?) RETURNING {_HANDED}"
     )
 
 
@@ -157,6 +183,21 @@ def _union(walks: list[str]) -> str:
     if len(groups) == 1:
         return groups[0]
     return _union([f"SELECT * FROM ({group} LIMIT -1)" for group in groups])
+
+
+def pause(tx: Transaction, queue: str, *, on: bool) -> bool:
+    """Pause a queue, or resume it; False if it was so before."""
+    if (queue in paused(tx)) is on:
+        return False
+    write = "INSERT INTO paused (queue) VALUES (?)" if on else "DELETE FROM paused WHERE queue = ?"
+    tx.db.execute(write, (queue,))
+    tx.news.queues.add(queue)
+    return True
+
+
+def paused(tx: Transaction) -> set[str]:
+    """Return the queues that are paused."""
+    return {queue for (queue,) in tx.db.execute("SELECT queue FROM paused")}
 
 
 def next_due(tx: Transaction, queues: Sequence[str]) -> float | None:
@@ -236,19 +277,8 @@ def lose(tx: Transaction, seqs: Iterable[int]) -> None:
 
 def bury(tx: Transaction, letters: Sequence[tuple[Message, str]]) -> None:
     """Write dead letters, each with its reason."""
-    rows = [(m.id, m.name, m.queue, m.attempt, reason, tx.now, m.body) for m, reason in letters]
+    rows = [(m.id, m.name, m.queue, m.priority, m.attempt, reason, tx.now, m.body) for m, reason in letters]
     insert(tx.db, _BURY, rows)
-
-
-def dead_letters(tx: Transaction, limit: int) -> list[DeadLetter]:
-    """Return the newest dead letters, newest first."""
-    found = tx.db.execute(
-        "SELECT id, name, queue, reason, body, attempt, at FROM dead ORDER BY seq DESC LIMIT ?", (limit,)
-    )
-    return [
-        DeadLetter(id=id, name=name, queue=queue, reason=reason, body=body, attempt=attempt, at=at)
-        for id, name, queue, reason, body, attempt, at in found
-    ]
 
 
 def size(tx: Transaction, queue: str) -> int:

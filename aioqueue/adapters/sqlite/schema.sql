@@ -78,11 +78,16 @@ CREATE TABLE IF NOT EXISTS leases (
   seconds REAL NOT NULL
 ) WITHOUT ROWID;
 
+-- Queues of which nothing is handed out.
+CREATE TABLE IF NOT EXISTS paused (queue TEXT PRIMARY KEY) WITHOUT ROWID;
+
+-- seq is never used twice, as it is the key by which a letter is dropped.
 CREATE TABLE IF NOT EXISTS dead (
-  seq INTEGER PRIMARY KEY,
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL,
   name TEXT NOT NULL,
   queue TEXT NOT NULL,
+  priority INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
   reason TEXT NOT NULL,
   at REAL NOT NULL,

@@ -53,9 +53,11 @@ def open_workflow(tx: Transaction, opening: Opening) -> bool:
     return first
 
 
-def cancel_all(tx: Transaction, ids: Sequence[str], ttl: float) -> list[CancelOutcome]:
-    """Cancel, and publish what that releases."""
-    answers = cancel(tx, ids, ttl, here=True)
+def cancel_all(
+    tx: Transaction, ids: Sequence[str], ttl: float, *, waiting: bool = False
+) -> list[CancelOutcome]:
+    """Cancel, and publish what that releases. waiting: what runs is spared."""
+    answers = cancel(tx, ids, ttl, here=True, waiting=waiting)
     messages.publish(tx, [message for answer in answers for message in answer.released])
     return [answer.outcome for answer in answers]
 
@@ -83,8 +85,10 @@ class SqliteSubmitter:
     async def open_workflow(self, opening: Opening) -> bool:
         return await self._access.write(lambda tx: open_workflow(tx, opening))
 
-    async def cancel(self, ids: Sequence[str], *, ttl: float) -> Sequence[CancelOutcome]:
-        return await self._access.write(lambda tx: cancel_all(tx, ids, ttl))
+    async def cancel(
+        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
+    ) -> Sequence[CancelOutcome]:
+        return await self._access.write(lambda tx: cancel_all(tx, ids, ttl, waiting=waiting))
 
     async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
         answer = await self._access.write(lambda tx: moment.reschedule(tx, id, when, here=True))

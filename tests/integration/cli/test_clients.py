@@ -191,8 +191,8 @@ async def test_status_shows_queues_and_live_workers(shell: Shell) -> None:
     status = json.loads(data.out)
     queues = {stats.pop("queue"): stats for stats in status["queues"]}
     assert (data.code, plain.code) == (0, 0)
-    assert queues["default"] == {"ready": 1, "delayed": 1, "held": 0, "dead": 0}
-    assert queues["other"] == {"ready": 0, "delayed": 0, "held": 0, "dead": 0}
+    assert queues["default"] == {"ready": 1, "delayed": 1, "held": 0, "dead": 0, "paused": False}
+    assert queues["other"] == {"ready": 0, "delayed": 0, "held": 0, "dead": 0, "paused": False}
     assert [(card["name"], card["pid"]) for card in status["workers"]] == [("mine", worker.pid)]
     rows = [line.split() for line in plain.out.splitlines()]
     assert ["default", "1", "1", "0", "0", "0"] in rows

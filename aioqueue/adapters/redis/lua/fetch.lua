@@ -1,6 +1,6 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, messages, promote
+Uses base, messages, promote, turns
 Apart scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
 ARGV[1] begins    1: records are here, write STARTED in them; 0: they are not
@@ -11,23 +11,39 @@ ARGV[5] look      the queue and lane, queue:lane, of which a blocking read has b
                   <consumer>.wait holds; 1: it may be any; 0: none
 ARGV[6] audit     how many receipts follow, all that the consumer knows to hold, or -1: what it holds
                   beside them was lost on its way and is handed out again
-ARGV[7] rest      those receipts, then the queues' names
-Returns the moment it is now, 1 or 0 where the lease has lapsed, and a row a delivery: receipt, id, name, meta,
-body, losses.
+ARGV[7] rest      those receipts, then of each group of queues its turn (weight, credit, passed, at, how many
+                  queues) and their names
+Returns the moment it is now, 1 or 0 where the lease has lapsed, a row a delivery: receipt, id, name, meta,
+body, losses; the queues that are paused, and credit, passed and at of each group.
 ]]
 local begins, me, worker, limit = ARGV[1] == '1', ARGV[2], ARGV[3], tonumber(ARGV[4])
 local waiter, known_count = ARGV[2] .. '.wait', tonumber(ARGV[6])
-local rows, queues, known = {}, {}, {}
-for i = 7, #ARGV do
-  if i < 7 + known_count then
-    known[ARGV[i]] = true
-  else
+local rows, queues, groups, known, paused, held_up = {}, {}, {}, {}, {}, {}
+local at = 7
+while at < 7 + known_count do
+  known[ARGV[at]] = true
+  at = at + 1
+end
+while ARGV[at] do
+  local weight, credit, passed, lowest, count = string.match(ARGV[at], '^(%d+) (-?%d+) (%d+) (%d+) (%d+)$')
+  local group = {
+    weight = tonumber(weight), credit = tonumber(credit), passed = tonumber(passed), at = tonumber(lowest), queues = {},
+  }
+  for i = at + 1, at + tonumber(count) do
     queues[#queues + 1] = ARGV[i]
+    if redis.call('SISMEMBER', P .. 'paused', ARGV[i]) == 1 then
+      paused[#paused + 1] = ARGV[i]
+      held_up[ARGV[i]] = true
+    else
+      group.queues[#group.queues + 1] = ARGV[i]
+    end
   end
+  groups[#groups + 1] = group
+  at = at + 1 + tonumber(count)
 end
 
 if redis.call('EXISTS', P .. 'l:' .. me) == 0 then
-  return { text(NOW), 0, {} }
+  return { text(NOW), 0, {}, paused, {} }
 end
 
 local function superseded(record, m, receipt)
@@ -120,6 +136,8 @@ local function take_held(queue, lane, name, most)
       local f = entry_at(stream, entry)
       if not f then
         redis.call('XACK', stream, 'w', entry)
+      elseif held_up[queue] then
+        hand_on(lane, entry, queue, name, 0, false)
       elseif #rows < limit and not (name == waiter and lane == 'suspect' and suspected) then
         redis.call('XCLAIM', stream, 'w', me, 0, entry, 'JUSTID')
         suspected = suspected or lane == 'suspect'
@@ -146,24 +164,42 @@ local function take_new(queue, lane, count)
   return #entries
 end
 
-local function take_suspect(queue)
-  while not suspected and #rows < limit and redis.call('XLEN', stream_key(queue, 'suspect')) > 0 do
-    local before = #rows
-    local found = take_new(queue, 'suspect', 1)
-    suspected = #rows > before
-    if found == 0 then
+-- Reads a lane of a queue until there are *most* rows, or all of it has been read.
+local function take_lane(queue, lane, most)
+  while #rows < most and may_wait(queue, lane) do
+    local count = lane == 'suspect' and 1 or most - #rows
+    if lane == 'suspect' and suspected then
       return
     end
+    local before = #rows
+    if take_new(queue, lane, count) < count then
+      spent[stream_key(queue, lane)] = true
+    end
+    suspected = suspected or (lane == 'suspect' and #rows > before)
   end
 end
 
-local function take_ready(queue, lane)
-  while #rows < limit and redis.call('XLEN', stream_key(queue, lane)) > 0 do
-    local count = limit - #rows
-    if take_new(queue, lane, count) < count then
-      return
+-- Takes *count* of a group: what was given back, suspects, then by priority. Returns how many there were.
+local function take_group(group, count)
+  local before, most = #rows, #rows + count
+  for _, lane in ipairs({ 'again', 'suspect' }) do
+    for _, queue in ipairs(group.queues) do
+      take_lane(queue, lane, most)
     end
   end
+  while #rows < most do
+    local lanes = waiting(group.queues)
+    if not lanes[1] then
+      break
+    end
+    local lane, slots = next_lane(group, lanes, most - #rows)
+    local had = #rows
+    for _, queue in ipairs(group.queues) do
+      take_lane(queue, lane, had + slots)
+    end
+    gave(group, lanes, lane, #rows - had)
+  end
+  return #rows - before
 end
 
 promote(queues)
@@ -177,13 +213,9 @@ for _, lane in ipairs(LANES) do
     end
   end
 end
-for _, lane in ipairs(LANES) do
-  for _, queue in ipairs(queues) do
-    if lane == 'suspect' then
-      take_suspect(queue)
-    else
-      take_ready(queue, lane)
-    end
-  end
+fill(groups, limit - #rows, take_group)
+local turns = {}
+for i, group in ipairs(groups) do
+  turns[i] = text(group.credit) .. ' ' .. text(group.passed) .. ' ' .. text(group.at)
 end
-return { text(NOW), 1, rows }
+return { text(NOW), 1, rows, paused, turns }

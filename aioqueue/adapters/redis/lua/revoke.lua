@@ -4,14 +4,15 @@ Uses base, scope, joins, lasting, kept, answers, flow, cancel
 KEYS[1] prefix  of the namespace
 ARGV[1] ttl     milliseconds for which their records are shown
 ARGV[2] again   1: the same call may have been made before; what it has cancelled is then cancelled by this one
-ARGV[3] what    2 values each: id, and the error with which a workflow goes on
-Returns a row each: CANCELLED, ALREADY_DONE or NOT_FOUND, and the messages that its workflow released, or has before,
+ARGV[3] waiting 1: what runs is spared
+ARGV[4] what    2 values each: id, and the error with which a workflow goes on
+Returns a row each: CANCELLED, ALREADY_DONE, NOT_FOUND or RUNNING, and the messages that its workflow released, or has before,
 a row each: id, name, queue, meta, body.
 ]]
 local rows = {}
-for at = 3, #ARGV, 2 do
+for at = 4, #ARGV, 2 do
   answered, ranges = {}, {}
-  local outcome, key = cancel(ARGV[at], ARGV[at + 1], tonumber(ARGV[1]), ARGV[2] == '1')
+  local outcome, key = cancel(ARGV[at], ARGV[at + 1], tonumber(ARGV[1]), ARGV[2] == '1', ARGV[3] == '1')
   if ranges[1] then
     note(key)
   else

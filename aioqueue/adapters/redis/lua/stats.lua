@@ -3,7 +3,7 @@ stats: count what queues hold.
 Uses base, count
 KEYS[1] prefix  of the namespace
 ARGV[1] queues  names; all known ones when none is given
-Returns a row each: queue, ready, delayed, held, dead.
+Returns a row each: queue, ready, delayed, held, dead, 1 or 0 whether it is paused.
 ]]
 local queues = {}
 for i = 1, #ARGV do
@@ -16,6 +16,7 @@ end
 local rows = {}
 for _, queue in ipairs(queues) do
   local ready, delayed, held = count(queue)
-  rows[#rows + 1] = { queue, ready, delayed, held, tonumber(redis.call('HGET', P .. 'buried', queue) or '0') }
+  local dead = tonumber(redis.call('HGET', P .. 'buried', queue) or '0')
+  rows[#rows + 1] = { queue, ready, delayed, held, dead, redis.call('SISMEMBER', P .. 'paused', queue) }
 end
 return rows

@@ -29,12 +29,13 @@ m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its 
 q:<queue>:<lane>          stream of messages, group w: i id, n name, m meta, b body. Lanes: again (given back, read
                           first), suspect (handed out one at a time), 9 to 0 (priorities)
 d:<queue>                 zset, delayed messages by the moment they are due
+paused                    set, names of the queues of which nothing is handed out
 dead, buried              stream of dead letters, of all queues; hash, how many each has there
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
 done:<id>, due:<queue>    channels: a task has ended, with its record where that is short (state, begun, finished,
                           losses, worker, a line; value) or '', or some of a workflow can start no more; a delayed
-                          message is due before all others
+                          message is due before all others, or the queue is resumed: then it says nothing
 
 Moments are milliseconds by the server's clock. A receipt, lane/entry/queue, says where a message stands.
 ]]
@@ -130,9 +131,8 @@ end
 
 local DEAD = 10000
 
--- Drops at most *count* of the oldest dead letters, up to an entry; returns how many.
-local function drop_letters(last, count)
-  local letters = redis.call('XRANGE', P .. 'dead', '-', last, 'COUNT', count)
+-- Drops dead letters, given with their fields; returns how many.
+local function drop_some(letters)
   for _, letter in ipairs(letters) do
     local queue = fields(letter[2]).q
     redis.call('XDEL', P .. 'dead', letter[1])
@@ -153,6 +153,11 @@ local function remember(id, due, error, keep)
   redis.call('RPUSH', key, moments .. '\n' .. worker .. error)
   redis.call('LTRIM', key, -HISTORY, -1)
   redis.call('PEXPIRE', key, text(keep))
+end
+
+-- Drops at most *count* of the oldest dead letters, up to an entry; returns how many.
+local function drop_letters(last, count)
+  return drop_some(redis.call('XRANGE', P .. 'dead', '-', last, 'COUNT', count))
 end
 
 -- Says something to those who listen. They look for themselves too, so that it may fail.

@@ -75,18 +75,28 @@ local function cancel_whole(id, error, keep, again)
 end
 
 -- Returns what has come of it, and the key with which is kept what that released. error: of what was cancelled, for
--- workflows. ttl: ms for which a record is shown. again: the same call may have been made before.
-local function cancel(id, error, ttl, again)
+-- workflows. ttl: ms for which a record is shown. again: the same call may have been made before. waiting: what
+-- runs is spared.
+local function cancel(id, error, ttl, again, waiting)
   local key = record_key(id)
-  local record = redis.call('HMGET', key, 's', 'p', 'g', 'u')
+  local record = redis.call('HMGET', key, 's', 'p', 'g', 'u', 'o', 'q', 'a', 'e')
   local state, place = record[1], place_of(id)
   local flow, n = part(id)
   local f = place and redis.call('HMGET', flow, 'n' .. n, 'g' .. n) or {}
   if record[3] or f[2] or (record[4] and tonumber(record[4]) <= NOW) or not (state or place) then
     return cancel_whole(id, error, ttl, again)
   end
+  local lives = state == 'STARTED' and (record[2] or redis.call('EXISTS', P .. 'l:' .. (record[5] or '')) == 1)
   if has_ended(state, record[2], place) then
+    if waiting and not FINAL[state] and not lives and stopped(place) then
+      -- nothing was written of it yet, and its message is about to go
+      withdraw(id, record[6] or '', tonumber(record[7] or '1'), record[8])
+      bar(id, 0, LATE)
+      keep_moved()
+    end
     return done(state == 'CANCELLED', again), key
+  elseif waiting and lives then
+    return 'RUNNING', key
   end
   decide(id, 'CANCELLED', ttl, nil, CANCELLED)
   if record[2] then

@@ -142,7 +142,8 @@ end
 -- Writes a dead letter; the oldest one makes room.
 local function bury(m, reason)
   redis.call(
-    'XADD', P .. 'dead', '*', 'q', m.queue, 'i', m.id, 'n', m.name, 'a', m.attempt, 'r', reason, 'b', m.body
+    'XADD', P .. 'dead', '*', 'q', m.queue, 'i', m.id, 'n', m.name, 'a', m.attempt, 'r', reason, 'b', m.body,
+    'p', m.priority
   )
   redis.call('HINCRBY', P .. 'buried', m.queue, 1)
   if redis.call('XLEN', P .. 'dead') > DEAD then
