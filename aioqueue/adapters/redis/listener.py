@@ -12,7 +12,7 @@ from collections.abc import Callable
 from random import random
 from typing import Final, cast
 
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, NoPermissionError
 
 from aioqueue.adapters.redis.link import Link, Make, connected
 
@@ -40,6 +40,7 @@ class Listener:
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._tries = 0
+        self._forbidden = False
 
     def subscribe(self, channel: str, told: Told) -> None:
         """Call *told* for each message of *channel*."""
@@ -91,10 +92,17 @@ class Listener:
                 finally:
                     await connection.disconnect(nowait=True)
             except Exception as exc:  # noqa: BLE001 - whatever it is, the next connection is to be tried
-                _log.debug("the subscription was lost, trying again: %s", exc)
-                self._confirmed.clear()
+                self._lost(exc)
             await asyncio.sleep(_PAUSES[min(self._tries, len(_PAUSES) - 1)] * (1 + random()))
             self._tries += 1
+
+    def _lost(self, exc: Exception) -> None:
+        self._confirmed.clear()
+        if isinstance(exc, NoPermissionError) and not self._forbidden:
+            self._forbidden = True
+            _log.warning("tasks that end are told of only every few seconds: %s", exc)
+        else:
+            _log.debug("the subscription was lost, trying again: %s", exc)
 
     async def _serve(self, connection: Link) -> None:
         """Listen until the connection is lost."""
@@ -104,6 +112,8 @@ class Listener:
         try:
             while not reading.done():
                 await self._say(connection, reading)
+                if not self._make.leads_to(connection):
+                    raise ConnectionError("the server is elsewhere by now")
             await reading
         finally:
             reading.cancel()

@@ -18,9 +18,9 @@ def test_plain_url_has_defaults() -> None:
 
 
 def test_own_options_are_taken_out_of_the_url() -> None:
-    options = parse("redis://h/2?namespace=shop-1&timeout=0.5&ssl_cert_reqs=none")
+    options = parse("rediss://h/2?namespace=shop-1&timeout=0.5&ssl_cert_reqs=none")
 
-    assert options.url == "redis://h/2?ssl_cert_reqs=none"
+    assert options.url == "rediss://h/2?ssl_cert_reqs=none"
     assert (options.namespace, options.timeout) == ("shop-1", 0.5)
     assert options.prefix == "aq:{shop-1}:"
 
