@@ -100,7 +100,10 @@ def _of_scheme(exc: Exception, text: str, scheme: str, certified: bool) -> str |
     if scheme.startswith("rediss"):
         if isinstance(exc, TimeoutError) and text.startswith("no connection"):
             return "if nothing there speaks TLS, write redis for rediss, or the port for TLS"
-        if lost and not certified:
+        # what it said of a certificate may be lost with the connection
+        if lost and certified:
+            return "it may refuse the client certificate of ssl_certfile=: expired, or of a CA it does not know"
+        if lost:
             return "it may want a client certificate: name its files by ssl_certfile= and ssl_keyfile="
         return None
     if lost and scheme.startswith("redis"):

@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from redis.exceptions import ConnectionError, NoPermissionError
 
+from aioqueue.adapters.redis.advice import advice
 from aioqueue.adapters.redis.link import Link, Make, connected
 
 _log = logging.getLogger("aioqueue.redis")
@@ -100,7 +101,7 @@ class Listener:
         self._confirmed.clear()
         if isinstance(exc, NoPermissionError) and not self._forbidden:
             self._forbidden = True
-            _log.warning("tasks that end are told of only every few seconds: %s", exc)
+            _log.warning("tasks that end are told of only every few seconds: %s", advice(exc, ""))
         else:
             _log.debug("the subscription was lost, trying again: %s", exc)
 
