@@ -5,7 +5,7 @@ TLS errors are known by OpenSSL's words for them, as the library hands on nothin
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from redis.exceptions import (
     AskError,
@@ -17,6 +17,8 @@ from redis.exceptions import (
     RedisError,
     TimeoutError,
 )
+
+from aioqueue.adapters.redis.hosts import Address
 
 _GUIDE: Final = "docs/guides/on-redis.md has the ACL line"
 _TLS: Final = {
@@ -42,6 +44,12 @@ _LOST: Final = ("closed by server", "reset by peer", "broken pipe", "eof occurre
 _FORBIDDEN: Final = ("user executing the script can't", "no permissions")
 
 
+def whither(exc: AskError) -> Address:
+    """Return where one is sent by a node of a cluster."""
+    found: Any = exc
+    return Address(found.host, int(found.port))
+
+
 def is_of_tls(exc: BaseException | None) -> bool:
     """Tell whether TLS was refused, here or there, for a reason that stays."""
     return isinstance(exc, ConnectionError) and _of_tls(str(exc)) is not None
@@ -58,13 +66,9 @@ def is_forbidden(exc: BaseException | None) -> bool:
 def advice(exc: BaseException, shown: str) -> str:
     """Return what *exc* says of the server that is *shown* so, and what to do about it."""
     text = str(exc) or type(exc).__name__
-    match exc:
-        case MovedError():
-            text = f"slot {exc.slot_id} of the cluster is served by {exc.host}:{exc.port}"
-        case AskError():
-            text = f"slot {exc.slot_id} of the cluster is on its way to {exc.host}:{exc.port}"
-        case _:
-            pass
+    if isinstance(exc, AskError):
+        verb = "is served by" if isinstance(exc, MovedError) else "is on its way to"
+        text = f"slot {exc.slot_id} of the cluster {verb} {whither(exc)}"
     todo = _todo(exc, text, shown)
     return f"{text.rstrip('.')}; {todo}" if todo else text
 
@@ -102,7 +106,7 @@ def _of_scheme(exc: Exception, text: str, scheme: str, certified: bool) -> str |
             return "if nothing there speaks TLS, write redis for rediss, or the port for TLS"
         # what it said of a certificate may be lost with the connection
         if lost and certified:
-            return "it may refuse the client certificate of ssl_certfile=: expired, or of a CA it does not know"
+            return "it may refuse the certificate of ssl_certfile=: expired, or of a CA it does not know"
         if lost:
             return "it may want a client certificate: name its files by ssl_certfile= and ssl_keyfile="
         return None

@@ -16,8 +16,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AskError, RedisError
 from redis.retry import Retry
 
+from aioqueue.adapters.redis.advice import whither
 from aioqueue.adapters.redis.faults import translated
 from aioqueue.adapters.redis.hosts import Address
+from aioqueue.adapters.redis.options import Options
 from aioqueue.adapters.redis.route import Route
 from aioqueue.adapters.redis.scripts import script
 from aioqueue.errors import UnavailableError
@@ -29,7 +31,7 @@ class Pulse:
     """The connection on which all leases of one adapter are beaten, from any thread, one at a time."""
 
     def __init__(self, route: Route) -> None:
-        self.options = route.options
+        self.options: Options = route.options
         self._route = route
         self._patience = min(route.options.timeout, _PATIENCE)
         self._lock = threading.Lock()
@@ -56,7 +58,7 @@ class Pulse:
         try:
             return self.ask(*command)
         except AskError as exc:
-            with closing(self._made(Address(exc.host, exc.port))) as client:
+            with closing(self._made(whither(exc))) as client:
                 client.execute_command("ASKING")
                 return client.execute_command(*command)
 

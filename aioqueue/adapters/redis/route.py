@@ -63,12 +63,17 @@ class Route:
 
     def _from_sentinel(self, where: Address) -> Address:
         """Return the master that one sentinel knows."""
-        make: Any = Sentinel
-        asked = make([])
+        judge: Any = Sentinel
         with closing(_client(self.options.sentinel_at(where))) as client:
-            asked.sentinels = [client]
-            host, port = asked.discover_master(self.options.master)
-        return self._master(Address(host, int(port)))
+            masters = client.sentinel_masters()
+        name = self.options.master
+        state = masters.get(name)
+        if state is None:
+            known = ", ".join(map(repr, masters)) or "none at all"
+            raise SetUpError(f"it knows no master {name!r} but {known}; its name comes after the sentinels")
+        if not judge([]).check_master_state(state, name):
+            raise ConnectionError(f"{name} is down, as far as it knows")
+        return self._master(Address(state["ip"], int(state["port"])))
 
     def _master(self, where: Address) -> Address:
         """Return *where* if a master is there. Raises ConnectionError if a replica is."""

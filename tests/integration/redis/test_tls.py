@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -33,7 +34,7 @@ class Site:
     port: int
     folder: Path
 
-    def url(self, *, host: str = "localhost", port: int | None = None, **options: str) -> str:
+    def url(self, *, host: str = "localhost", port: int = 0, **options: str) -> str:
         """Return a URL with files by their names; ``client`` is a certificate and its key."""
         client = options.pop("client", None)
         files = {name: str(self.folder / file) for name, file in options.items() if file.endswith(".pem")}
@@ -109,7 +110,7 @@ async def test_worker_runs_over_tls_with_a_certificate_of_its_own(site: Site, ho
 
 
 @pytest.mark.parametrize("options", [{"ssl_ca_certs": "other.pem"}, {}], ids=["of another", "none"])
-async def test_ca_that_did_not_sign_is_named_with_its_option(site: Site, options: dict[str, str]) -> None:
+async def test_ca_that_did_not_sign_is_named_with_its_option(site: Site, options: Any) -> None:
     error = await refused(site.url(client="client", **options))
 
     assert isinstance(error, ConfigurationError)
@@ -131,12 +132,12 @@ async def test_ca_that_did_not_sign_is_named_with_its_option(site: Site, options
 async def test_client_certificate_that_is_refused_is_told_why(
     site: Site, client: str | None, said: str
 ) -> None:
-    options = {} if client is None else {"client": client}
+    options: Any = {} if client is None else {"client": client}
 
     error = await refused(site.url(ssl_ca_certs="ca.pem", **options))
 
     # what the server says of it may be lost with the connection
-    lost = "it may refuse the client certificate of ssl_certfile=: expired, or of a CA it does not know"
+    lost = "it may refuse the certificate of ssl_certfile=: expired, or of a CA it does not know"
     assert said in str(error) or (client is not None and lost in str(error))
 
 
@@ -170,7 +171,7 @@ async def test_tls_to_a_port_without_it_is_told_of(site: Site) -> None:
 
 @pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
 async def test_file_that_is_not_there_is_named(site: Site, option: str) -> None:
-    good = {"ssl_ca_certs": "ca.pem", "ssl_certfile": "client.pem", "ssl_keyfile": "client.pem"}
+    good: Any = {"ssl_ca_certs": "ca.pem", "ssl_certfile": "client.pem", "ssl_keyfile": "client.pem"}
 
     error = await refused(site.url(**{**good, option: "nowhere.pem"}))
 
