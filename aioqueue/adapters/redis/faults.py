@@ -40,7 +40,7 @@ _AWAY: Final = (*_SOON, NoPermissionError, OutOfMemoryError)
 _AWAY_CODES: Final = (*_SOON_CODES, "MISCONF", "NOPERM", "OOM", "UNKILLABLE")
 
 
-class SetUpError(ConnectionError):
+class SetUpError(OSError):
     """What is at the other end is not what the URL says."""
 
 

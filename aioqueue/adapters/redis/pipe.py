@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from aioqueue.adapters.redis.faults import is_elsewhere
+from aioqueue.adapters.redis.faults import SetUpError, is_elsewhere
 from aioqueue.adapters.redis.link import Link, Make, Value, connected
 
 
@@ -170,5 +170,7 @@ class Pipe:
 def _fail(future: asyncio.Future[Any], exc: BaseException) -> None:
     if not future.done():
         # of its own, as tracebacks gather in an exception that is raised more than once
-        kind = exc.__class__ if isinstance(exc, ConnectionError | TimeoutError) else ConnectionError
+        kind = (
+            exc.__class__ if isinstance(exc, ConnectionError | TimeoutError | SetUpError) else ConnectionError
+        )
         future.set_exception(kind(str(exc) or type(exc).__name__))

@@ -31,14 +31,7 @@ GUIDE = Path(__file__).parents[3] / "docs/guides/on-redis.md"
 PASSWORD = "".join(map(chr, range(33, 127))) + "ü€ "
 """Every character that a keyboard has; the server takes all of them."""
 
-SUITE = (
-    "test_lifecycle.py",
-    "test_submitter.py",
-    "test_cancel.py",
-    "test_flow.py",
-    "test_claim.py",
-    "test_store.py",
-)
+SUITE = ("test_lifecycle.py", "test_submitter.py", "test_cancel.py", "test_flow.py", "test_store.py")
 
 
 def line() -> list[str]:
