@@ -11,10 +11,15 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AskError, ResponseError
 
 from aioqueue import Server
+from aioqueue.adapters.redis.core import Access
+from aioqueue.adapters.redis.scripts import script
 from aioqueue.ids import new_id
 from aioqueue.models.state import State
 from tests.chaos import copies
@@ -167,3 +172,32 @@ async def test_slot_that_moves_loses_nothing(nodes: Cluster, tmp_path: Path) -> 
         await seen.run_for(_BEFORE)
         print(f"the slot has moved three times, with {keys} keys")
         await seen.end(nodes.owner, nodes.namespace)
+
+
+@pytest.mark.parametrize("binary", ["redis"], indirect=True)
+async def test_scripts_that_followed_their_slot_would_be_in_its_way(
+    nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Any = Access._once
+    other = next(node for node in nodes.nodes if node not in nodes.pair)
+
+    async def follow(self: Access, name: str, args: list[Any]) -> Any:
+        try:
+            return await asked(self, name, args)
+        except AskError as exc:
+            there: Any = exc
+            async with Redis(host=there.host, port=there.port, single_connection_client=True) as client:
+                await client.execute_command("ASKING")
+                prefix = self.core.options.prefix
+                return await client.execute_command("EVAL", script(name).text, 1, prefix, *args)
+
+    async with Server(nodes.url()) as server:
+        load = Load(server)
+        await load.send(500)
+        monkeypatch.setattr(Access, "_once", follow)
+        moving = asyncio.create_task(asyncio.to_thread(nodes.migrate, other, pause=0.05))
+        while not moving.done():
+            await load.send(_ROUND)
+
+        with pytest.raises(ResponseError, match="BUSYKEY"):
+            await moving

@@ -40,7 +40,7 @@ _TLS: Final = {
     "wrong version number": "what listens there speaks no TLS: write redis for rediss, or the port for TLS",
     "record layer failure": "what listens there speaks no TLS: write redis for rediss, or the port for TLS",
 }
-_LOST: Final = ("closed by server", "reset by peer", "broken pipe", "eof occurred")
+_LOST: Final = ("closed by server", "connection lost", "reset by peer", "broken pipe", "eof occurred")
 _FORBIDDEN: Final = ("user executing the script can't", "no permissions")
 
 
