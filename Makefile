@@ -3,6 +3,7 @@
 #~ prove-conformance  every contract on memory, SQLite, Redis 7.0 and Valkey, on every pair, across processes; no Redis key left for ever
 #~ prove-kill         kill -9 and worse on SQLite, on Redis and on both: none lost, none committed twice; eight mutants fail in it
 #~ prove-network      500 cuts of the way to Redis, 100 of them in a reply: none lost, none doubled, back within 2 s
+#~ prove-topologies   kill -9 of a master under load, with sentinels and in a cluster: none lost, none committed twice, running again within 10 s; the same as a slot moves
 #~ prove-recovery     30 workers killed together on Redis: every task started again within 22 s; within 7 s with a lease of 5 s
 #~ prove-stall        a task that blocks the loop for three leases is executed once; the log names it and its line
 #~ prove-poison       os._exit in a task: 200 neighbours are done, the culprit is a dead letter after 4 starts, its waiter told
@@ -28,8 +29,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove lint format bench costs docs lock clean prove-list \
-	prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-services prove-control prove-arguments prove-results prove-imports \
+	prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
+	prove-awaits prove-memory prove-workflows prove-stop prove-services prove-control prove-arguments prove-results \
+	prove-imports \
 	prove-bench prove-rivals
 
 help: ## say what each target does
@@ -41,8 +43,9 @@ demo: .venv-core/.stamp ## send tasks to a worker in another process; BROKER=url
 test: .venv/.stamp ## run the tests, without the slow ones
 	$(TOGETHER) tests -rfEs -m "not slow and not wide"
 
-prove: prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-services prove-control prove-arguments prove-results prove-imports \
+prove: prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
+	prove-awaits prove-memory prove-workflows prove-stop prove-services prove-control prove-arguments prove-results \
+	prove-imports \
 	prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
 prove-list:
@@ -61,6 +64,9 @@ prove-kill: .venv/.stamp
 
 prove-network: .venv/.stamp
 	$(PYTEST) -s tests/integration/redis/test_cuts.py
+
+prove-topologies: .venv/.stamp
+	$(PYTEST) -s tests/chaos/test_topologies.py
 
 prove-recovery: .venv/.stamp
 	$(PYTEST) -s tests/chaos/test_recovery.py

@@ -44,7 +44,15 @@ class Form:
 
 _POOL: Final = "a process needs one connection for all its calls"
 _TIMEOUT: Final = "write `?timeout=<seconds>` at the end of the URL; it is 5 s without"
-_ONE_REDIS: Final = "name the address of the one Redis that takes writes, or of a proxy in front of it"
+_SENTINEL: Final = (
+    "name the sentinels in the URL: `redis+sentinel://host1,host2/<master_name>`, with a password of theirs"
+    " as `?sentinel_password=<password>`"
+)
+_CLUSTER: Final = "name nodes of the cluster in the URL: `redis+cluster://host1,host2`"
+_SEVERAL: Final = (
+    "write `redis+cluster://host1,host2`, or `redis+sentinel://host1,host2/<master_name>` where they are"
+    " sentinels"
+)
 _OWN_EXCHANGE: Final = "aioqueue names and binds its own exchanges and queues"
 _NO_DYNAMO: Final = "aioqueue keeps no results in DynamoDB: leave it out and name another `backend`"
 
@@ -95,10 +103,10 @@ KEYS: Final = (
     Key(
         "redis.client_name", Fate.WARNED, "connections have no name; workers are listed by `aioqueue status`"
     ),
-    Key("redis.master_name", Fate.REFUSED, _ONE_REDIS, empty=("",)),
-    Key("redis.sentinel_password", Fate.REFUSED, _ONE_REDIS, empty=("",)),
-    Key("redis.cluster_mode", Fate.REFUSED, _ONE_REDIS, empty=(False,)),
-    Key("redis.cluster_enabled", Fate.REFUSED, _ONE_REDIS, empty=(False,)),
+    Key("redis.master_name", Fate.REFUSED, _SENTINEL, empty=("",)),
+    Key("redis.sentinel_password", Fate.REFUSED, _SENTINEL, empty=("",)),
+    Key("redis.cluster_mode", Fate.REFUSED, _CLUSTER, empty=(False,)),
+    Key("redis.cluster_enabled", Fate.REFUSED, _CLUSTER, empty=(False,)),
     Key("amqp.exchange", Fate.IGNORED, _OWN_EXCHANGE),
     Key(
         "amqp.exchange_type",
@@ -154,7 +162,7 @@ FORMS: Final = (
         r"redis\+socket:",
         "write `unix:///run/redis.sock?db=0`, with a password `unix://:password@/run/redis.sock`",
     ),
-    Form(r"rediss?://([^/]*@)?[^/?@]*,[^@]*$", _ONE_REDIS),
+    Form(r"rediss?://([^/]*@)?[^/?@]*,[^@]*$", _SEVERAL),
     Form(r"rediss?://[^/?:@]+@", "a password alone has a colon before it: write `redis://:password@host`"),
 )
 

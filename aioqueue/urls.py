@@ -25,6 +25,11 @@ _BUILT_IN: Final = {
     "sqlite": "aioqueue.adapters.sqlite",
     "redis": _REDIS,
     "rediss": _REDIS,
+    "redis+sentinel": _REDIS,
+    "rediss+sentinel": _REDIS,
+    "redis+cluster": _REDIS,
+    "rediss+cluster": _REDIS,
+    "redis+unix": _REDIS,
     "unix": _REDIS,
 }
 _GROUP: Final = "aioqueue.adapters"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass, field
 
-from aioqueue import AsyncResult, Server, Signature
-from aioqueue.errors import BrokerUnavailableError
-from aioqueue.ids import new_id
+from aioqueue import AsyncResult, Server
 from aioqueue.protocols.messages import Record
 from tests.chaos.fleet import Fleet
+from tests.chaos.load import Load
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually, pause
 
@@ -21,7 +19,6 @@ TIMINGS = {"AIOQUEUE_LEASE": str(LEASE), "AIOQUEUE_BEAT": "0.5", "AIOQUEUE_SWEEP
 REFUSED = "its end is refused"
 
 _BETWEEN = 0.2
-_BATCH = 200
 _ROUND = 8
 
 
@@ -39,18 +36,29 @@ class Plan:
 class Storm:
     """What was done, and to how many runs.
 
-    results: by the number of the task. away: seconds for which Redis was, each time.
+    away: seconds for which Redis was, each time.
     """
 
     server: Server
     redis: RedisServer
     fleet: Fleet
     plan: Plan
-    results: list[AsyncResult[int]] = field(default_factory=list)
     hits: list[int] = field(default_factory=list)
     held: list[int] = field(default_factory=list)
     away: list[float] = field(default_factory=list)
-    sent_again: int = 0
+
+    def __post_init__(self) -> None:
+        self._load = Load(self.server)
+
+    @property
+    def results(self) -> list[AsyncResult[int]]:
+        """What was sent, by the number of the task."""
+        return self._load.results
+
+    @property
+    def sent_again(self) -> int:
+        """How many sends had to be made again."""
+        return self._load.sent_again
 
     @property
     def over(self) -> bool:
@@ -70,51 +78,12 @@ class Storm:
             group.create_task(self._stops())
             group.create_task(self._kills(group))
             while not self.over:
-                await self._send(_ROUND)
+                await self._load.send(_ROUND)
                 await pause(_BETWEEN / 2)
 
     async def calm(self) -> list[Record]:
         """Wait until every task has ended and nothing is left; return the records."""
-        records: list[Record] = []
-
-        async def ended() -> bool:
-            ids = [result.id for result in self.results[len(records) :][:_BATCH]]
-            for record in await self.server.stores.backend.get(ids):
-                if record is None or not record.state.final:
-                    await pause(0.1)
-                    return False
-                records.append(record)
-            return len(records) == len(self.results)
-
-        await eventually(ended, deadline=120)
-        await eventually(self._nothing_left, deadline=30)
-        return records
-
-    async def _nothing_left(self) -> bool:
-        (counts,) = await self.server.stores.broker.stats(["default"])
-        return (counts.ready, counts.delayed, counts.held, counts.dead) == (0, 0, 0, 0)
-
-    async def _send(self, count: int) -> None:
-        first = len(self.results)
-        calls = [
-            Signature[int](
-                name="work",
-                args=[first + n, random.uniform(0.02, 0.2)],
-                id=new_id(),
-                delay=0.3 if random.random() < 0.1 else 0.0,
-            )
-            for n in range(count)
-        ]
-        end = time.monotonic() + 60
-        while True:
-            try:
-                self.results += await self.server.send_many(calls)
-            except BrokerUnavailableError:
-                if time.monotonic() > end:
-                    raise
-                self.sent_again += 1
-            else:
-                return
+        return await self._load.calm()
 
     async def _kills(self, group: asyncio.TaskGroup) -> None:
         every = self.plan.kills // (self.plan.restarts + 1)

@@ -136,8 +136,8 @@ def test_key_that_changes_nothing_is_accepted(file: Path, key: str, caplog: pyte
     [
         ("eager", "memory://<name>"),
         ("redis+socket:///run/redis.sock", "unix:///run/redis.sock"),
-        ("redis://one:6379,two:6379", "the one Redis"),
-        ("redis://:a,b@one:6379,two:6379/0", "the one Redis"),
+        ("redis://one:6379,two:6379", "redis+sentinel://host1,host2/<master_name>"),
+        ("redis://:a,b@one:6379,two:6379/0", "redis+sentinel://host1,host2/<master_name>"),
         ("redis://canary@host", "redis://:password@host"),
     ],
 )
@@ -171,8 +171,9 @@ def test_all_that_is_wrong_is_told_at_once(file: Path) -> None:
         "2: there is no setting 'zzz'",
         "3: setting 'concurrency': Input should be a valid integer, unable to parse string as an integer",
         "5: there is no setting 'redis.max_idel'; did you mean 'redis.max_idle'?",
-        "6: 'redis.master_name' is refused: name the address of the one Redis that takes writes, or of a "
-        "proxy in front of it",
+        "6: 'redis.master_name' is refused: name the sentinels in the URL: "
+        "`redis+sentinel://host1,host2/<master_name>`, with a password of theirs as "
+        "`?sentinel_password=<password>`",
     ]
     assert "canary" not in "".join(said)
 

@@ -13,14 +13,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.exceptions import AuthenticationError, ConnectionError, NoScriptError, RedisError
+from redis.exceptions import ConnectionError, NoScriptError, RedisError
 
-from aioqueue.adapters.redis.faults import is_full, is_short, translated
-from aioqueue.adapters.redis.link import Make, Value, maker
+from aioqueue.adapters.redis.faults import is_full, is_set_up, is_short, translated
+from aioqueue.adapters.redis.link import Links, Make, Value
 from aioqueue.adapters.redis.listener import Listener
 from aioqueue.adapters.redis.options import Options
 from aioqueue.adapters.redis.pipe import Pipe
 from aioqueue.adapters.redis.pulse import Pulse
+from aioqueue.adapters.redis.route import Route
 from aioqueue.adapters.redis.scripts import script
 from aioqueue.adapters.redis.waiters import Read, Waiters
 from aioqueue.errors import ConfigurationError, QueueFullError, UnavailableError
@@ -36,10 +37,11 @@ class Session:
         self.roles: set[str] = set()
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
-        self.link: Make = maker(options)
+        route = Route(options)
+        self.link: Make = Links(route)
         self.pipe: Pipe = Pipe(self.link, timeout=options.timeout)
         self.listener: Listener = Listener(self.link, timeout=options.timeout)
-        self.pulse: Pulse = Pulse(options)
+        self.pulse: Pulse = Pulse(route)
         self._prefix = options.prefix
         self._waiters: Waiters | None = None
 
@@ -86,6 +88,9 @@ class Core:
         if self._session is not None and not self._session.usable:
             await self._session.close()
             self._session = None
+        for name, path in self.options.files.items():
+            if not os.access(path, os.R_OK):
+                raise ConfigurationError(f"{self.options.shown}: the file {path} of {name}= cannot be read")
         if self._session is None:
             self._session = Session(self.options)
         fresh = role not in self._session.roles
@@ -96,8 +101,8 @@ class Core:
         except BaseException as exc:
             if fresh:
                 await self.close(role)
-            if isinstance(exc.__cause__, AuthenticationError):
-                raise ConfigurationError(f"{self.options.shown}: {exc.__cause__}") from exc
+            if is_set_up(exc.__cause__):
+                raise ConfigurationError(str(exc)) from exc
             raise
 
     async def close(self, role: str) -> None:

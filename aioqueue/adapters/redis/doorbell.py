@@ -12,6 +12,7 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
+from aioqueue.adapters.redis.faults import is_elsewhere
 from aioqueue.adapters.redis.link import Link, Make, Value, connected, packed
 
 _MARGIN: Final = 2.0
@@ -69,7 +70,9 @@ class Doorbell:
                 )  # fmt: skip
                 await connection.send_packed_command(packed(connection, command), check_health=False)
                 reply = await connection.read_response(disconnect_on_error=False)
-        except ResponseError:
+        except ResponseError as exc:
+            if is_elsewhere(exc):
+                await self.close()
             raise
         except BaseException:
             await self.close()
@@ -80,6 +83,8 @@ class Doorbell:
         return reply[0][0].decode() if len(reply) == 1 else ""
 
     async def _connected(self) -> Link:
-        if self._connection is None or not self._connection.is_connected:
-            self._connection = await connected(self._make, timeout=self._timeout)
-        return self._connection
+        connection = self._connection
+        if connection is None or not connection.is_connected or not self._make.leads_to(connection):
+            await self.close()
+            connection = self._connection = await connected(self._make, timeout=self._timeout)
+        return connection

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from typing import Final
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
     ConnectionError,
     MasterDownError,
     MaxConnectionsError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -27,17 +29,34 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from aioqueue.adapters.redis.advice import advice, is_forbidden, is_of_tls
 from aioqueue.errors import UnavailableError
 
-_SOON: Final = (BusyLoadingError, ClusterDownError, MasterDownError, ReadOnlyError, TryAgainError)
+_ELSEWHERE: Final = (ClusterDownError, MovedError, ReadOnlyError)
+_ELSEWHERE_CODES: Final = ("CLUSTERDOWN", "READONLY")
+_SOON: Final = (*_ELSEWHERE, AskError, BusyLoadingError, MasterDownError, TryAgainError)
 _SOON_CODES: Final = ("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN")
 _AWAY: Final = (*_SOON, NoPermissionError, OutOfMemoryError)
 _AWAY_CODES: Final = (*_SOON_CODES, "MISCONF", "NOPERM", "OOM", "UNKILLABLE")
 
 
+class SetUpError(OSError):
+    """What is at the other end is not what the URL says."""
+
+
+def is_set_up(exc: BaseException | None) -> bool:
+    """Tell whether *exc* stays until somebody changes the URL, the server or its users."""
+    return isinstance(exc, AuthenticationError | SetUpError) or is_forbidden(exc) or is_of_tls(exc)
+
+
+def is_elsewhere(exc: BaseException) -> bool:
+    """Tell whether calls have to go to another server, which is to be found."""
+    return isinstance(exc, _ELSEWHERE) or _says(exc, _ELSEWHERE_CODES)
+
+
 def is_short(exc: BaseException) -> bool:
     """Tell whether *exc* may be over in a moment, so that what is safe to repeat is asked again."""
-    if isinstance(exc, AuthenticationError | MaxConnectionsError):
+    if isinstance(exc, MaxConnectionsError) or is_set_up(exc):
         return False
     return isinstance(exc, (ConnectionError, TimeoutError, OSError, *_SOON)) or _says(exc, _SOON_CODES)
 
@@ -58,10 +77,11 @@ def translated(unavailable: type[UnavailableError], shown: str) -> Generator[Non
     try:
         yield
     except (RedisError, OSError) as exc:
-        away = isinstance(exc, (ConnectionError, TimeoutError, OSError, *_AWAY)) or _says(exc, _AWAY_CODES)
+        away = isinstance(exc, (ConnectionError, TimeoutError, OSError, *_AWAY))
+        away = away or _says(exc, _AWAY_CODES) or is_forbidden(exc)
         if not away:
             raise
-        raise unavailable(f"{shown}: {str(exc) or type(exc).__name__}") from exc
+        raise unavailable(f"{shown}: {advice(exc, shown)}") from exc
 
 
 def _says(exc: BaseException | None, codes: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ a pool hands each command a connection of its own, and a cancelled command takes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import TimeoutError
 
-from aioqueue.adapters.redis.options import Options
+from aioqueue.adapters.redis.route import Route
 
 try:
     _packed: Any = import_module("hiredis").pack_command
@@ -49,33 +49,58 @@ def packed(link: Link, command: tuple[Value, ...]) -> list[bytes]:
     return link.pack_command(*command) if _packed is None else [_packed(command)]
 
 
-Make = Callable[[], Link]
-"""Returns a link that is not open yet."""
+class Make(Protocol):
+    """Makes links to the server, wherever that is at the moment."""
+
+    async def link(self) -> Link:
+        """Return a link that is not open yet. Raises what redis-py raises."""
+        ...
+
+    def leads_to(self, link: Link) -> bool:
+        """Tell whether the server is still where *link* goes, as far as anybody here knows."""
+        ...
 
 
-def maker(options: Options) -> Make:
-    """Return what makes links to the server of *options*."""
-    pool: Any = ConnectionPool
-    # redis-py's own retries are off: it cannot know what is safe to repeat
-    factory = pool.from_url(
-        options.url,
-        protocol=2,
-        socket_timeout=None,
-        socket_connect_timeout=options.timeout,
-        retry=Retry(NoBackoff(), 0),
-        **({} if options.url.startswith("unix:") else {"socket_keepalive": True}),
-    )
-    return cast("Make", factory.make_connection)
+class Links:
+    """Makes links to what *route* finds."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+
+    async def link(self) -> Link:
+        where = None
+        if self._route.varies:
+            # in a thread, as the one of the leases looks in the same way while the loop may be blocked
+            where = await asyncio.to_thread(self._route.find)
+        pool: Any = ConnectionPool
+        url = self._route.url(where)
+        # redis-py's own retries are off: it cannot know what is safe to repeat
+        factory = pool.from_url(
+            url,
+            protocol=2,
+            socket_timeout=None,
+            socket_connect_timeout=self._route.options.timeout,
+            retry=Retry(NoBackoff(), 0),
+            **({} if url.startswith("unix:") else {"socket_keepalive": True}),
+        )
+        return cast("Link", factory.make_connection())
+
+    def leads_to(self, link: Link) -> bool:
+        if not self._route.varies:
+            return True
+        return (getattr(link, "host", None), getattr(link, "port", None)) == self._route.latest
 
 
 async def connected(make: Make, *, timeout: float) -> Link:
     """Return an open link within *timeout* s. Raises what redis-py raises."""
-    link = make()
+    link: Link | None = None
     try:
         async with asyncio.timeout(timeout):
+            link = await make.link()
             await link.connect()
     except BaseException as exc:
-        await link.disconnect(nowait=True)
+        if link is not None:
+            await link.disconnect(nowait=True)
         if isinstance(exc, asyncio.TimeoutError):
             raise TimeoutError(f"no connection within {timeout:g} s") from exc
         raise

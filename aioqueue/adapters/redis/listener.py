@@ -12,8 +12,9 @@ from collections.abc import Callable
 from random import random
 from typing import Final, cast
 
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, NoPermissionError
 
+from aioqueue.adapters.redis.advice import advice
 from aioqueue.adapters.redis.link import Link, Make, connected, packed
 
 _log = logging.getLogger("aioqueue.redis")
@@ -41,6 +42,7 @@ class Listener:
         self._running: asyncio.Task[None] | None = None
         self._tries = 0
         self._heard = 0.0
+        self._forbidden = False
 
     def subscribe(self, channel: str, told: Told) -> None:
         """Call *told* for each message of *channel*."""
@@ -92,10 +94,17 @@ class Listener:
                 finally:
                     await connection.disconnect(nowait=True)
             except Exception as exc:  # noqa: BLE001 - whatever it is, the next connection is to be tried
-                _log.debug("the subscription was lost, trying again: %s", exc)
-                self._confirmed.clear()
+                self._lost(exc)
             await asyncio.sleep(_PAUSES[min(self._tries, len(_PAUSES) - 1)] * (1 + random()))
             self._tries += 1
+
+    def _lost(self, exc: Exception) -> None:
+        self._confirmed.clear()
+        if isinstance(exc, NoPermissionError) and not self._forbidden:
+            self._forbidden = True
+            _log.warning("tasks that end are told of only every few seconds: %s", advice(exc, ""))
+        else:
+            _log.debug("the subscription was lost, trying again: %s", exc)
 
     async def _serve(self, connection: Link) -> None:
         """Listen until the connection is lost."""
@@ -107,6 +116,8 @@ class Listener:
         try:
             while not reading.done():
                 await self._say(connection)
+                if not self._make.leads_to(connection):
+                    raise ConnectionError("the server is elsewhere by now")
             await reading
         finally:
             reading.cancel()

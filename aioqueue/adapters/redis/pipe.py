@@ -13,6 +13,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
+from aioqueue.adapters.redis.faults import SetUpError, is_elsewhere
 from aioqueue.adapters.redis.link import Link, Make, Value, connected, packed
 
 
@@ -78,7 +79,7 @@ class Pipe:
 
     async def _connected(self) -> Link:
         connection = self._connection
-        if connection is not None and connection.is_connected:
+        if connection is not None and connection.is_connected and self._make.leads_to(connection):
             return connection
         await self._break(ConnectionError("the connection was lost"))
         connection = await connected(self._make, timeout=self._timeout)
@@ -113,6 +114,8 @@ class Pipe:
                 except ResponseError as exc:
                     reply, fault = None, exc
                 self._answer(reply, fault)
+                if fault is not None and is_elsewhere(fault):
+                    raise ConnectionError(str(fault))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who wait
             if connection is self._connection:
                 self._reading = None
@@ -167,5 +170,7 @@ class Pipe:
 def _fail(future: asyncio.Future[Any], exc: BaseException) -> None:
     if not future.done():
         # of its own, as tracebacks gather in an exception that is raised more than once
-        kind = exc.__class__ if isinstance(exc, ConnectionError | TimeoutError) else ConnectionError
+        kind = (
+            exc.__class__ if isinstance(exc, ConnectionError | TimeoutError | SetUpError) else ConnectionError
+        )
         future.set_exception(kind(str(exc) or type(exc).__name__))

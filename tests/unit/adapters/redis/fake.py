@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aioqueue.adapters.redis.link import Make, maker
+from aioqueue.adapters.redis.link import Links, Make
 from aioqueue.adapters.redis.options import parse
+from aioqueue.adapters.redis.route import Route
 from tests.support.waiting import eventually, within
 
 Command = list[bytes]
@@ -62,7 +63,7 @@ class Fake:
     @property
     def make(self) -> Make:
         """What makes links to it."""
-        return maker(parse(f"redis://127.0.0.1:{self.port}?timeout=1"))
+        return Links(Route(parse(f"redis://127.0.0.1:{self.port}?timeout=1")))
 
     @property
     def last(self) -> Connection:

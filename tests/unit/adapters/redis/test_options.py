@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from urllib.parse import quote
 
+import pytest
+from redis.asyncio.connection import parse_url
+
+from aioqueue import urls
 from aioqueue.adapters.redis import connect
-from aioqueue.adapters.redis.options import Options, parse
+from aioqueue.adapters.redis.hosts import Address
+from aioqueue.adapters.redis.options import Kind, Options, parse
 from aioqueue.errors import ConfigurationError
 from aioqueue.testing import VirtualClock
 
@@ -18,9 +23,9 @@ def test_plain_url_has_defaults() -> None:
 
 
 def test_own_options_are_taken_out_of_the_url() -> None:
-    options = parse("redis://h/2?namespace=shop-1&timeout=0.5&ssl_cert_reqs=none")
+    options = parse("rediss://h/2?namespace=shop-1&timeout=0.5&ssl_cert_reqs=none")
 
-    assert options.url == "redis://h/2?ssl_cert_reqs=none"
+    assert options.url == "rediss://h/2?ssl_cert_reqs=none"
     assert (options.namespace, options.timeout) == ("shop-1", 0.5)
     assert options.prefix == "aq:{shop-1}:"
 
@@ -128,3 +133,104 @@ def test_clock_of_the_program_is_refused() -> None:
 
 def test_adapter_shows_no_credentials() -> None:
     assert connect("redis://me:secret@h/0?namespace=n").url == "redis://h/0?namespace=n"
+
+
+def test_several_hosts_are_those_of_one_master() -> None:
+    options = parse("redis://u:p@a:1,b,[::1]:3/2?namespace=n")
+
+    assert options.kind is Kind.HOSTS
+    assert options.hosts == (Address("a", 1), Address("b", 6379), Address("::1", 3))
+    assert options.at(options.hosts[1]) == "redis://u:p@b:6379/2"
+    assert options.at(options.hosts[2]) == "redis://u:p@[::1]:3/2"
+    assert options.shown == "redis://a:1,b,[::1]:3/2?namespace=n"
+
+
+def test_sentinels_know_a_master_by_its_name_and_have_users_of_their_own() -> None:
+    options = parse(
+        "rediss+sentinel://u:p%40@h1,h2:2/my%20master/4?timeout=1&ssl_ca_certs=/ca.pem"
+        "&sentinel_username=s%3A&sentinel_password=%2Ft"
+    )
+
+    assert (options.kind, options.master) == (Kind.SENTINEL, "my master")
+    assert options.hosts == (Address("h1", 26379), Address("h2", 2))
+    assert options.at(Address("m", 6380)) == "rediss://u:p%40@m:6380/4?ssl_ca_certs=%2Fca.pem"
+    assert options.sentinel_at(options.hosts[1]) == "rediss://s%3A:%2Ft@h2:2?ssl_ca_certs=%2Fca.pem"
+    assert "%2Ft" not in options.shown
+    assert "p%40" not in options.shown
+    assert "p%40" not in repr(options)
+
+
+def test_password_of_sentinels_needs_no_user() -> None:
+    options = parse("redis+sentinel://h1/m?sentinel_password=t")
+
+    assert options.sentinel_at(options.hosts[0]) == "redis://:t@h1:26379"
+    assert options.at(Address("m", 1)) == "redis://m:1"
+
+
+def test_cluster_is_known_by_any_of_its_nodes() -> None:
+    options = parse("redis+cluster://u:p@n1:7000,n2:7001?namespace=n")
+
+    assert options.kind is Kind.CLUSTER
+    assert options.hosts == (Address("n1", 7000), Address("n2", 7001))
+    assert options.at(options.hosts[1]) == "redis://u:p@n2:7001"
+
+
+def test_one_host_may_be_a_cluster_or_a_sentinel() -> None:
+    assert parse("redis+cluster://h").hosts == (Address("h", 6379),)
+    assert parse("redis+sentinel://h/m").hosts == (Address("h", 26379),)
+
+
+def test_socket_has_two_names() -> None:
+    assert parse("redis+unix:///run/redis.sock?db=1").url == "unix:///run/redis.sock?db=1"
+
+
+def test_every_character_of_a_password_reaches_the_library() -> None:
+    secret = "".join(map(chr, range(33, 127))) + "ü€ \n"
+    quoted = quote(secret, safe="")
+
+    for url in (
+        f"redis://u:{quoted}@h/0",
+        f"redis://{quoted}:{quoted}@a,b/0",
+        f"redis+cluster://:{quoted}@a",
+        f"unix://:{quoted}@/run/redis.sock",
+    ):
+        options = parse(url)
+        plain = options.at(options.hosts[0]) if options.hosts else options.url
+
+        assert parse_url(plain)["password"] == secret
+        assert quoted not in options.shown
+    named = parse(f"redis+sentinel://a/m?sentinel_username={quoted}&sentinel_password={quoted}")
+    found = parse_url(named.sentinel_at(named.hosts[0]))
+    assert (found["username"], found["password"]) == (secret, secret)
+
+
+def test_password_of_a_key_has_the_name_that_the_library_has_for_it() -> None:
+    assert dict(parse_url(parse("rediss://h?ssl_keyfile_password=p").url))["ssl_password"] == "p"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://a,b:port", "'b:port' is no host and port; write host:port"),
+        ("redis://a,,b", "'' is no host and port"),
+        ("redis+cluster://a:70000", "'a:70000' is no host and port"),
+        ("redis+sentinel://a,b", "comes the name they know the master by: redis+sentinel://h1:26379"),
+        ("redis+sentinel://a/m/x", "the number of a database, and not 'x'"),
+        ("redis+cluster://a/1", "a cluster has the database 0 alone; take a namespace instead"),
+        ("redis+cluster://a?db=1", "a cluster has the database 0 alone"),
+        ("redis://h?sentinel_password=x", "there is no option 'sentinel_password'"),
+        ("redis://h?ssl_ca_certs=/ca.pem", "ssl_ca_certs is for TLS, which is rediss://"),
+        ("redis+cluster://h?ssl_ca_certs=/ca.pem", r"ssl_ca_certs is for TLS, which is rediss\+cluster://"),
+        ("unix://run/redis.sock", "comes after two slashes: unix:///run/redis.sock"),
+    ],
+)
+def test_url_of_several_servers_that_makes_no_sense_is_told_what_is_wrong(url: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said.replace("redis+s", r"redis\+s")):
+        parse(url)
+
+
+@pytest.mark.parametrize(
+    "way", ["redis+sentinel://h/m", "rediss+cluster://h", "redis://a,b", "redis+unix:///s"]
+)
+def test_url_is_one_of_an_adapter(way: str) -> None:
+    assert urls.connect(way).url == way
