@@ -29,7 +29,7 @@ from tests.chaos.load import Load
 from tests.chaos.remains import Keys
 from tests.support.redis_server import RedisServer, debian, valkey
 from tests.support.stores import missing
-from tests.support.topologies import Cluster, Watched, cluster, kill_synced, watched
+from tests.support.topologies import Cluster, Watched, cluster, is_master, kill_synced, watched
 from tests.support.waiting import eventually, pause
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(170)]
@@ -66,9 +66,13 @@ def nodes(binary: str) -> Generator[Cluster]:
 
 
 class Scene:
-    """Workers that run what is sent all the while. took: seconds after each kill, until it went on."""
+    """Workers that run what is sent all the while.
+
+    settled, took: seconds after each kill until there was a master again, and until what was sent since ran.
+    """
 
     def __init__(self, load: Load, history: History, fleet: Fleet) -> None:
+        self.settled: list[float] = []
         self.took: list[float] = []
         self._load = load
         self._history = history
@@ -88,6 +92,8 @@ class Scene:
         await self.run_for(_BEFORE)
         await asyncio.to_thread(kill_synced, master, replica)
         killed = time.time()
+        await eventually(lambda: is_master(replica), deadline=60)
+        self.settled += [time.time() - killed]
 
         def again() -> bool:
             first = next((number for at, number in self._begun if at > killed), None)
@@ -103,11 +109,11 @@ class Scene:
         await self._sending
         records = await self._load.calm()
         begun, keys = self._history.begun(), Keys(server, server.url(namespace=namespace))
-        took = ", ".join(f"{seconds:.1f} s" for seconds in self.took)
+        took = ", ".join(f"{at:.1f} s" for at in (*self.settled, *self.took)) or "no kill"
         print(
             f"{len(records)} tasks, {sum(begun.values()) - len(begun)} runs repeated,"
             f" {self._load.sent_again} sends made again, {self._fleet.lapses()} leases lost;"
-            f" again after {took or 'no kill'}"
+            f" a master and work again after {took}"
         )
 
         assert [record for record in records if record.state is not State.SUCCESS] == []
@@ -186,11 +192,11 @@ async def test_scripts_that_followed_their_slot_would_be_in_its_way(
             return await asked(self, name, args)
         except AskError as exc:
             there: Any = exc
-            async with Redis(host=there.host, port=there.port, single_connection_client=True) as client:
-                there = client
-                await there.execute_command("ASKING")
+            make: Any = Redis
+            async with make(host=there.host, port=there.port, single_connection_client=True) as client:
+                await client.execute_command("ASKING")
                 prefix = self.core.options.prefix
-                return await there.execute_command("EVAL", script(name).text, 1, prefix, *args)
+                return await client.execute_command("EVAL", script(name).text, 1, prefix, *args)
 
     async with Server(nodes.url()) as server:
         load = Load(server)

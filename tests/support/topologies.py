@@ -103,6 +103,14 @@ def is_followed(servers: Sequence[RedisServer]) -> bool:
     return len(masters) == len(followers) == 1 and masters[0][1] <= followers[0][4]
 
 
+def is_master(server: RedisServer) -> bool:
+    """Tell whether a server says it is a master; one that is promoted this moment hangs up on who asks."""
+    try:
+        return bool(server.command("ROLE")[0] == b"master")
+    except RedisError:
+        return False
+
+
 def kill_synced(master: RedisServer, replica: RedisServer) -> None:
     """SIGKILL a master under load whose replica has all that the master has acknowledged.
 
