@@ -28,7 +28,8 @@ class Settings(BaseModel):
     running tasks get on a stop. unknown_grace: how long a task whose name nobody knows is given
     back before it is rejected. max_losses: workers that may die with one task. max_queue: most tasks
     a queue may hold (waiting, delayed and held) for a send to be accepted; None has no limit. retry: what
-    holds for a task whose call and registration name no policy.
+    holds for a task whose call and registration name no policy. timeout_grace: how long what is interrupted
+    may ignore it before it is left to itself.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -49,6 +50,7 @@ class Settings(BaseModel):
     failure_ttl: Duration = 86_400.0
     max_payload: Annotated[int, Field(ge=1024)] = 1_048_576
     timeout: Duration | None = None
+    timeout_grace: Duration = 10.0
     retry: RetryPolicy | None = None
     max_queue: Annotated[int, Field(ge=1)] | None = None
 

@@ -77,6 +77,7 @@ class Term:
             self._finished,
             capacity=options.concurrency,
             max_losses=options.max_losses,
+            grace=options.timeout_grace,
             queues=options.queues,
             workflows=Workflows(stores, packer),
         )
