@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import statistics
 import time
@@ -54,7 +55,7 @@ class Bell:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis"], indirect=True)
 async def test_ten_thousand_tasks_due_at_one_moment_hold_up_nobody(own: RedisServer, own_url: str) -> None:
-    calm, spare = 0, SPARE
+    calm, spare, loaded = 0, SPARE, os.getloadavg()[0] > (os.cpu_count() or 1)
     bell = Bell(own_url)
     own.command("CONFIG", "SET", "slowlog-log-slower-than", 10_000)
     for number in range(ROUNDS):
@@ -66,18 +67,34 @@ async def test_ten_thousand_tasks_due_at_one_moment_hold_up_nobody(own: RedisSer
             assert left > 0, "to send them has taken too long"
             # no longer than it takes here
             spare = min(SPARE, 2 * (spare - left) + 2)
-            own.command("SLOWLOG", "RESET")
+            for command in ("SLOWLOG", "CONFIG"):
+                own.command(command, "RESET" if command == "SLOWLOG" else "RESETSTAT")
+            before = busy(own)
             async with bell.server.worker(concurrency=1_000):
                 await eventually(lambda: len(bell.ran) == TASKS, deadline=60)
+            spent = busy(own) - before
         late = sorted(ran - eta.timestamp() for ran in bell.ran)
-        slow = int(own.command("SLOWLOG", "LEN"))
+        slow, scripts = (
+            int(own.command("SLOWLOG", "LEN")),
+            own.info("commandstats")["cmdstat_evalsha"]["calls"],
+        )
         calm += slow == 0
         cuts = statistics.quantiles(late, n=100)
         print(
-            f"round {number + 1}: lateness p50 {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s; {slow} slow commands"
+            f"round {number + 1}: late p50 {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s; {slow} slow commands; "
+            f"{spent / scripts * 1_000:.1f} ms of the server's CPU a script"
         )
         assert late[0] > -0.01
-    assert calm >= CALM
+        assert spent / scripts < 0.01
+    # what a loaded machine takes away from the server for a while is slow whatever it does
+    print(f"no slow command in {calm} of {ROUNDS} rounds" + (", on a loaded machine" if loaded else ""))
+    assert loaded or calm >= CALM
+
+
+def busy(server: RedisServer) -> float:
+    """Return the seconds of CPU a server has spent."""
+    spent = server.info("cpu")
+    return float(spent["used_cpu_user"]) + float(spent["used_cpu_sys"])
 
 
 async def test_script_makes_no_more_than_two_hundred_ready(url: str, namespace: Namespace) -> None:
