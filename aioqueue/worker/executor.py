@@ -221,6 +221,7 @@ class Executor:
 
         def began() -> None:
             run.started = self._clock.time()
+            run.interruptible = definition.executor != "thread"
             run.limit(prepared.timeout, asyncio.get_running_loop())
             run.when_ignored(self._grace, lambda: self._give_up(run, prepared))
 

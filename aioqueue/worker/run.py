@@ -30,7 +30,8 @@ class Reason(Enum):
 class Run:
     """A delivery that is being executed. losses: workers that died holding it.
 
-    extended: seconds that its deadline was moved by.
+    extended: seconds that its deadline was moved by. interruptible: whether a cancel reaches the user's code;
+    None before that has begun.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Run:
         "closed",
         "delivery",
         "extended",
+        "interruptible",
         "losses",
         "reason",
         "started",
@@ -55,6 +57,7 @@ class Run:
         self.closed: bool = False
         self.abandoned: bool = False
         self.extended: float = 0.0
+        self.interruptible: bool | None = None
         self._overrun: tuple[float, Callable[[], None]] | None = None
         self.started: float = 0.0
         self._watched = False

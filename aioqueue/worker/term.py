@@ -81,7 +81,7 @@ class Term:
             queues=options.queues,
             workflows=Workflows(stores, packer),
         )
-        self._watch = Watch(stores.backend, self._executor)
+        self._watch = Watch(stores.backend, stores.store, self._executor)
         self._committer = Committer(
             self._finisher, self._written, lambda ending, exc: outcome.unwritable(ending, exc, rules)
         )

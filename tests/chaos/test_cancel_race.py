@@ -18,7 +18,7 @@ from tests.support.waiting import eventually, pause, within
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
 
-RACES, LANES, LEAST = 1_000, 4, 200
+RACES, LANES, LEAST = 1_000, 20, 200
 LASTS = 0.01
 
 

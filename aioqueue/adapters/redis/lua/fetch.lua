@@ -161,7 +161,9 @@ local function take_ready(queue, lane)
   end
 end
 
-promote(queues)
+-- both together are no more than a promotion alone
+local _, promoted = promote(queues, math.min(limit, PROMOTED / 2))
+limit = math.min(limit, PROMOTED - promoted)
 for _, lane in ipairs(LANES) do
   for _, queue in ipairs(queues) do
     if ARGV[5] == '1' then
