@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from datetime import timedelta
 
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.state import ErrorInfo
+from aioqueue.models.types import duration
 from aioqueue.values import lean
 
 
@@ -28,8 +30,28 @@ class Context:
     sent_at: float
     error: ErrorInfo | None = None
 
+    def extend(self, seconds: float | timedelta) -> None:
+        """Give this attempt so much more time before its timeout; nothing where it has none, or it is over.
+
+        Called from the task, its threads, or the tasks it has started. Raises ConfigurationError in a process
+        of its own, whose deadline cannot be moved.
+        """
+        extender = extending.get(None)
+        if extender is None:
+            raise ConfigurationError(
+                "extend() moves the deadline of what runs on the loop or in a thread; "
+                "a task with executor='process' needs a longer timeout"
+            )
+        try:
+            more = duration(seconds)
+        except ValueError as exc:
+            raise ConfigurationError(f"extend(): {exc}") from None
+        extender(more)
+
 
 running: ContextVar[Context] = ContextVar("aioqueue_context")
+extending: ContextVar[Callable[[float], None]] = ContextVar("aioqueue_extending")
+"""Moves the deadline of the attempt that runs here by some seconds; may be called from any thread."""
 
 
 def current() -> Context:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from aioqueue import answers
 from aioqueue.clock import Clock, SystemClock
 from aioqueue.coalescer import Coalescer
 from aioqueue.dispatch import Dispatcher, TwoStepSubmitter
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
-from aioqueue.models.state import Cancellation, RescheduleOutcome
+from aioqueue.models.state import Cancellation, RescheduleOutcome, State
 from aioqueue.packing import Packer
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
@@ -88,8 +89,13 @@ class Stores:
         return Results(self.backend, self.store, self.clock, self._cancel, self._reschedule)
 
     async def _cancel(self, id: str) -> Cancellation:
+        (record,) = await self.backend.get([id])
+        ran = record is not None and record.state is State.STARTED and record.plan is None
         (outcome,) = await self.submitter().cancel([id], ttl=CANCELLED_TTL)
-        return await cancellation(self.backend, id, outcome)
+        cancelled = await cancellation(self.backend, id, outcome)
+        if not (ran and cancelled):
+            return cancelled
+        return cancelled.model_copy(update={"interrupted": await answers.answer(self.store, id)})
 
     async def _reschedule(self, id: str, when: When) -> RescheduleOutcome:
         outcome = await self.submitter().reschedule(id, when)

@@ -35,7 +35,8 @@ class Settings(BaseModel):
     a queue may hold (waiting, delayed and held) for a send to be accepted; None has no limit. queues: what a
     worker serves, perhaps with weights; none stands for *queue*. strict: in their order, and not in turn.
     routes: the queue of tasks whose name is like a pattern; the first that fits counts. retry: what holds
-    for a task whose call and registration name no policy.
+    for a task whose call and registration name no policy. timeout_grace: how long what is interrupted
+    may ignore it before it is left to itself.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -56,6 +57,7 @@ class Settings(BaseModel):
     failure_ttl: Duration = 86_400.0
     max_payload: Annotated[int, Field(ge=1024)] = 1_048_576
     timeout: Duration | None = None
+    timeout_grace: Duration = 10.0
     retry: RetryPolicy | None = None
     max_queue: Annotated[int, Field(ge=1)] | None = None
     queues: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()

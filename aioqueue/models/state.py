@@ -116,6 +116,8 @@ class Cancellation(BaseModel):
     """What a cancel has come to; true if that was a cancel.
 
     cancelled, finished: ids of the tasks that ended by it, and of those that had ended before.
+    interrupted: True if it ran and was interrupted; False if it ran in a thread, which cannot be and goes on,
+    unheard; None if it did not run, or its worker did not answer within 200 ms.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
@@ -123,6 +125,7 @@ class Cancellation(BaseModel):
     outcome: CancelOutcome
     cancelled: tuple[str, ...] = ()
     finished: tuple[str, ...] = ()
+    interrupted: bool | None = None
 
     def __bool__(self) -> bool:
         return self.outcome is CancelOutcome.CANCELLED

@@ -42,6 +42,14 @@ def _seconds_or_moment(value: Any) -> float | datetime:
     return float(seconds)
 
 
+def duration(value: object) -> float:
+    """Return seconds. Raises ValueError for what is neither 0 or more seconds nor such a timedelta."""
+    seconds = None if isinstance(value, datetime) else _seconds_or_moment(value)
+    if not isinstance(seconds, float):
+        raise ValueError("must be seconds or a timedelta; a moment is 'eta'")
+    return seconds
+
+
 def when(eta: object, delay: object) -> tuple[float | None, float]:
     """Return eta as Unix seconds and delay in seconds. Raises ValueError unless one of them is given."""
     if (eta is None) == (delay is None):
@@ -50,10 +58,7 @@ def when(eta: object, delay: object) -> tuple[float | None, float]:
         if not isinstance(eta, datetime) or eta.tzinfo is None:
             raise ValueError("'eta' needs an aware datetime; add a tzinfo")
         return eta.timestamp(), 0.0
-    seconds = _seconds_or_moment(delay)
-    if isinstance(seconds, datetime):
-        raise ValueError("'delay' must be seconds or a timedelta; a moment is 'eta'")
-    return None, seconds
+    return None, duration(delay)
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]

@@ -15,7 +15,7 @@ from typing import Any, Final, assert_never, cast
 from aioqueue.canvas import ERROR
 from aioqueue.clock import Clock
 from aioqueue.codec import Body
-from aioqueue.context import Context, running
+from aioqueue.context import Context, extending, running
 from aioqueue.errors import (
     AioqueueError,
     QueueFullError,
@@ -57,6 +57,7 @@ class Executor:
         *,
         capacity: int,
         max_losses: int,
+        grace: float,
         workflows: Workflows,
         queues: Sequence[str],
     ) -> None:
@@ -69,6 +70,7 @@ class Executor:
         self._done = done
         self._capacity = capacity
         self._max_losses = max_losses
+        self._grace = grace
         self._suspect: Run | None = None
         self._runs: dict[tuple[str, int], Run] = {}
         self.changed: asyncio.Event = asyncio.Event()
@@ -137,7 +139,22 @@ class Executor:
             finished = outcome.unreadable(
                 run.delivery, type(exc).__name__, f"cannot be handled: {exc}", self._rules
             )
-        run.close()
+        if not run.abandoned:
+            run.close()
+            self._done(run, finished)
+
+    def _give_up(self, run: Run, prepared: Prepared) -> None:
+        """End a run that ignores that it is interrupted, and free its slot; what it comes to is not heard."""
+        if run.closed:
+            return
+        _log.error(
+            "%s has ignored for %g s that it was interrupted; its slot is freed, and it goes on unheard",
+            label(run.delivery),
+            self._grace,
+        )
+        finished = self._judged(run, prepared, TimeoutError("it ignored that it was cancelled"))
+        run.abandon()
+        self._suspect = None if self._suspect is run else self._suspect
         self._done(run, finished)
 
     async def _attempt(self, run: Run) -> Finished:
@@ -166,7 +183,7 @@ class Executor:
         try:
             return await call
         finally:
-            self._suspect = None
+            self._suspect = None if self._suspect is run else self._suspect
 
     async def _opened(self, run: Run, workflow: Workflow[Any], error: ErrorInfo | None) -> Finished:
         """Go on as a workflow that a task has released, which is known by the id of its message."""
@@ -188,6 +205,7 @@ class Executor:
     async def _call(self, run: Run, prepared: Prepared) -> Finished:
         message = run.delivery.message
         waits.set(self._waits)
+        extending.set(_extender(run, asyncio.get_running_loop()))
         running.set(
             Context(
                 task_id=message.id,
@@ -205,7 +223,9 @@ class Executor:
 
         def began() -> None:
             run.started = self._clock.time()
+            run.interruptible = definition.executor != "thread"
             run.limit(prepared.timeout, asyncio.get_running_loop())
+            run.when_ignored(self._grace, lambda: self._give_up(run, prepared))
 
         bound = await self._bound(run, prepared)
         if not isinstance(bound, tuple):
@@ -219,7 +239,7 @@ class Executor:
         except BaseException as exc:  # noqa: BLE001 - the user's code, which may raise SystemExit too
             run.close()
             return self._judged(run, prepared, exc)
-        if run.reason is Reason.LOST:
+        if run.reason is Reason.LOST or run.abandoned:
             return None
         if goes_on:
             return await self._goes_on(self._preparer.job(run, prepared), cast("Signature", value))
@@ -273,11 +293,13 @@ class Executor:
             return outcome.refused(job, exc)
 
     def _judged(self, run: Run, prepared: Prepared, exc: BaseException) -> Finished:
+        if run.abandoned:
+            return None
         match run.reason:
             case None:
                 return outcome.failed(self._preparer.job(run, prepared), exc)
             case Reason.TIMEOUT:
-                late = TaskTimeoutError(f"it ran longer than its timeout of {prepared.timeout:g} s")
+                late = TaskTimeoutError(_late(run, prepared))
                 late.__cause__ = exc
                 return outcome.failed(self._preparer.job(run, prepared), late, timed_out=True)
             case Reason.STOP:
@@ -289,3 +311,33 @@ class Executor:
                 return None
             case _:
                 assert_never(run.reason)
+
+
+def _extender(run: Run, loop: asyncio.AbstractEventLoop) -> Callable[[float], None]:
+    """Return what moves the deadline of a run, from any thread."""
+
+    def extend(seconds: float) -> None:
+        try:
+            here = asyncio.get_running_loop() is loop
+        except RuntimeError:
+            here = False
+        if here:
+            run.extend(seconds)
+        else:
+            loop.call_soon_threadsafe(run.extend, seconds)
+
+    return extend
+
+
+_LEFT: Final = {
+    "loop": "",
+    "thread": "; its thread cannot be interrupted: it goes on, and takes up one of the threads until it ends",
+    "process": "; its process was killed",
+}
+"""What has become of the user's code, by what runs it."""
+
+
+def _late(run: Run, prepared: Prepared) -> str:
+    more = f" and the {run.extended:g} s it asked for" if run.extended else ""
+    said = f"it ran longer than its timeout of {prepared.timeout:g} s{more}"
+    return said + _LEFT[prepared.task.definition.executor]

@@ -51,6 +51,7 @@ class WorkerOptions(BaseModel):
     failure_ttl: Duration
     max_payload: int
     timeout: Duration | None
+    timeout_grace: Duration
     retry: RetryPolicy | None
     queue: Name
     routes: dict[str, Name] = {}

@@ -6,10 +6,13 @@ its own call with it.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, assert_never
@@ -21,6 +24,8 @@ from aioqueue.definition import Definition
 from aioqueue.errors import ConfigurationError
 from aioqueue.task import Task
 
+_log = logging.getLogger("aioqueue.worker")
+
 Began = Callable[[], None]
 """Called when the user's code begins to run, after any wait for a thread or a process."""
 
@@ -28,7 +33,8 @@ Began = Callable[[], None]
 class Pools:
     """Threads and processes of one worker. threads: how many calls run in them at most.
 
-    A thread that is no longer awaited does not count: another takes its place.
+    A thread cannot be interrupted: one that is no longer awaited keeps its place until it ends. A process
+    can: it is killed, and another one takes its place.
     """
 
     def __init__(self, threads: int) -> None:
@@ -58,11 +64,17 @@ class Pools:
                 assert_never(definition.executor)
 
     async def _in_thread(self, call: Callable[[], Any], began: Began) -> Any:
-        async with self._threads:
+        seat = _Seat(self._threads, call, self._busy)
+        await self._threads.acquire_on_behalf_of(seat)
+        try:
             began()
-            return await to_thread.run_sync(
-                self._counted, call, abandon_on_cancel=True, limiter=self._endless
-            )
+            return await to_thread.run_sync(seat.run, abandon_on_cancel=True, limiter=self._endless)
+        finally:
+            if seat.leave() and self._threads.available_tokens < 1:
+                _log.error(
+                    "the last of %d threads goes on though its attempt is over; no other runs until one ends",
+                    int(self._threads.total_tokens),
+                )
 
     async def _in_process(
         self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], began: Began
@@ -75,12 +87,47 @@ class Pools:
             except BrokenWorkerProcess as exc:
                 raise BrokenWorkerProcess(_explained(exc)) from exc
 
-    def _counted(self, call: Callable[[], Any]) -> Any:
+
+class _Seat:
+    """A place among the threads, from before a thread is found for *call* until that has ended.
+
+    busy: the threads that run user code.
+    """
+
+    def __init__(self, threads: CapacityLimiter, call: Callable[[], Any], busy: set[int]) -> None:
+        self._threads = threads
+        self._call = call
+        self._busy = busy
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._begun = self._left = self._over = False
+
+    def run(self) -> Any:
+        """Call, in a thread, unless nobody waits for it any more."""
+        with self._lock:
+            if self._left:
+                return None
+            self._begun = True
         self._busy.add(threading.get_ident())
         try:
-            return call()
+            return self._call()
         finally:
             self._busy.discard(threading.get_ident())
+            # a loop that is closed has no use for the place
+            with self._lock, suppress(RuntimeError):
+                self._over = True
+                self._loop.call_soon_threadsafe(self._free)
+
+    def leave(self) -> bool:
+        """Wait for it no more; tell whether a thread goes on with it."""
+        with self._lock:
+            self._left = True
+            if not self._begun:
+                self._free()
+            return self._begun and not self._over
+
+    def _free(self) -> None:
+        self._threads.release_on_behalf_of(self)
 
 
 def _explained(exc: BrokenWorkerProcess) -> str:

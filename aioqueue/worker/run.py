@@ -2,12 +2,14 @@
 
 After an interruption a normal return still commits, unless the lease was lost or the task was
 cancelled; anything else is read in the light of the reason. The cancel is repeated, as one that falls
-into a library's await can be swallowed on Python 3.11.
+into a library's await can be swallowed on Python 3.11. What ignores it for long is abandoned: its end is
+decided without it, and it is cancelled on.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -26,16 +28,24 @@ class Reason(Enum):
 
 
 class Run:
-    """A delivery that is being executed. losses: workers that died holding it."""
+    """A delivery that is being executed. losses: workers that died holding it.
+
+    extended: seconds that its deadline was moved by. interruptible: whether a cancel reaches the user's code;
+    None before that has begun.
+    """
 
     __slots__ = (
+        "_overrun",
         "_repeat",
         "_task",
         "_timer",
         "_watched",
+        "abandoned",
         "closed",
         "delivery",
         "entered",
+        "extended",
+        "interruptible",
         "losses",
         "reason",
         "started",
@@ -47,6 +57,10 @@ class Run:
         self.reason: Reason | None = None
         self.closed: bool = False
         self.entered: bool = False
+        self.abandoned: bool = False
+        self.extended: float = 0.0
+        self.interruptible: bool | None = None
+        self._overrun: tuple[float, Callable[[], None]] | None = None
         self.started: float = 0.0
         self._watched = False
         self._task: asyncio.Task[None] | None = None
@@ -74,6 +88,18 @@ class Run:
         if seconds is not None:
             self._timer = loop.call_later(seconds, self.interrupt, Reason.TIMEOUT)
 
+    def extend(self, seconds: float) -> None:
+        """Interrupt the run so much later, if it is not too late."""
+        if self._timer is not None and self.reason is None and not self.closed:
+            self._timer.cancel()
+            self.extended += seconds
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._timer.when() + seconds, self.interrupt, Reason.TIMEOUT)
+
+    def when_ignored(self, grace: float, overrun: Callable[[], None]) -> None:
+        """Call *overrun* where a timeout or a cancel is ignored for *grace* s."""
+        self._overrun = (grace, overrun)
+
     def unlimit(self) -> None:
         """Say that no time is too long any more: the user's code has ended."""
         if self._timer is not None:
@@ -88,6 +114,13 @@ class Run:
         # a task that is cancelled before its first step would never enter its coroutine
         if self._repeat is None and self.entered:
             self._cancel(0)
+        if self._overrun is not None and self.reason in (Reason.TIMEOUT, Reason.CANCELLED):
+            (grace, overrun), self._overrun = self._overrun, None
+            asyncio.get_running_loop().call_later(grace, overrun)
+
+    def abandon(self) -> None:
+        """Say that its end is decided though the user's code goes on, which is cancelled until it ends."""
+        self.closed = self.abandoned = True
 
     def close(self) -> None:
         """Say that the user's code has ended."""
@@ -97,7 +130,7 @@ class Run:
                 handle.cancel()
 
     def _cancel(self, times: int) -> None:
-        if self.closed or self._task is None:
+        if self._task is None or self._task.done() or (self.closed and not self.abandoned):
             return
         self._task.cancel()
         pause = _REPEATS[min(times, len(_REPEATS) - 1)]

@@ -77,10 +77,11 @@ class Term:
             self._finished,
             capacity=options.concurrency,
             max_losses=options.max_losses,
+            grace=options.timeout_grace,
             queues=options.queues,
             workflows=Workflows(stores, packer),
         )
-        self._watch = Watch(stores.backend, self._executor)
+        self._watch = Watch(stores.backend, stores.store, self._executor)
         self._committer = Committer(
             self._finisher, self._written, lambda ending, exc: outcome.unwritable(ending, exc, rules)
         )

@@ -9,9 +9,11 @@ import asyncio
 import logging
 from typing import Final
 
+from aioqueue import answers
 from aioqueue.errors import UnavailableError
 from aioqueue.models.state import State
 from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.store import Store
 from aioqueue.worker.executor import Executor
 from aioqueue.worker.prepare import label
 from aioqueue.worker.run import Reason, Run
@@ -26,8 +28,9 @@ _AWAY: Final = 1.0
 class Watch:
     """Watches the runs of *executor* that are there when it looks a second time."""
 
-    def __init__(self, backend: Backend, executor: Executor) -> None:
+    def __init__(self, backend: Backend, store: Store | None, executor: Executor) -> None:
         self._backend = backend
+        self._store = store
         self._executor = executor
 
     async def run(self) -> None:
@@ -57,3 +60,5 @@ class Watch:
         if record is not None and record.state is State.CANCELLED and not run.closed:
             _log.info("%s was cancelled", label(run.delivery))
             run.interrupt(Reason.CANCELLED)
+            if run.interruptible is not None:
+                await answers.leave(self._store, run.delivery.message.id, interrupted=run.interruptible)

@@ -74,7 +74,11 @@ end
 """
 
 PROMOTE_TWICE = (
-    Change("lua/fetch.lua", "\npromote(queues)\n", "\n"),
+    Change(
+        "lua/fetch.lua",
+        "local _, promoted = promote(queues, math.min(limit, PROMOTED / 2))",
+        "local promoted = 0",
+    ),
     Change("lua/promote.lua", "", _TAKE),
     Change("lua/place.lua", "", _PLACE),
     Change(

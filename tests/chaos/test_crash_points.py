@@ -102,3 +102,70 @@ async def test_worker_that_dies_at_any_moment_loses_and_doubles_nothing(pair: Pa
 
     print(f"{crashes} moments")
     assert crashes >= POINTS["one store" if pair[0] is pair[1] else "two stores"]
+
+
+PAUSE = 0.5
+"""Seconds that tasks are delayed, and wait for another attempt."""
+
+
+class Waiting(World):
+    """A world of tasks that wait for a moment: a delayed one, and one between two attempts."""
+
+    def __init__(self, pair: Pair, folder: Path) -> None:
+        super().__init__(pair, folder, Router())
+        self.runs: Counter[str] = Counter()
+
+        @self.router.task
+        async def later() -> str:
+            self.runs["later"] += 1
+            return "later"
+
+        @self.router.task(retry=RetryPolicy.listed(PAUSE))
+        async def again() -> int:
+            self.runs["again"] += 1
+            if current().attempt == 1:
+                raise ConnectionError("not yet")
+            return current().attempt
+
+        self.calls: list[Signature[Any]] = [later.s().options(delay=PAUSE), again.s()]
+
+    async def live(self, faults: Faults) -> None:
+        """Send, work before and after the moment until the crash, inherit; look how everything stands."""
+        sender, server = self.process(), self.process()
+        async with sender:
+            ids = [result.id for result in await sender.send_many(self.calls)]
+        await self.doomed(faults)
+        await self.clock.advance(PAUSE + 0.1)
+        if not faults.crashed:
+            await self.doomed(faults)
+
+        async def done() -> bool:
+            found = await server.stores.backend.get(ids)
+            return all(record is not None and record.state.final for record in found)
+
+        async with server:
+            await self.inherit(server, done)
+            found = await server.stores.backend.get(ids)
+            histories = [await server.result(id).history() for id in ids]
+            (counts,) = await server.stores.broker.stats(["default"])
+        await self.clear_up()
+        ended = [(r.state, r.value, r.attempt) for r in found if r is not None]
+        assert ended == [(State.SUCCESS, b'"later"', 1), (State.SUCCESS, b"2", 2)]
+        assert (counts.ready, counts.delayed, counts.held) == (0, 0, 0)
+        assert set(self.commits.values()) == {1}
+        failures = [a.attempt for a in histories[1] if a.error.type == "ConnectionError"]
+        assert failures == [1]
+        assert self.runs["later"] <= 2
+        assert self.runs["again"] <= 3
+
+
+@pytest.mark.parametrize("pair", over_pairs())
+async def test_worker_that_dies_while_tasks_wait_for_their_moment_loses_and_doubles_nothing(
+    pair: Pair, tmp_path: Path
+) -> None:
+    crashes = await crash_everywhere(
+        lambda faults: Waiting(pair, tmp_path).live(faults), together=together(pair)
+    )
+
+    print(f"{crashes} moments")
+    assert crashes >= POINTS["one store" if pair[0] is pair[1] else "two stores"]

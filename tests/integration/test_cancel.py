@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from aioqueue import Server, Signature, chain, chord, current, group
+from aioqueue import Server, Signature, answers, chain, chord, current, group
 from aioqueue.errors import (
     ResultNotFoundError,
     ResultTimeoutError,
@@ -72,6 +73,40 @@ async def test_running_task_is_interrupted_and_its_waiter_told_at_once(bench: Be
         await within(result.get())
     await eventually(lambda: bench.ended == [1])
     assert not await result.cancel()
+
+
+async def test_cancel_tells_whether_what_ran_was_interrupted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "PATIENCE", 8.0)
+    over = threading.Event()
+
+    @bench.server.task
+    def in_a_thread() -> None:
+        bench.began.append("thread")
+        over.wait(20)
+
+    try:
+        held, thread = await bench.held.send(1), await in_a_thread.send()
+        await eventually(lambda: set(bench.began) == {1, "thread"})
+
+        assert (await held.cancel()).interrupted is True
+        assert (await thread.cancel()).interrupted is False
+        assert (await thread.cancel()).interrupted is None
+        with pytest.raises(TaskCancelledError):
+            await within(thread.get())
+    finally:
+        over.set()
+
+
+async def test_cancel_does_not_wait_for_who_does_not_answer(server: Server) -> None:
+    async with server, server.worker():
+        pass
+    bench = Bench(server)
+    async with server:
+        result = await bench.add.options(delay=60).send(1, 1)
+
+        assert (await result.cancel()).interrupted is None
 
 
 async def test_delayed_task_is_cancelled_by_its_id(bench: Bench) -> None:

@@ -110,7 +110,9 @@ async def test_one_signal_stops_every_worker_that_runs_in_the_process() -> None:
         assert signal.getsignal(signal.SIGTERM) is before
 
 
-async def test_thread_that_is_no_longer_awaited_takes_no_slot(opened: Server) -> None:
+async def test_thread_that_is_no_longer_awaited_keeps_its_place_until_it_ends(
+    opened: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     over = threading.Event()
 
     @opened.task(timeout=0.05)
@@ -121,13 +123,22 @@ async def test_thread_that_is_no_longer_awaited_takes_no_slot(opened: Server) ->
     def quick() -> str:
         return "done"
 
+    @opened.task
+    async def beside() -> str:
+        return "done"
+
     try:
         async with opened.worker(concurrency=2):
             for result in [await hang.send(), await hang.send()]:
-                with pytest.raises(TaskTimeoutError):
+                with pytest.raises(TaskTimeoutError, match="its thread cannot be interrupted"):
                     await within(result.get())
+            waits = await quick.send()
+            assert await within((await beside.send()).get()) == "done"
+            assert not (await waits.state()).state.final
+            over.set()
 
-            assert await within((await quick.send()).get()) == "done"
+            assert await within(waits.get()) == "done"
+        assert "the last of 2 threads goes on" in caplog.text
     finally:
         over.set()
 

@@ -46,12 +46,13 @@ class RedisServer:
 
     appendonly: write an append-only file, so that a killed server comes back with what it knew.
     options: more of its command line. port: 0 until it has been started. owner: the process it
-    is a child of. Nothing else is saved.
+    is a child of. env: variables for its next starts, besides ours. Nothing else is saved.
     """
 
     def __init__(self, binary: str, *, appendonly: bool = False, options: Sequence[str] = ()) -> None:
         self.port = 0
         self.owner = os.getpid()
+        self.env: dict[str, str] = {}
         self._binary = binary
         self._appendonly = appendonly
         self._options = tuple(options)
@@ -187,7 +188,11 @@ class RedisServer:
             argv += [f"--{name}", value]
         with (self.folder / "server.log").open("ab") as log:
             return subprocess.Popen(
-                [*argv, *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [*argv, *self._options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.env},
             )
 
     def _gets_ready(self, port: int) -> bool:

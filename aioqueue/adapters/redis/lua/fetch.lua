@@ -202,7 +202,9 @@ local function take_group(group, count)
   return #rows - before
 end
 
-promote(queues)
+-- both together are no more than a promotion alone
+local _, promoted = promote(queues, math.min(limit, PROMOTED / 2))
+limit = math.min(limit, PROMOTED - promoted)
 for _, lane in ipairs(LANES) do
   for _, queue in ipairs(queues) do
     if ARGV[5] == '1' or ARGV[5] == queue .. ':' .. lane then

@@ -9,5 +9,5 @@ local queues = {}
 for i = 1, #ARGV do
   queues[i] = ARGV[i]
 end
-local next_due = promote(queues)
+local next_due = promote(queues, PROMOTED)
 return { text(NOW), next_due }

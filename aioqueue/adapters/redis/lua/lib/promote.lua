@@ -20,9 +20,10 @@ local function make_ready(waiting, member, queue)
   end
 end
 
--- Returns the moment the next message of *queues* is due, '' if none is delayed.
-local function promote(queues)
-  local left, next_due = PROMOTED, ''
+-- Makes at most *most* ready. Returns the moment the next message of *queues* is due, '' if none is delayed, and how
+-- many there were.
+local function promote(queues, most)
+  local left, next_due = most, ''
   for _, queue in ipairs(queues) do
     local waiting = P .. 'd:' .. queue
     local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', text(NOW), 'LIMIT', 0, left)
@@ -35,5 +36,5 @@ local function promote(queues)
       next_due = first[2]
     end
   end
-  return next_due
+  return next_due, most - left
 end

@@ -1,0 +1,146 @@
+"""Time on Redis, in figures: many tasks that are due at once, and what an idle worker asks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import statistics
+import time
+from collections import Counter
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from aioqueue import Server, Signature, codec
+from aioqueue.adapters.redis import connect
+from aioqueue.adapters.redis.broker import RedisBroker
+from aioqueue.ids import new_id
+from aioqueue.protocols.messages import Message
+from tests.integration.redis.apparatus import Namespace
+from tests.support.redis_server import HOST, RedisServer
+from tests.support.waiting import eventually, pause
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+
+TASKS, BATCH, ROUNDS, CALM = 10_000, 1_000, 5, 4
+PROMOTED, SPARE = 200, 20.0
+IDLE, MOST = 5.0, 3.0
+_SENT = re.compile(rb'^\+[\d.]+ \[\d+ (?!lua)[^\]]+\] "(\w+)"', re.MULTILINE)
+
+
+class Bell:
+    """A Server whose task notes when it ran."""
+
+    def __init__(self, url: str) -> None:
+        self.server = Server(url)
+        self.ran: list[float] = []
+        self.server.register_task("ring", self.ring)
+
+    async def ring(self) -> None:
+        """Note the moment."""
+        self.ran.append(time.time())
+
+    async def send(self, count: int, eta: datetime) -> None:
+        """Send so many for one moment; packed once, as a loaded machine takes long to pack as many."""
+        body, at = codec.encode(Signature(name="ring")), eta.timestamp()
+        plain = Message("", "ring", "default", body, eta=at, tracked=False, sent=time.time())
+        for start in range(0, count, BATCH):
+            sent = [replace(plain, id=new_id()) for _ in range(min(BATCH, count - start))]
+            await self.server.stores.broker.publish(sent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+async def test_ten_thousand_tasks_due_at_one_moment_hold_up_nobody(own: RedisServer, own_url: str) -> None:
+    calm, spare, loaded = 0, SPARE, os.getloadavg()[0] > (os.cpu_count() or 1)
+    bell = Bell(own_url)
+    own.command("CONFIG", "SET", "slowlog-log-slower-than", 10_000)
+    for number in range(ROUNDS):
+        bell.ran.clear()
+        async with bell.server:
+            eta = datetime.now(UTC) + timedelta(seconds=spare)
+            await bell.send(TASKS, eta)
+            left = (eta - datetime.now(UTC)).total_seconds()
+            assert left > 0, "to send them has taken too long"
+            # no longer than it takes here
+            spare = min(SPARE, 2 * (spare - left) + 2)
+            for command in ("SLOWLOG", "CONFIG"):
+                own.command(command, "RESET" if command == "SLOWLOG" else "RESETSTAT")
+            before = busy(own)
+            async with bell.server.worker(concurrency=1_000):
+                await eventually(lambda: len(bell.ran) == TASKS, deadline=60)
+            spent = busy(own) - before
+        late = sorted(ran - eta.timestamp() for ran in bell.ran)
+        slow, scripts = (
+            int(own.command("SLOWLOG", "LEN")),
+            own.info("commandstats")["cmdstat_evalsha"]["calls"],
+        )
+        calm += slow == 0
+        cuts = statistics.quantiles(late, n=100)
+        print(
+            f"round {number + 1}: late p50 {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s; {slow} slow commands; "
+            f"{spent / scripts * 1_000:.1f} ms of the server's CPU a script"
+        )
+        assert late[0] > -0.01
+        assert spent / scripts < 0.01
+    # what a loaded machine takes away from the server for a while is slow whatever it does
+    print(f"no slow command in {calm} of {ROUNDS} rounds" + (", on a loaded machine" if loaded else ""))
+    assert loaded or calm >= CALM
+
+
+def busy(server: RedisServer) -> float:
+    """Return the seconds of CPU a server has spent."""
+    spent = server.info("cpu")
+    return float(spent["used_cpu_user"]) + float(spent["used_cpu_sys"])
+
+
+async def test_script_makes_no_more_than_two_hundred_ready(url: str, namespace: Namespace) -> None:
+    bell = Bell(url)
+    async with bell.server, AsyncExitStack() as stack:
+        eta = datetime.now(UTC) + timedelta(seconds=2)
+        await bell.send(BATCH, eta)
+        broker = connect(url).broker
+        assert isinstance(broker, RedisBroker)
+        await broker.open()
+        stack.push_async_callback(broker.close)
+        await pause(max(0.0, (eta - datetime.now(UTC)).total_seconds()) + 0.1)
+        moved: list[int] = []
+        while sum(moved) < BATCH:
+            await broker._access.script("promote", "default")
+            moved.append(namespace.entries()["q:default:0"] - sum(moved))
+
+        assert moved == [PROMOTED] * (BATCH // PROMOTED)
+        async with bell.server.worker() as worker:
+            await eventually(lambda: worker.done == BATCH)
+
+
+async def overheard(port: int, seconds: float) -> Counter[str]:
+    """Return which commands clients send to a server, and how many of each; not what scripts do."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    said = b""
+    try:
+        writer.write(b"MONITOR\r\n")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while part := await reader.read(65_536):
+                    said += part
+    finally:
+        writer.close()
+    return Counter(match[1].decode().upper() for match in _SENT.finditer(said))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+async def test_idle_worker_with_one_task_due_in_an_hour_asks_little(own: RedisServer, own_url: str) -> None:
+    bell = Bell(own_url)
+    async with bell.server, bell.server.worker():
+        await bell.server.send(Signature(name="ring", delay=3_600.0))
+        await pause(1.0)
+
+        heard = await overheard(own.port, IDLE)
+
+    print(f"{heard.total() / IDLE:.1f} commands a second: {dict(heard)}")
+    assert heard.total() / IDLE <= MOST
