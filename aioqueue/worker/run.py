@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from aioqueue.protocols.messages import Delivery
 
@@ -35,7 +35,6 @@ class Run:
         "_watched",
         "closed",
         "delivery",
-        "entered",
         "losses",
         "reason",
         "started",
@@ -46,20 +45,19 @@ class Run:
         self.losses: int = losses
         self.reason: Reason | None = None
         self.closed: bool = False
-        self.entered: bool = False
         self.started: float = 0.0
         self._watched = False
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._repeat: asyncio.TimerHandle | None = None
 
-    def attach(self, task: asyncio.Task[None]) -> None:
-        """Name the asyncio task that the user's code runs in."""
-        self._task = task
+    def attach(self, task: asyncio.Task[Any] | None) -> None:
+        """Name the asyncio task that the user's code runs in, at its first step.
 
-    def enter(self) -> None:
-        """Say that its code begins. Raises CancelledError where it was interrupted before."""
-        self.entered = True
+        Raises CancelledError where it was interrupted before: a task that is cancelled before its first step
+        would never enter its coroutine.
+        """
+        self._task = task
         if self.reason is not None:
             raise asyncio.CancelledError
 
@@ -85,8 +83,7 @@ class Run:
             return
         if self.reason is None or reason.value > self.reason.value:
             self.reason = reason
-        # a task that is cancelled before its first step would never enter its coroutine
-        if self._repeat is None and self.entered:
+        if self._repeat is None:
             self._cancel(0)
 
     def close(self) -> None:

@@ -90,7 +90,7 @@ local function write_record(e, record, f)
     redis.call('PEXPIRE', e.key, text(REPEATED))
     return
   end
-  if e.state == 'SUCCESS' and e.value and e.attempt == '1' and record[1] then
+  if e.state == 'SUCCESS' and e.value and not e.error and e.attempt == '1' and record[1] then
     -- what most endings are: whose attempt it is stands there already
     redis.call('HSET', e.key, 's', 'SUCCESS', 'v', e.value, 'f', NOW_TEXT)
     redis.call('PEXPIRE', e.key, text(e.ttl))
