@@ -29,16 +29,16 @@ MOST_BYTES: Final = 1_048_576
 
 @dataclass(slots=True)
 class _Send:
-    """What one caller sends. alone: it had left, and its batch was refused. answer: what the caller hears."""
+    """What one caller sends. size: bytes of its bodies. alone: it had left, and its batch was refused.
+
+    answer: what the caller hears.
+    """
 
     messages: Sequence[Message]
     limit: int | None
     answer: asyncio.Future[Sequence[bool]]
+    size: int
     alone: bool = False
-
-    @property
-    def size(self) -> int:
-        return sum(len(message.body) for message in self.messages)
 
     @property
     def withdrawn(self) -> bool:
@@ -88,7 +88,8 @@ class _Lane:
 
     def send(self, messages: Sequence[Message], limit: int | None) -> asyncio.Future[Sequence[bool]]:
         """Let *messages* go with the next batch; the future has their answers."""
-        send = _Send(messages, limit, self.loop.create_future())
+        size = sum([len(message.body) for message in messages])
+        send = _Send(messages, limit, self.loop.create_future(), size)
         self._gathered.append(send)
         self._leave()
         return send.answer

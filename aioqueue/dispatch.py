@@ -119,6 +119,19 @@ class Dispatcher:
     def _opener(self) -> Opener:
         return Opener(self._submitter, self._results.required(), self._packer)
 
+    async def send(self, call: Signature[R_co], *, concurrency: int = WRITERS) -> AsyncResult[R_co]:
+        """Send one call and return its result. Raises as ``send_many``."""
+        if isinstance(call, Workflow):
+            return (await self.send_many([call], concurrency=concurrency))[0]
+        id = call.id or new_id()
+        message = self._packed(call, id, self._clock.time())
+        result = AsyncResult[R_co](id, self._results, self._reading(call.name))
+        try:
+            (result.created,) = await self._submitter.submit([message], limit=self._limit)
+        except UnavailableError as exc:
+            raise _unsure([result], exc) from exc
+        return result
+
     async def send_many(
         self, signatures: Sequence[Signature[R_co]], *, concurrency: int = WRITERS
     ) -> list[AsyncResult[R_co]]:
@@ -148,11 +161,7 @@ class Dispatcher:
             known = await self._known(call.id for call, id in sent if id in plans) if plans else {}
             created = await self._sent(messages, list(plans.values()), known, concurrency)
         except UnavailableError as exc:
-            raise BrokerUnavailableError(
-                f"it is unknown whether {len(results)} calls were sent: {exc}; "
-                "sending again with their ids is safe",
-                results=results,
-            ) from exc
+            raise _unsure(results, exc) from exc
         for result, id in zip(results, ids, strict=True):
             result.created = created.get(id, False)
             if id in known:
@@ -227,6 +236,13 @@ class Dispatcher:
             return self._reading(last.name)
         members = [self._reading_of(member) for member in last.members]
         return Reading(lambda values: [m.read(value) for m, value in zip(members, values, strict=True)])
+
+
+def _unsure(results: Sequence[AsyncResult[Any]], exc: UnavailableError) -> BrokerUnavailableError:
+    return BrokerUnavailableError(
+        f"it is unknown whether {len(results)} calls were sent: {exc}; sending again with their ids is safe",
+        results=results,
+    )
 
 
 def last_of(call: Signature[Any]) -> Signature[Any]:

@@ -236,7 +236,8 @@ class CallSchema:
 
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Validate a call made in Python and return its arguments as JSON data. Raises SignatureError."""
-        self._refuse_streams([*self._positional[: len(args)], *kwargs])
+        if self.streams:
+            self._refuse_streams([*self._positional[: len(args)], *kwargs])
         try:
             given = self._validator.validate_python(ArgsKwargs(tuple(args), dict(kwargs)))
         except ValidationError as exc:

@@ -149,7 +149,7 @@ class Server(Router):
         concurrency: of a workflow, most pages of it that are written at a time.
         Raises SignatureError, PayloadTooLargeError, QueueFullError, BrokerUnavailableError.
         """
-        return (await self._opened().send_many([_complete(call)], concurrency=concurrency))[0]
+        return await self._opened().send(_complete(call), concurrency=concurrency)
 
     async def send_many(self, calls: Iterable[Signature[R_co]]) -> list[AsyncResult[R_co]]:
         """Send calls, all or none, and return their results in order. Raises as ``send``."""

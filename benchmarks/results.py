@@ -1,7 +1,7 @@
 """Results: what a run of the benchmark came to, as JSON that a program can read.
 
-A ratio is aioqueue's median to another system's: of a rate above 1 where aioqueue is ahead, of a time or a
-cost below 1.
+A ratio is aioqueue's median to another system's: where aioqueue is ahead, that of a rate is above 1, that of
+a time or a cost below.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def empty(url: str) -> None:
 
 
 def spent(url: str) -> dict[str, float]:
-    """Return what a server has spent since its start: CPU seconds, commands, bytes; {} of another store."""
+    """Return what a server has spent since its start: CPU in seconds, commands, bytes; {} of others."""
     if not url.startswith("redis:"):
         return {}
     with Redis.from_url(url) as client:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never, cast
@@ -102,8 +103,7 @@ class Executor:
             present.delivery = delivery
             return
         run = self._runs[key] = Run(delivery, max(start.losses, delivery.losses))
-        name = f"{delivery.message.name}[{delivery.message.id}]"
-        run.attach(asyncio.get_running_loop().create_task(self._execute(run), name=name))
+        _start(self._execute(run), name=f"{delivery.message.name}[{delivery.message.id}]")
         if _log.isEnabledFor(logging.INFO):
             _log.info("received %s", label(delivery))
 
@@ -130,7 +130,7 @@ class Executor:
 
     async def _execute(self, run: Run) -> None:
         try:
-            run.enter()
+            run.attach(asyncio.current_task())
             finished = await self._attempt(run)
         except asyncio.CancelledError:
             finished = None if run.reason is Reason.LOST else GiveBack()
@@ -311,6 +311,15 @@ class Executor:
                 return None
             case _:
                 assert_never(run.reason)
+
+
+def _start(work: Coroutine[Any, Any, None], *, name: str) -> None:
+    """Start a task, from Python 3.12 on at once: what awaits nothing costs no turn of the loop."""
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+        asyncio.Task(work, loop=loop, name=name, eager_start=True)
+    else:
+        loop.create_task(work, name=name)  # noqa: RUF006 - the loop holds it until it runs, and then its run
 
 
 def _extender(run: Run, loop: asyncio.AbstractEventLoop) -> Callable[[float], None]:

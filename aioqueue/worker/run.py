@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from aioqueue.protocols.messages import Delivery
 
@@ -43,7 +43,6 @@ class Run:
         "abandoned",
         "closed",
         "delivery",
-        "entered",
         "extended",
         "interruptible",
         "losses",
@@ -56,24 +55,23 @@ class Run:
         self.losses: int = losses
         self.reason: Reason | None = None
         self.closed: bool = False
-        self.entered: bool = False
         self.abandoned: bool = False
         self.extended: float = 0.0
         self.interruptible: bool | None = None
         self._overrun: tuple[float, Callable[[], None]] | None = None
         self.started: float = 0.0
         self._watched = False
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._repeat: asyncio.TimerHandle | None = None
 
-    def attach(self, task: asyncio.Task[None]) -> None:
-        """Name the asyncio task that the user's code runs in."""
-        self._task = task
+    def attach(self, task: asyncio.Task[Any] | None) -> None:
+        """Name the asyncio task that the user's code runs in, at its first step.
 
-    def enter(self) -> None:
-        """Say that its code begins. Raises CancelledError where it was interrupted before."""
-        self.entered = True
+        Raises CancelledError where it was interrupted before: a task that is cancelled before its first step
+        would never enter its coroutine.
+        """
+        self._task = task
         if self.reason is not None:
             raise asyncio.CancelledError
 
@@ -111,8 +109,7 @@ class Run:
             return
         if self.reason is None or reason.value > self.reason.value:
             self.reason = reason
-        # a task that is cancelled before its first step would never enter its coroutine
-        if self._repeat is None and self.entered:
+        if self._repeat is None:
             self._cancel(0)
         if self._overrun is not None and self.reason in (Reason.TIMEOUT, Reason.CANCELLED):
             (grace, overrun), self._overrun = self._overrun, None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.flow import came_to
@@ -16,6 +16,8 @@ from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.rows import Receipt, message_args, milliseconds
 from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import Delivery, Ending, Start, Verdict
+
+_RUN: Final = Start(Verdict.RUN)
 
 
 class Holder(Protocol):
@@ -43,7 +45,7 @@ class RedisFinisher:
         self._holder = holder
 
     async def begin(self, deliveries: Sequence[Delivery]) -> Sequence[Start]:
-        return [Start(Verdict.RUN, losses=delivery.losses) for delivery in deliveries]
+        return [_RUN if not each.losses else Start(Verdict.RUN, losses=each.losses) for each in deliveries]
 
     async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
         args: list[Value] = [self._holder.id]

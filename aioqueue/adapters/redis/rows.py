@@ -122,18 +122,22 @@ def ended(seen: Record, said: bytes) -> Record | None:
     if len(parts) != 5 or parts[0] != b"SUCCESS":
         return None
     _, begun, finished, losses, worker = parts
-    return Record(
-        id=seen.id,
-        name=seen.name,
-        queue=seen.queue,
-        state=State.SUCCESS,
-        losses=int(losses),
-        sent=seen.sent,
-        started=_moment(begun),
-        finished=_moment(finished),
-        worker=worker.decode(),
-        value=value,
-    )
+    try:
+        return Record(
+            id=seen.id,
+            name=seen.name,
+            queue=seen.queue,
+            state=State.SUCCESS,
+            losses=int(losses),
+            sent=seen.sent,
+            started=_moment(begun),
+            finished=_moment(finished),
+            worker=worker.decode(),
+            value=value,
+        )
+    except ValueError:
+        # a newer version's, perhaps: the record is read
+        return None
 
 
 def attempt(item: bytes) -> Attempt:

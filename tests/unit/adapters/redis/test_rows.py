@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioqueue.adapters.redis.rows import Receipt, delivery, message_args, milliseconds, moment, record
+from aioqueue.adapters.redis.rows import Receipt, delivery, ended, message_args, milliseconds, moment, record
 from aioqueue.models.state import State
 from aioqueue.protocols.messages import Message, Record
 
@@ -163,3 +164,35 @@ def test_moment_of_sending_may_be_unknown(sent: bytes | None) -> None:
 
     assert found is not None
     assert found.sent is None
+
+
+SEEN = Record("i", "n", "q", State.STARTED, sent=1.5, started=2.0, worker="w", due=2.0)
+
+
+def test_an_end_that_is_told_is_the_record_that_was_seen_with_its_value() -> None:
+    found = ended(SEEN, b"SUCCESS 2500 3500 1 a worker\n[1,\n2]")
+
+    assert found == replace(
+        SEEN,
+        state=State.SUCCESS,
+        losses=1,
+        started=2.5,
+        finished=3.5,
+        due=None,
+        worker="a worker",
+        value=b"[1,\n2]",
+    )
+
+
+STRANGE = [
+    b"",
+    b"FAILURE 2500 3500 0 w\n1",
+    b"SUCCESS 2500\n1",
+    b"SUCCESS x 3500 0 w\n1",
+    b"SUCCESS 1 2 0 \xff\n1",
+]
+
+
+@pytest.mark.parametrize("said", STRANGE)
+def test_an_end_that_says_something_else_has_the_record_read(said: bytes) -> None:
+    assert ended(SEEN, said) is None
