@@ -13,6 +13,7 @@
     │   └── TaskExpiredError
     ├── ResultTimeoutError          the wait was over before the task was
     ├── ResultNotFoundError         unknown, forgotten or expired id
+    ├── ScheduleNotFoundError       no schedule of that name
     ├── UnavailableError            a store cannot be reached; may be tried again
     │   ├── BrokerUnavailableError
     │   └── BackendUnavailableError
@@ -119,6 +120,10 @@ class TaskDeadlockError(AioqueueError):
 
 class ResultNotFoundError(AioqueueError):
     """There is no record of that id: it is unknown, forgotten or expired."""
+
+
+class ScheduleNotFoundError(AioqueueError):
+    """There is no schedule of that name."""
 
 
 class UnavailableError(AioqueueError):

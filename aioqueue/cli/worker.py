@@ -29,6 +29,7 @@ class Given(TypedDict):
     log_format: LogFormat
     shutdown_timeout: float | None
     loop: Loop
+    no_scheduler: bool
     supervised_by: int | None
     birth: str | None
 
@@ -51,6 +52,7 @@ class Flags:
     log_format: LogFormat = "plain"
     shutdown_timeout: float | None = None
     loop: Loop = "auto"
+    no_scheduler: bool = False
     supervised_by: int | None = None
     birth: str | None = None
 
@@ -80,8 +82,9 @@ class Flags:
             "--birth": self.birth,
         }
         options = [f"{key}={value}" for key, value in values.items() if value is not None]
-        burst = ["--burst"] if self.burst else []
-        return [sys.executable, "-m", "aioqueue", "worker", *options, *burst, "--", self.app]
+        options += ["--burst"] if self.burst else []
+        options += ["--no-scheduler"] if self.no_scheduler else []
+        return [sys.executable, "-m", "aioqueue", "worker", *options, "--", self.app]
 
 
 @click.command(name="worker", short_help="Run the tasks of an app.")
@@ -112,6 +115,7 @@ class Flags:
     default="auto",
     help="auto: uvloop if installed.",
 )
+@option("--no-scheduler", is_flag=True, help="Fire no schedules; other workers do, or `schedule run`.")
 @click.option("--supervised-by", type=int, hidden=True, allow_from_autoenv=False)
 @click.option("--birth", hidden=True, allow_from_autoenv=False)
 def command(app: str, **given: Unpack[Given]) -> None:
