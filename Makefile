@@ -9,6 +9,7 @@
 #~ prove-awaits       10,000 awaits at once: at most 2 connections more, all done though the subscription is cut
 #~ prove-memory       Redis at its maxmemory: what runs still commits, sends raise a clear error, nothing is half sent
 #~ prove-workflows    200 random workflows end as an interpreter of 80 lines has it, 1,000 steps and 50 deep too; a crash at every call of worker and sender, 500 chords under kill -9: none lost, none doubled; four mutants fail in it
+#~ prove-periodic     cron lines at every transition of every zone against a brute-force reference; three schedulers under kill -9, a crash at every call of one: each slot once
 #~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0
 #~ prove-services     FastAPI, aiohttp and a script over real HTTP; 200 requests at once for 20 s, and as a worker is killed: none lost, nothing left
 #~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
@@ -28,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove lint format bench docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-imports \
+	prove-memory prove-workflows prove-periodic prove-stop prove-services prove-arguments prove-results prove-imports \
 	prove-bench prove-rivals
 
 help: ## say what each target does
@@ -41,7 +42,7 @@ test: .venv/.stamp ## run the tests, without the slow ones
 	$(TOGETHER) tests -rfEs -m "not slow and not wide"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-imports \
+	prove-memory prove-workflows prove-periodic prove-stop prove-services prove-arguments prove-results prove-imports \
 	prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
 prove-list:
@@ -81,6 +82,10 @@ prove-workflows: .venv/.stamp
 		tests/integration/test_large_workflows.py tests/integration/test_chord_ends.py \
 		tests/chaos/test_crash_workflows.py tests/chaos/test_workflow_mutants.py
 	$(PYTEST) -s tests/chaos/test_kill_workflows.py
+
+prove-periodic: .venv/.stamp
+	$(TOGETHER) -s tests/integration/test_every_transition.py tests/chaos/test_crash_ticks.py \
+		tests/chaos/test_schedulers.py tests/integration/test_ticker.py
 
 prove-stop: .venv/.stamp
 	$(PYTEST) tests/chaos/test_stop.py
