@@ -35,7 +35,7 @@ from aioqueue.worker.options import WorkerOptions
 
 _log = logging.getLogger("aioqueue.schedules")
 
-LOOK: Final = 0.7
+LOOK: Final = 0.9
 """Seconds between looks at the version: a change holds within a second, and an idle worker asks little."""
 
 _AGAIN: Final = 30.0
