@@ -22,7 +22,7 @@ from tests.support.waiting import eventually, pause
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
 
 APP = "tests.chaos.ticking:server"
-TICKS = 200
+TICKS, KILLS = 200, 5
 EVERY = SECOND // 5
 
 
@@ -40,24 +40,20 @@ def ran(history: Path) -> dict[str, Counter[int]]:
     return found
 
 
-async def keep_dying(start: Start, random: Random) -> int:
-    """Kill one of three schedulers after the other, and start it again; return how often, once cancelled.
+async def keep_dying(start: Start, random: Random, kills: list[int]) -> None:
+    """Kill one of three schedulers after the other, and start it again; note whom, until cancelled.
 
     The one before ticks again by then, so that on a busy machine some do.
     """
     processes = [await start() for _ in range(3)]
-    kills = 0
-    try:
-        while True:
-            await pause(random.uniform(0.1, 1.2))
-            number = random.randrange(3)
-            processes[number].signal(signal.SIGKILL)
-            await processes[number].wait()
-            kills += 1
-            await pause(random.uniform(0.0, 0.5))
-            processes[number] = await start()
-    except asyncio.CancelledError:
-        return kills
+    while True:
+        await pause(random.uniform(0.1, 1.2))
+        number = random.randrange(3)
+        processes[number].signal(signal.SIGKILL)
+        await processes[number].wait()
+        kills.append(number)
+        await pause(random.uniform(0.0, 0.5))
+        processes[number] = await start()
 
 
 class Start:
@@ -83,17 +79,17 @@ async def test_killed_schedulers_fire_each_slot_once(store: Implementation, tmp_
     async with AsyncExitStack() as stack:
         worker = Process.start([*AIOQUEUE, "worker", APP, "--no-scheduler"], env=env, cwd=ROOT)
         await (await stack.enter_async_context(worker)).line("is ready", deadline=30)
-        dying = asyncio.create_task(keep_dying(Start(stack, env), Random(seed)))
-        await eventually(lambda: len(ran(history)["every"]) >= TICKS, deadline=180)
+        kills: list[int] = []
+        dying = asyncio.create_task(keep_dying(Start(stack, env), Random(seed), kills))
+        await eventually(lambda: len(ran(history)["every"]) >= TICKS and len(kills) >= KILLS, deadline=200)
         dying.cancel()
-        kills = await dying
+        await asyncio.wait([dying])
     async with Server(url) as server:
         dead = await server.dead_letters()
 
     found = ran(history)
     every = sorted(found["every"])
-    print(f"{kills} kills, {[len(slots) for slots in found.values()]} slots")
-    assert kills >= 5
+    print(f"{len(kills)} kills, {[len(slots) for slots in found.values()]} slots")
     assert {count for slots in found.values() for count in slots.values()} == {1}
     assert {later - slot for slot, later in pairwise(every)} == {EVERY}
     assert all(slot % EVERY == 0 for slots in found.values() for slot in slots)
