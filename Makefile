@@ -11,6 +11,7 @@
 #~ prove-memory       Redis at its maxmemory: what runs still commits, sends raise a clear error, nothing is half sent
 #~ prove-workflows    200 random workflows end as an interpreter of 80 lines has it, 1,000 steps and 50 deep too; a crash at every call of worker and sender, 500 chords under kill -9: none lost, none doubled; four mutants fail in it
 #~ prove-time         10,000 tasks due at once on Redis, and what waits 48 h on every store, over restarts; 1,000 cancels that race the end on each: never both; an idle worker asks Redis 3 times a second at most
+#~ prove-periodic     cron lines at every transition of every zone against a brute-force reference; three schedulers under kill -9, a crash at every call of one: each slot once
 #~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0
 #~ prove-services     FastAPI, aiohttp and a script over real HTTP; 200 requests at once for 20 s, and as a worker is killed: none lost, nothing left
 #~ prove-control      a paused queue starts nothing; 10,000 low ones hold up no high one and keep 5 to 12 % of the slots; weights; purge ends all CANCELLED; dead letters are sent anew once
@@ -31,8 +32,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove lint format bench costs docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
-	prove-awaits prove-memory prove-workflows prove-time prove-stop prove-services prove-control prove-arguments \
-	prove-results prove-imports \
+	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control \
+	prove-arguments prove-results prove-imports \
 	prove-bench prove-rivals
 
 help: ## say what each target does
@@ -45,8 +46,8 @@ test: .venv/.stamp ## run the tests, without the slow ones
 	$(TOGETHER) tests -rfEs -m "not slow and not wide"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
-	prove-awaits prove-memory prove-workflows prove-time prove-stop prove-services prove-control prove-arguments \
-	prove-results prove-imports \
+	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control \
+	prove-arguments prove-results prove-imports \
 	prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
 prove-list:
@@ -92,6 +93,10 @@ prove-workflows: .venv/.stamp
 
 prove-time: .venv/.stamp
 	$(PYTEST) -s tests/chaos/test_cancel_race.py tests/chaos/test_long_delays.py tests/integration/redis/test_time.py
+
+prove-periodic: .venv/.stamp
+	$(TOGETHER) -s tests/integration/test_every_transition.py tests/chaos/test_crash_ticks.py \
+		tests/chaos/test_schedulers.py tests/integration/test_ticker.py
 
 prove-stop: .venv/.stamp
 	$(PYTEST) tests/chaos/test_stop.py

@@ -14,6 +14,7 @@
     ├── ResultTimeoutError          the wait was over before the task was
     ├── TaskDeadlockError           all slots of a worker wait for tasks that only such a slot could run
     ├── ResultNotFoundError         unknown, forgotten or expired id
+    ├── ScheduleNotFoundError       no schedule of that name
     ├── UnavailableError            a store cannot be reached; may be tried again
     │   ├── BrokerUnavailableError
     │   └── BackendUnavailableError
@@ -120,6 +121,10 @@ class TaskDeadlockError(AioqueueError):
 
 class ResultNotFoundError(AioqueueError):
     """There is no record of that id: it is unknown, forgotten or expired."""
+
+
+class ScheduleNotFoundError(AioqueueError):
+    """There is no schedule of that name."""
 
 
 class UnavailableError(AioqueueError):

@@ -14,12 +14,15 @@ from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 from aioqueue.definition import Definition, NamedTaskOptions, TaskOptions, call_defaults, checked_options
 from aioqueue.errors import ConfigurationError, DuplicateTaskError
 from aioqueue.ids import RESERVED, is_name
+from aioqueue.models.schedule import ScheduleOptions, When
 from aioqueue.models.signature import Signature
 from aioqueue.task import AsyncTask, Home, P, SyncTask, SyncWorkflowTask, Task, WorkflowTask
+from aioqueue.ticks import Schedule
 
 R = TypeVar("R")
 
 AnyTask = Task[..., Any]
+T = TypeVar("T", bound=AnyTask)
 
 
 class TaskDecorator(Protocol):
@@ -37,11 +40,29 @@ class TaskDecorator(Protocol):
     # fmt: on
 
 
+class PeriodicDecorator(Protocol):
+    """What ``periodic(...)`` returns: it keeps a task as it is, and makes one of a function."""
+
+    # fmt: off
+    @overload
+    def __call__(self, function: T, /) -> T: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, Signature[R]]], /) -> WorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a coroutine function too
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is a function too
+    @overload
+    def __call__(self, function: Callable[P, Signature[R]], /) -> SyncWorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
+    # fmt: on
+
+
 class Registry:
-    """Tasks by name and the options they have. above: the registry that knows all of these too."""
+    """Tasks by name and the options they have, and schedules. above: one that knows all of these too."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, AnyTask] = {}
+        self.schedules: dict[str, Schedule] = {}
         self.options: dict[str, TaskOptions] = {}
         self.above: Registry | None = None
 
@@ -62,6 +83,20 @@ class Registry:
                         f"there is a task {name!r} already: {first.__module__}.{first.__qualname__}; "
                         "give this one a name="
                     )
+
+    def refuse_scheduled(self, names: Iterable[str]) -> None:
+        """Raise ConfigurationError if there is a schedule of one of *names*, here or above."""
+        for registry in self.upwards():
+            for name in names:
+                if name in registry.schedules:
+                    raise ConfigurationError(
+                        f"there is a schedule {name!r} already; give this one another name"
+                    )
+
+    def plan(self, schedule: Schedule) -> None:
+        """Add *schedule*, here and above."""
+        for registry in self.upwards():
+            registry.schedules[schedule.name] = schedule
 
     def keep(self, task: AnyTask, options: TaskOptions) -> None:
         """Add *task*, here and above."""
@@ -113,8 +148,42 @@ class Router:
         for name, function in functions.items():
             self.register_task(name, function)
 
+    def periodic(self, when: When, /, **options: Unpack[ScheduleOptions]) -> PeriodicDecorator:
+        """Send the task below, without arguments, at each slot of *when*; the schedule has its name.
+
+        when: a cron line, ``@daily`` and the like, seconds or a timedelta. It stands above
+        ``@server.task(…)``, or makes a task of a function itself. Raises ConfigurationError.
+        """
+
+        def plan(function: Callable[..., Any]) -> AnyTask:
+            known = isinstance(function, Task)
+            task = cast(AnyTask, function) if known else self._register(function, None, {})
+            self.schedule(task.name, when, task, **options)
+            return task
+
+        return cast(PeriodicDecorator, plan)
+
+    def schedule(
+        self,
+        name: str,
+        when: When,
+        call: Signature[Any] | AnyTask,
+        **options: Unpack[ScheduleOptions],
+    ) -> None:
+        """Send *call*, a call, a workflow, or a task without arguments, at each slot of *when*.
+
+        when: as in ``periodic``, or an aware datetime, the only slot. Raises ConfigurationError.
+        """
+        self._registry.refuse_scheduled([name])
+        self._registry.plan(Schedule.of(name, when, call, options))
+
+    @property
+    def scheduled(self) -> Mapping[str, Schedule]:
+        """The schedules that are declared, by name."""
+        return self._registry.schedules
+
     def include(self, router: Router) -> None:
-        """Take in every task of *router*, also those it gets later; a router is included once.
+        """Take in every task and schedule of *router*, also those it gets later; a router is included once.
 
         Raises DuplicateTaskError and ConfigurationError, and takes in none then.
         """
@@ -126,8 +195,11 @@ class Router:
                 "its tasks are sent through one only; make another Router, or include it nowhere else"
             )
         self._registry.refuse_known(router._registry.tasks)
+        self._registry.refuse_scheduled(router.scheduled)
         for task in router:
             self._registry.keep(task, router.registered(task.name))
+        for schedule in router.scheduled.values():
+            self._registry.plan(schedule)
         router._registry.above = self._registry
         router._home.outbox = lambda: self._home.opened(router.prefix or "a task")
 

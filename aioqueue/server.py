@@ -32,11 +32,12 @@ from aioqueue.packing import checked
 from aioqueue.queues import Queue
 from aioqueue.results import AsyncResult, Reading
 from aioqueue.router import Router
+from aioqueue.schedules import Schedules
 from aioqueue.schema import ValueSchema
 from aioqueue.stores import Stores, stores_of
 from aioqueue.task import Task
 from aioqueue.tree import tree
-from aioqueue.worker import Worker, WorkerOptions
+from aioqueue.worker import Scheduler, Worker, WorkerOptions
 
 T = TypeVar("T")
 
@@ -214,6 +215,18 @@ class Server(Router):
         Raises ConfigurationError.
         """
         return Worker(self, self, self.stores, WorkerOptions.checked(self.settings, options))
+
+    def scheduler(self, **options: Any) -> Scheduler:
+        """Return what fires schedules and runs no task; ``await scheduler.run()``. options: as for a worker.
+
+        Raises ConfigurationError.
+        """
+        return Scheduler(self, self, self.stores, WorkerOptions.checked(self.settings, options))
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules, of code and as data: ``await server.schedules.list()``, ``add``, ``pause``, …"""
+        return Schedules(self.stores, self.scheduled, self.send, self._opened)
 
     def _reading(self, name: str) -> Reading:
         task = self.find(name)

@@ -14,6 +14,7 @@ from aioqueue.errors import (
     AioqueueError,
     ConfigurationError,
     ResultNotFoundError,
+    ScheduleNotFoundError,
     SignatureError,
     UnavailableError,
     UnknownTaskError,
@@ -24,11 +25,23 @@ MISUSED: Final = 2
 UNREACHABLE: Final = 3
 NOT_FOUND: Final = 4
 
-VERBS: Final = ("worker", "send", "result", "workflow", "status", "queue", "dead", "config", "version")
+VERBS: Final = (
+    "worker",
+    "send",
+    "result",
+    "workflow",
+    "schedule",
+    "status",
+    "queue",
+    "dead",
+    "config",
+    "version",
+)
 
 _CODES: Final[tuple[tuple[type[AioqueueError], int], ...]] = (
     (UnavailableError, UNREACHABLE),
     (ResultNotFoundError, NOT_FOUND),
+    (ScheduleNotFoundError, NOT_FOUND),
     (ConfigurationError, MISUSED),
     (SignatureError, MISUSED),
     (UnknownTaskError, MISUSED),

@@ -47,6 +47,7 @@ def serve(flags: Flags) -> None:
         max_tasks=flags.max_tasks,
         name=flags.name,
         grace=flags.shutdown_timeout,
+        scheduler=not flags.no_scheduler,
         birth=flags.birth,
     )
     loop, make_loop = _loop(flags.loop)

@@ -30,6 +30,7 @@ class Given(TypedDict):
     log_format: LogFormat
     shutdown_timeout: float | None
     loop: Loop
+    no_scheduler: bool
     supervised_by: int | None
     birth: str | None
 
@@ -54,6 +55,7 @@ class Flags:
     log_format: LogFormat = "plain"
     shutdown_timeout: float | None = None
     loop: Loop = "auto"
+    no_scheduler: bool = False
     supervised_by: int | None = None
     birth: str | None = None
 
@@ -84,6 +86,7 @@ class Flags:
         }
         options = [f"{key}={value}" for key, value in values.items() if value is not None]
         flags = [*(["--burst"] if self.burst else []), *(["--strict"] if self.strict else [])]
+        flags += ["--no-scheduler"] if self.no_scheduler else []
         return [sys.executable, "-m", "aioqueue", "worker", *options, *flags, "--", self.app]
 
 
@@ -122,6 +125,7 @@ class Flags:
     default="auto",
     help="auto: uvloop if installed.",
 )
+@option("--no-scheduler", is_flag=True, help="Fire no schedules; other workers do, or `schedule run`.")
 @click.option("--supervised-by", type=int, hidden=True, allow_from_autoenv=False)
 @click.option("--birth", hidden=True, allow_from_autoenv=False)
 def command(app: str, **given: Unpack[Given]) -> None:

@@ -25,6 +25,7 @@ class WorkerOptions(BaseModel):
 
     weights: of the queues, their shares while several have work; none: all alike. strict: the first queue
     that has work first. Queues are given as names, or all with weights: ``["high:5", "default:1"]``.
+    scheduler: it fires schedules, as any number of workers may.
     birth: by what its supervisor finds what it held, should it die; None where nobody supervises it.
     grace: seconds running tasks get on a stop. stall: seconds a blocked event loop is borne;
     stall_warning: seconds after which one is told. All others as in Settings.
@@ -38,6 +39,7 @@ class WorkerOptions(BaseModel):
     concurrency: Annotated[int, Field(ge=1, le=100_000)]
     name: Annotated[str, Field(min_length=1, max_length=128)] = Field(default_factory=default_name)
     max_tasks: Annotated[int, Field(ge=1)] | None = None
+    scheduler: Annotated[bool, Field(strict=True)] = True
     birth: Name | None = None
     lease: Annotated[float, Field(gt=0)]
     beat: Annotated[float, Field(gt=0)]
@@ -50,6 +52,7 @@ class WorkerOptions(BaseModel):
     result_ttl: Duration
     failure_ttl: Duration
     max_payload: int
+    max_queue: int | None
     timeout: Duration | None
     timeout_grace: Duration
     retry: RetryPolicy | None

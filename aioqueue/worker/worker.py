@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,6 +21,7 @@ from aioqueue.ids import new_id
 from aioqueue.models.stats import WorkerCard
 from aioqueue.protocols.broker import Order
 from aioqueue.router import Router
+from aioqueue.schedules import shared_map
 from aioqueue.stores import Stores
 from aioqueue.worker.backoff import Backoff
 from aioqueue.worker.birth import Birth
@@ -29,6 +31,7 @@ from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.pools import Pools, import_path
 from aioqueue.worker.signals import stopping
 from aioqueue.worker.term import Term
+from aioqueue.worker.ticker import Ticker
 
 _log = logging.getLogger("aioqueue.worker")
 
@@ -169,7 +172,10 @@ class Worker:
         stores, sweep = self._stores, self.options.sweep
         rounds = Maintenance(stores.upkeep, stores.store, self.card, self._birth, sweep=sweep)
         finished = asyncio.Event()
-        maintenance = asyncio.create_task(self._supervised(lambda: rounds.run(finished), finished))
+        duties = [rounds.run]
+        if self.options.scheduler and stores.store is not None:
+            duties.append(Ticker(stores, self._router, self.options).run)
+        beside = [asyncio.create_task(supervised(partial(duty, finished), finished)) for duty in duties]
         backoff = Backoff()
         try:
             while not self._stop.is_set():
@@ -186,7 +192,8 @@ class Worker:
                 await backoff.wait(self._stop)
         finally:
             finished.set()
-            await self._in_time(maintenance, "maintenance does not end")
+            for duty in beside:
+                await self._in_time(duty, "maintenance does not end")
 
     async def _one_term(self, until_idle: bool, stalled: Callable[[], None]) -> bool:
         options = self.options
@@ -220,21 +227,6 @@ class Worker:
         finally:
             self._term = None
             await self._in_time(stack.aclose(), "the consumer is not left")
-
-    async def _supervised(self, duty: Callable[[], Awaitable[None]], finished: asyncio.Event) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                await duty()
-            except Exception:  # noqa: BLE001 - a duty that ends would leave the worker half alive
-                _log.exception(
-                    "a duty of the worker failed%s", "" if finished.is_set() else " and is begun anew"
-                )
-                if finished.is_set():
-                    return
-                await backoff.wait(finished)
-            else:
-                return
 
     def card(self) -> WorkerCard:
         """Return what this worker says of itself."""
@@ -274,3 +266,22 @@ class Worker:
             _ = task.definition.reading
             if task.definition.executor == "process":
                 import_path(task.definition)
+        if self.options.scheduler and self._router.scheduled:
+            shared_map(self._stores)
+        for schedule in self._router.scheduled.values():
+            schedule.make()
+
+
+async def supervised(duty: Callable[[], Awaitable[None]], finished: asyncio.Event) -> None:
+    """Run *duty* until it ends; one that fails is told and begun anew, until *finished*."""
+    backoff = Backoff()
+    while True:
+        try:
+            await duty()
+        except Exception:  # noqa: BLE001 - a duty that ends would leave the worker half alive
+            _log.exception("a duty of the worker failed%s", "" if finished.is_set() else " and is begun anew")
+            if finished.is_set():
+                return
+            await backoff.wait(finished)
+        else:
+            return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, run
+from tests.support.processes import AIOQUEUE, ROOT, Process, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
@@ -36,3 +36,21 @@ async def test_quickstart_demo_fails_without_the_workers_receipt(tmp_path: Path)
 
     assert done.code == 1
     assert "received" not in done.out
+
+
+async def test_schedules_are_fired_added_and_removed_while_a_worker_runs(tmp_path: Path) -> None:
+    env = {"AIOQUEUE_BROKER": f"sqlite:///{tmp_path / 'tasks.db'}"}
+    argv = [*AIOQUEUE, "worker", "examples.periodic.reports:server"]
+    async with Process.start(argv, cwd=ROOT, env=env) as worker:
+        await worker.line("is ready", deadline=30)
+        script = [sys.executable, "-m", "examples.periodic.reports"]
+        done = await run(script, cwd=ROOT, env=env, deadline=60)
+
+    assert done.code == 0, done.err
+    assert "the daily report comes next at 07:30 in Europe/London" in done.out
+    assert "and now as well: 30 sold in 3 shops" in done.out
+    assert done.out.splitlines()[2:] == [
+        "daily-report: 30 7 * * 1-5, sends chord, on",
+        "shop-7: 0 * * * *, sends count, on",
+        "tick: every 1 s, sends tick, paused",
+    ]

@@ -1,4 +1,4 @@
-"""FaultyBroker and FaultyBackend: real stores whose calls can fail, lose their answer, or crash.
+"""FaultyBroker, FaultyBackend, FaultyStore: real stores whose calls can fail, lose their answer, or crash.
 
 They wrap whatever they hand out, so that no store call goes by unseen; give both the same Faults
 to count them together. A context left by a crash is not closed, as its process is dead: ``clear_up``
@@ -33,9 +33,10 @@ from aioqueue.protocols.messages import (
     Start,
     When,
 )
+from aioqueue.protocols.store import ANYTHING, Anything, Store
 from tests.support.faults import Call, Crash, Faults, Moment, Point
 
-__all__ = ["Call", "Crash", "Faults", "FaultyBackend", "FaultyBroker", "Moment", "Point"]
+__all__ = ["Call", "Crash", "Faults", "FaultyBackend", "FaultyBroker", "FaultyStore", "Moment", "Point"]
 
 
 class FaultyLease:
@@ -356,3 +357,33 @@ def _count(faults: Faults, endings: Sequence[Ending], answers: Sequence[bool]) -
 
 def _real(backend: Backend) -> Backend:
     return backend.real if isinstance(backend, FaultyBackend) else backend
+
+
+class FaultyStore:
+    """A shared map that can fail; its calls are named "store get" and so on."""
+
+    def __init__(self, real: Store, faults: Faults) -> None:
+        self.real, self.faults = real, faults
+
+    async def get(self, key: str) -> bytes | None:
+        return await self.faults.around("store get", BrokerUnavailableError, lambda: self.real.get(key))
+
+    async def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        expected: bytes | Anything | None = ANYTHING,
+        ttl: float | None = None,
+    ) -> bool:
+        return await self.faults.around(
+            "store put",
+            BrokerUnavailableError,
+            lambda: self.real.put(key, value, expected=expected, ttl=ttl),
+        )
+
+    async def delete(self, key: str) -> bool:
+        return await self.faults.around("store delete", BrokerUnavailableError, lambda: self.real.delete(key))
+
+    async def list(self, prefix: str) -> dict[str, bytes]:
+        return await self.faults.around("store list", BrokerUnavailableError, lambda: self.real.list(prefix))

@@ -6,6 +6,7 @@ Never run; ``make lint`` reads it, and ``test_types.py`` holds its counterpart t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from aioqueue import (
@@ -251,6 +252,41 @@ async def planning() -> None:
     assert_type(await (await server.send(add.s(1, 2) | crunch.p())), str)
     assert_type(await (await server.send(group([add.s(1, 2)]))), list[int])
     assert_type(await (await server.send(chord(group([add.s(1, 2)]), total.p()))), int)
+
+
+@server.periodic("@daily", tz="Europe/London", misfire="all", catch_up=3)
+async def tidy() -> int:
+    return 1
+
+
+@server.periodic(timedelta(hours=1), jitter=30.0, overlap="skip")
+def sweep(label: str = "x") -> str:
+    return label
+
+
+@server.periodic(60)
+@server.task(queue="slow")
+async def polled(n: int = 1) -> bytes:
+    return b"x" * n
+
+
+@server.periodic("@hourly")
+async def planned_hourly() -> Signature[str]:
+    return crunch.s(1)
+
+
+async def scheduling() -> None:
+    assert_type(await tidy(), int)
+    assert_type(await (await tidy.send()), int)
+    assert_type(sweep("y"), str)
+    assert_type(await (await sweep.send()), str)
+    assert_type(await polled(2), bytes)
+    assert_type(await (await polled.send(2)), bytes)
+    assert_type(await (await planned_hourly.send()), str)
+    server.schedule("a", "*/5 * * * *", chain(add.s(1, 2), add.p(3)), tz="Asia/Tokyo")
+    server.schedule("b", datetime.now(UTC), tidy)
+    assert_type((await server.schedules.add("c", 3.5, add.s(1, 2))).next_at, float | None)
+    assert_type((await server.schedules.next("c", 2))[0], datetime)
 
 
 # Written by hand, as a process without the task's code does.

@@ -110,3 +110,8 @@ text: Signature[str] = add.s(1, 2) | add.p(3)  # error: it is an int's
 link: Signature[int] = add.p(1)  # error: it still wants a result
 steps: Chain[str] = chain(add.s(1, 2), add.p(3))  # error: it is an int's
 wants: Link[str, int] = add.p(1) | add.p(2)  # error: it wants an int
+server.schedule("a", "@daily", add.p(1))  # error: it still wants a result
+server.schedule("a", "@daily", add.s(1, 2), misfire="some")  # error: there is no such policy
+server.schedule("a", "@daily", add.s(1, 2), zone="UTC")  # error: there is no such option
+server.periodic(None)  # error: there is no such time
+server.periodic("@daily")(add).send(1)  # error: it wants two arguments
