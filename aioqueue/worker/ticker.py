@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final, cast
 
 from aioqueue.clock import passing
@@ -105,12 +107,11 @@ class Ticker:
                 await backoff.wait(stop)
                 continue
             backoff.reset()
-            look = self._clock.time() + LOOK
-            await self._clock.wait(stop, until=min([look, *(hand.at for hand in self._hands.values())]))
+            await self._rest(stop)
 
     async def round(self) -> None:
         """Read the schedules if they have changed, and fire what is due. Raises UnavailableError."""
-        if self._passed() >= self._look_at:
+        if monotonic() >= self._look_at:
             await self._read()
         now = self._clock.time()
         waiting = [hand for hand in self._hands.values() if hand.at <= now]
@@ -123,8 +124,15 @@ class Ticker:
                 if error is not None:
                     raise error
 
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Wait for the next slot by the clock, but in real time no longer than to the next look."""
+        coming = min((hand.at for hand in self._hands.values()), default=float("inf"))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._look_at - monotonic())):
+                await self._clock.wait(stop, until=None if coming == float("inf") else coming)
+
     async def _read(self) -> None:
-        passed, declared = self._passed(), self._router.scheduled
+        passed, declared = monotonic(), self._router.scheduled
         version = await self._store.get(VERSION)
         if version != self._version or declared != self._declared or passed >= self._read_at:
             entries = await standing(self._store, declared)
