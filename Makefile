@@ -107,7 +107,7 @@ prove-services: .venv/.stamp
 
 prove-control: .venv/.stamp
 	$(TOGETHER) -m "not wide" tests/conformance/test_pause.py tests/conformance/test_turns.py \
-		tests/conformance/test_purge.py tests/integration/test_queues.py
+		tests/conformance/test_purge.py tests/integration/test_queues.py tests/chaos/test_crash_purge.py
 
 prove-arguments: .venv/.stamp
 	$(PYTEST) tests/integration/test_arguments.py

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from aioqueue import Server, config
+from aioqueue.cli.worker import Flags
 from aioqueue.codec import encode, requeued
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.settings import Settings
@@ -133,3 +134,12 @@ def test_requeued_body_keeps_all_but_its_expiry() -> None:
 @pytest.mark.parametrize("body", [b"\xff", b"[1]", b'{"v":99,"h":{}}', b'{"a":[1]}', b'{"v":1,"h":[]}'])
 def test_body_that_is_not_of_this_version_is_requeued_as_it_is(body: bytes) -> None:
     assert requeued(body, "old") == body
+
+
+def test_processes_of_a_supervisor_are_told_the_order() -> None:
+    weighed = Flags("tasks:server", queue=("a:5,b:1",)).child("w.1", 1, "birth").argv()
+    strict = Flags("tasks:server", queue=("a", "b"), strict=True).child("w.1", 1, "birth").argv()
+
+    assert "--queue=a:5,b:1" in weighed
+    assert "--strict" not in weighed
+    assert {"--queue=a,b", "--strict"} <= set(strict)
