@@ -1,11 +1,21 @@
 --[[
 lasting: ends nodes, and keeps workflows and what has joined as long as they move or are read; uses base, scope, joins.
 ]]
-local let_go
+local let_go, bar
+-- ms that a record is kept for a late copy of its message
+local LATE
 
 -- Returns for how long, ms, any of a workflow is shown yet.
 local function shown_yet(key)
   return math.max(0, tonumber(redis.call('HGET', key, 'u') or '0') - NOW)
+end
+
+-- Ends the task in whose place a workflow runs of which nothing is released any more, if that task can end no other way.
+local function end_task(task, workflow)
+  local place = place_of(task)
+  if stopped(place) and redis.call('HGET', record_key(task), 'p') == workflow then
+    bar(task, 0, LATE)
+  end
 end
 
 -- Keeps a workflow as long as it may move on, is read by the one around it, or any of it is shown, and then lets go of
@@ -20,7 +30,11 @@ local function keep_flow(key, workflow, shown)
     extend(P .. 'o:' .. workflow, OPEN_TTL)
     extend(joined, OPEN_TTL)
     return nil
-  elseif f[2] then
+  end
+  if f[3] then
+    end_task(f[3], workflow)
+  end
+  if f[2] then
     extend(key, OPEN_TTL)
     extend(joined, OPEN_TTL)
     return OPEN_TTL
@@ -86,26 +100,18 @@ end
 
 local moved = {}
 
--- Keeps the workflows that have moved. shown: ms.
-local function keep_moved(shown)
-  for workflow in pairs(moved) do
-    keep_flow(P .. 'f:' .. workflow, workflow, shown)
-  end
-  moved = {}
-end
-
--- Writes that a node has ended.
-local function leave(id)
+-- Writes that a node has ended. never: it was not released.
+local function leave(id, never)
   local key, n, workflow = part(id)
-  redis.call('HDEL', key, 'n' .. n, 'b' .. n)
+  redis.call('HDEL', key, 'b' .. n, never and 'b' .. n or 'n' .. n)
   redis.call('SREM', P .. 'o:' .. workflow, n)
-  redis.call('HSET', key, 'p' .. n, '')
+  redis.call('HSET', key, 'p' .. n, never and NEVER or '')
   moved[workflow] = true
 end
 
 -- Ends a node that can start no more, and tells it. keep: ms it is shown at least. late: ms its record stays for a late
 -- copy of its message.
-local function bar(id, keep, late)
+function bar(id, keep, late)
   local key, n = part(id)
   local record, f = record_key(id), redis.call('HGET', key, 'n' .. n)
   leave(id)
@@ -118,4 +124,15 @@ local function bar(id, keep, late)
   redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW), 'u', text(NOW + keep))
   redis.call('PEXPIRE', record, text(math.max(keep, late)))
   tell(id)
+end
+
+-- Keeps the workflows that have moved, and those that move by it. shown: ms.
+local function keep_moved(shown)
+  while next(moved) do
+    local these = moved
+    moved = {}
+    for workflow in pairs(these) do
+      keep_flow(P .. 'f:' .. workflow, workflow, shown)
+    end
+  end
 end
