@@ -48,8 +48,9 @@ _PARTS: Final = {"steps": "st", "members": "m", "group": "g", "callback": "cb", 
 """What workflows have besides."""
 _FIELDS: Final = {key: field for field, key in (_KEYS | _PARTS).items()}
 _KINDS: Final = (("st", Chain), ("m", Group), ("g", Chord))
-_OUTSIDE: Final = frozenset({"name", "id", "queue", "priority", "delay", "eta"})
-_OF_WHOLE: Final = frozenset({"queue", "priority"})
+_OUTSIDE_OF_WHOLE: Final = tuple([_KEYS[field] for field in ("name", "id", "delay", "eta")])
+"""A workflow's queue and priority are its calls', whatever carries it."""
+_OUTSIDE: Final = (*_OUTSIDE_OF_WHOLE, _KEYS["queue"], _KEYS["priority"])
 _CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "steps", "members": "members"}
 _CALL: Final = frozenset({"group", "callback"})
 _TAKES_FROM: Final = "in"
@@ -86,10 +87,8 @@ def encode(signature: Signature, *, takes_from: str | None = None) -> bytes:
     Raises SignatureError for an argument that JSON cannot hold.
     """
     wire = _pack(signature)
-    # a workflow's queue and priority are its calls', whatever carries it
-    inside = _OF_WHOLE if isinstance(signature, Workflow) else frozenset[str]()
-    for field in _OUTSIDE - inside:
-        wire.pop(_KEYS[field], None)
+    for key in _OUTSIDE_OF_WHOLE if isinstance(signature, Workflow) else _OUTSIDE:
+        wire.pop(key, None)
     if takes_from is not None:
         wire[_TAKES_FROM] = takes_from
     return _dump({"v": VERSION, **wire}, signature.name)
@@ -182,8 +181,9 @@ def _pack(signature: Signature, depth: int = 0) -> dict[str, Any]:
     if depth > _DEEPEST:
         raise SignatureError(f"{signature.name}: not JSON: calls are nested too deeply")
     wire: dict[str, Any] = {}
+    given = signature.model_fields_set
     for field, key in _WRITTEN:
-        if field not in signature.model_fields_set:
+        if field not in given:
             continue
         value = getattr(signature, field)
         if field == "expires" and isinstance(value, datetime):

@@ -219,9 +219,9 @@ class Layout:
             case Group():
                 self._enter_group(call, around)
             case _:
-                self._enter_call(call, around)
+                self._enter_call(call, around, around.into)
 
-    def _enter_call(self, call: Signature, around: Around) -> None:
+    def _enter_call(self, call: Signature, around: Around, into: Into | None) -> None:
         if call.id is not None:
             raise SignatureError(
                 f"{call.name}: a call that a workflow releases gets its id from it; leave out id={call.id!r}"
@@ -236,7 +236,7 @@ class Layout:
         if around.catches:
             scope = self._scope(around)
             ends = (*ends, scope)
-        node = LaidNode(_made(call, around), len(self.nodes), takes, around.into, scope)
+        node = LaidNode(_made(call, around), len(self.nodes), takes, into, scope)
         self.nodes.append(node)
         while scope is not None and scope.first is None:
             scope.first, scope = node.number, scope.around
@@ -265,8 +265,11 @@ class Layout:
         inner = replace(here, after=None, ends=(), scope=scope, catches=catches, collects=False)
         inner = replace(inner, frees=None, trigger=None, on_success=(), whole=False)
         for number, member in enumerate(call.members):
-            trigger = here.trigger if number == 0 else None
-            self.enter(member, replace(inner, into=(join, number), trigger=trigger))
+            if catches or isinstance(member, Workflow):
+                trigger = here.trigger if number == 0 else None
+                self.enter(member, replace(inner, into=(join, number), trigger=trigger))
+            else:
+                self._enter_call(member, inner, (join, number))
         self._follow(call, join, here)
 
     def _follow(self, call: Group[Any], join: LaidJoin, around: Around) -> None:

@@ -52,7 +52,7 @@ class Opener:
             if ahead:
                 require_releasable(part, node)
             # what comes after it needs its value, whoever ignores it
-            kept = part.model_copy(update={"ignore_result": False})
+            kept = part.model_copy(update={"ignore_result": False}) if part.ignore_result else part
             return self._packer.message(kept, id=node, now=now, takes_from=source)
 
         plan = compiled(call, id=id, pack=pack, stead=stead)

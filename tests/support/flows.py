@@ -196,6 +196,14 @@ class Works:
             if len(values) >= found.size:
                 return values[0] if found.single else values
 
+    async def is_gone(self, plan: Plan) -> bool:
+        """Tell whether nothing of a workflow is shown or kept any more."""
+        joins = [join.id for join in plan.joins]
+        records = await self.backend.get([*(node.message.id for node in plan.nodes), *joins])
+        values = [await self.backend.members(join, 0, 1) for join in joins]
+        whole = await self.backend.workflow(plan.id)
+        return whole is None and not any(records) and not any(values)
+
     async def error(self, id: str) -> str:
         """Return the message of the failure on record."""
         record = await self.record(id)

@@ -7,7 +7,7 @@ others to run over instead: their tests share what stands there, so no test coun
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -77,8 +77,10 @@ _GIVEN = tuple(
 )
 IMPLEMENTATIONS = _GIVEN or (*BUILT_IN, VALKEY, *ACROSS)
 PAIRS = tuple(product(_GIVEN or BUILT_IN, repeat=2))
-_DAILY = {"redis+sqlite", "sqlite+redis", "memory+sqlite"}
+_DAILY = {"redis+sqlite", "sqlite+redis"}
 """Names of the pairs of two stores that every run is over; ``make prove`` is over all of them."""
+_TWO_STEPS = {"memory+memory", *_DAILY}
+"""Those that a run is over where broker and backend are used as two stores: each is either once."""
 
 
 def named_pair(pair: tuple[Implementation, ...]) -> str:
@@ -87,19 +89,27 @@ def named_pair(pair: tuple[Implementation, ...]) -> str:
 
 
 def over_stores() -> list[ParameterSet]:
-    """Return the parameters of tests over all stores; another server of the same kind is marked wide."""
+    """Return the parameters of tests over all stores; one more of the same kind is marked wide."""
     return [
-        pytest.param(store, id=store.name, marks=pytest.mark.wide if store is VALKEY else ())
+        pytest.param(store, id=store.name, marks=pytest.mark.wide if store in (VALKEY, *ACROSS) else ())
         for store in IMPLEMENTATIONS
     ]
 
 
 def over_pairs() -> list[ParameterSet]:
     """Return the parameters of tests over all pairs; those that not every run is over are marked wide."""
-    daily = [pair[0] is pair[1] or bool(_GIVEN) or named_pair(pair) in _DAILY for pair in PAIRS]
+    return _over([pair for pair in PAIRS if pair[0] is pair[1] or named_pair(pair) in _DAILY])
+
+
+def over_two_steps() -> list[ParameterSet]:
+    """Return the same where broker and backend are used as two stores, though they be one."""
+    return _over([pair for pair in PAIRS if named_pair(pair) in _TWO_STEPS])
+
+
+def _over(daily: Sequence[tuple[Implementation, ...]]) -> list[ParameterSet]:
     return [
-        pytest.param(pair, id=named_pair(pair), marks=() if each else pytest.mark.wide)
-        for pair, each in zip(PAIRS, daily, strict=True)
+        pytest.param(pair, id=named_pair(pair), marks=() if _GIVEN or pair in daily else pytest.mark.wide)
+        for pair in PAIRS
     ]
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
-from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
+from hiredis import pack_command  # pyright: ignore[reportUnknownVariableType]  # its stub names one item
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from aioqueue.adapters.redis.link import Link, Make, Value, connected
+
+_pack = cast("Callable[[tuple[Value, ...]], bytes]", pack_command)
 
 
 class Pipe:
@@ -94,8 +98,9 @@ class Pipe:
             if future.done():
                 continue
             try:
-                packed += connection.pack_command(*command)
-            except (RedisError, UnicodeEncodeError) as exc:
+                # by hiredis: what is written of a workflow has thousands of parts
+                packed.append(_pack(command))
+            except (TypeError, UnicodeEncodeError) as exc:
                 # it cannot be said, and is nobody else's fault
                 future.set_exception(exc)
                 continue

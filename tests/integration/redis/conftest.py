@@ -25,7 +25,7 @@ def binary(name: str) -> str:
     return path if path is not None else missing(f"{name}-server", "it is not installed")
 
 
-@pytest.fixture(params=["redis", "valkey"])
+@pytest.fixture(params=["redis", pytest.param("valkey", marks=pytest.mark.wide)])
 def kind(request: pytest.FixtureRequest) -> redis_server.Name:
     """The kind of server."""
     found: redis_server.Name = request.param

@@ -11,6 +11,7 @@ import pytest
 from aioqueue import Signature, chain, chord
 from aioqueue.models.state import State
 from aioqueue.models.workflow import Group
+from aioqueue.protocols.flow import PAGE
 from aioqueue.protocols.messages import OPEN_TTL
 from tests.integration.redis.apparatus import Namespace
 from tests.integration.redis.flows import BRIEF, DAY, SHOWN, SOON, age, kept, left, named
@@ -317,7 +318,7 @@ async def test_cancelled_whole_is_kept_as_long_as_it_was_asked_for(
 
 
 async def test_wide_nest_leaves_no_key(works: Works, namespace: Namespace) -> None:
-    members = [many(call) for call in named([f"n{number}" for number in range(500)])]
+    members = [many(call) for call in named([f"n{number}" for number in range(PAGE + 50)])]
     await works.send(chord(many(*members), LAST))
     async with works.crew() as crew:
         await run(crew, ttl=BRIEF)
@@ -327,7 +328,7 @@ async def test_wide_nest_leaves_no_key(works: Works, namespace: Namespace) -> No
 
 
 async def test_many_workflows_in_place_of_members_leave_no_key(works: Works, namespace: Namespace) -> None:
-    await works.send(chord(many(*named([f"n{number}" for number in range(250)])), LAST))
+    await works.send(chord(many(*named([f"n{number}" for number in range(PAGE + 20)])), LAST))
     async with works.crew() as crew:
         while batch := await crew.take_all():
             for delivery in batch:

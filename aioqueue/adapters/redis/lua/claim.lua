@@ -54,7 +54,7 @@ local function claim(at)
   -- what was cancelled with its whole commits no more, whoever runs it
   if state == 'STARTED' and called_off(place) then
     bar(ARGV[at], 0, LATE)
-    keep_moved(0)
+    keep_moved()
     return committed(ARGV[at])
   end
   if state == 'STARTED' and same and not own then
@@ -66,7 +66,7 @@ local function claim(at)
   end
   if not own and stopped(place) then
     bar(ARGV[at], 0, LATE)
-    keep_moved(0)
+    keep_moved()
     return committed(ARGV[at])
   end
   return start(key, at, true, losses, place)

@@ -88,4 +88,5 @@ for at = 2, #ARGV, 7 do
   end
   answers[#answers + 1] = answered[1] and answered or mine and 1 or 0
 end
+keep_moved()
 return answers

@@ -55,7 +55,7 @@ local function begin(m, receipt)
   local place = place_of(m.id)
   if place and stopped(place) then
     bar(m.id, 0, LATE)
-    keep_moved(0)
+    keep_moved()
     return nil
   elseif place then
     renew(m.id, place, NOW)

@@ -143,7 +143,6 @@ local function let_go_of(e, record)
   end
   if barred then
     bar(e.id, 0, LATE)
-    keep_moved(0)
   end
 end
 
@@ -189,4 +188,5 @@ while at <= #ARGV do
   answers[#answers + 1] = finish(e, at)
   at = at + 6 + e.followers * WIDTH
 end
+keep_moved()
 return answers

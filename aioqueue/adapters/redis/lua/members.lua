@@ -9,6 +9,8 @@ ARGV[4] budget  bytes of values after which no more are read; the first one is r
 Returns the join's size, 1 if its value is its one member's, and kind and data of each, nil for one that has not
 joined; nothing where there is no such join.
 ]]
+-- values that are read at once, should each be as large as may be
+local FEW = 10
 local flow, n = part(ARGV[1])
 local meta = flow and redis.call('HGET', flow, 'j' .. n)
 if not meta or meta == '' then
@@ -16,13 +18,19 @@ if not meta or meta == '' then
 end
 local size, single = string.match(meta, '^(%d+) (%d)')
 local found, budget = { tonumber(size), tonumber(single) }, tonumber(ARGV[4])
-local first = tonumber(ARGV[2])
-for number = first, math.min(first + tonumber(ARGV[3]), tonumber(size)) - 1 do
-  if budget <= 0 then
-    break
+local at = tonumber(ARGV[2])
+local last = math.min(at + tonumber(ARGV[3]), tonumber(size)) - 1
+while at <= last and budget > 0 do
+  local names = {}
+  for number = at, math.min(at + FEW - 1, last) do
+    names[#names + 1] = text(number)
   end
-  local member = redis.call('HGET', P .. 'g:' .. ARGV[1], text(number))
-  found[#found + 1] = member
-  budget = budget - #(member or '')
+  for _, member in ipairs(redis.call('HMGET', P .. 'g:' .. ARGV[1], unpack(names))) do
+    if budget > 0 then
+      found[#found + 1] = member
+      budget = budget - #(member or '')
+    end
+  end
+  at = at + FEW
 end
 return found

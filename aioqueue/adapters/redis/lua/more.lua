@@ -8,4 +8,5 @@ ARGV[3] count    of the nodes
 Returns the messages to be published, a row each: id, name, queue, meta, body.
 ]]
 open_more(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
+keep_moved()
 return answered

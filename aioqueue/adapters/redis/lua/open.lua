@@ -8,4 +8,5 @@ Returns 1, or 0 if it was open before or is not kept; and the messages to be pub
 meta, body.
 ]]
 local first = open_flow(read_opening(ARGV[1]), ARGV[2])
+keep_moved()
 return { first and 1 or 0, answered }

@@ -3,10 +3,10 @@ plan: keep some of a workflow; nothing of it runs before it is opened.
 Uses base, scope
 KEYS[1] prefix  of the namespace
 ARGV[1] counts  of nodes and joins, and the digest, if any
-ARGV[2] parts   nodes, 7 values each: id, name, queue, meta, body, place, queues. meta: attempt hop priority tracked eta
-                delay sent, with eta and delay in ms, and both once more, for another store. place: join number
-                scope; queues: those of its range, where it is the last of a long one. Joins, 6 values each: id, meta, into, frees, scope, task. meta: size single shown first
-                count; into: join number. Scopes, 7 values each: id, fails, then, into, task, around, first node
+ARGV[2] parts   nodes, 7 values each: id, name, queue, meta, body, place, queues. meta: attempt hop priority tracked
+                eta delay sent, with eta and delay in ms, and both once more, for another store. place: join number
+                scope; queues: those of its range, where it is the last of a long one. Joins, 6 values each: id,
+                meta, into, frees, scope, task. meta: size single shown first count; into: join number. Scopes, 7 values each: id, fails, then, into, task, around, first node
                 inside. then: first count
 Returns the ids of nodes that are not kept, as there is a task of that id which is none of this workflow; or that of
 the first part, where there is a workflow of another digest.
@@ -20,14 +20,37 @@ if redis.call('EXISTS', flow) == 1 and (redis.call('HGET', flow, 'i') or '') ~= 
   return { ARGV[2] }
 end
 
+-- Returns which fields of the workflow are there: *letter* and the number of every seventh argument of a range.
+local function kept_of(letter, first, last)
+  local names, kept = {}, {}
+  for at = first, last, 7 do
+    names[#names + 1] = letter .. select(2, part(ARGV[at]))
+  end
+  for i, value in ipairs(names[1] and redis.call('HMGET', flow, unpack(names)) or {}) do
+    kept[names[i]] = value
+  end
+  return kept
+end
+
+-- Tells whether any node has a record: mostly none has.
+local function any_record()
+  local keys = {}
+  for at = 2, joins_at - 1, 7 do
+    keys[#keys + 1] = record_key(ARGV[at])
+  end
+  return keys[1] and redis.call('EXISTS', unpack(keys)) > 0
+end
+
+local places = kept_of('p', 2, joins_at - 1)
+
 -- Returns the ids of tasks of their own, and of those that have ended and are hidden; a node that is kept is neither.
 local function others()
   local foreign, hidden = {}, {}
-  for at = 2, joins_at - 1, 7 do
+  for at = 2, any_record() and joins_at - 1 or 0, 7 do
     local id = ARGV[at]
     local _, n = part(id)
     local record = redis.call('HMGET', record_key(id), 's', 'g', 'u')
-    if record[1] and redis.call('HEXISTS', flow, 'p' .. n) == 0 then
+    if record[1] and not places['p' .. n] then
       local ended = FINAL[record[1]] and (record[2] or (record[3] and tonumber(record[3]) <= NOW))
       if ended then
         hidden[#hidden + 1] = id
@@ -40,20 +63,32 @@ local function others()
 end
 
 local foreign, hidden = others()
+local added = {}
+
+local function add(field, value)
+  added[#added + 1] = field
+  added[#added + 1] = value
+end
+
 local known = redis.call('HMGET', flow, 'e', 'd')
 local latest, pauses = tonumber(known[1] or '0'), tonumber(known[2] or '0')
 
 for at = 2, joins_at - 1, 7 do
   local id, meta = ARGV[at], ARGV[at + 3]
   local _, n = part(id)
-  if not foreign[id] and redis.call('HSETNX', flow, 'p' .. n, ARGV[at + 5]) == 1 then
+  if not (foreign[id] or places['p' .. n]) then
+    add('p' .. n, ARGV[at + 5])
+    add('n' .. n, meta .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 1])
+    add('b' .. n, ARGV[at + 4])
     if ARGV[at + 6] ~= '' then
-      redis.call('HSET', flow, 'q' .. n, ARGV[at + 6])
+      add('q' .. n, ARGV[at + 6])
     end
-    redis.call('HSET', flow, 'n' .. n, meta .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 1], 'b' .. n, ARGV[at + 4])
     local eta, delay = string.match(meta, '^%S+ %S+ %S+ %S+ (%S+) (%S+)')
     latest, pauses = math.max(latest, tonumber(eta)), math.min(EVER, pauses + tonumber(delay))
   end
+end
+if added[1] then
+  redis.call('HSET', flow, unpack(added))
 end
 for at = joins_at, scopes_at - 1, 6 do
   local _, n = part(ARGV[at])

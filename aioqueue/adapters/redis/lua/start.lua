@@ -7,4 +7,6 @@ ARGV[1] opening  workflow, root, result, first and count of its first nodes and 
 ARGV[2] outline  how its nodes stand
 Returns 1, or 0 if it was open before or is not kept.
 ]]
-return open_flow(read_opening(ARGV[1]), ARGV[2]) and 1 or 0
+local first = open_flow(read_opening(ARGV[1]), ARGV[2])
+keep_moved()
+return first and 1 or 0

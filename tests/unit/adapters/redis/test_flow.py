@@ -72,7 +72,7 @@ def test_task_that_goes_on_comes_to_its_opening() -> None:
     opening = Opening("wf.1", Range(0, 3), ("wf.1.4", "wf.1.5"), "wf.1.6", "wf.1.7", b"[]")
 
     assert came_to(Ending(lent(message("q")), State.STARTED, opening=opening)) == (
-        "wf.1\nwf.1.7\nwf.1.6\n0 3 wf.1.4 wf.1.5",
+        "wf.1\nwf.1.7\nwf.1.6\n0 3 3600000 wf.1.4 wf.1.5",
         b"[]",
     )
     assert came_to(Ending(lent(message("q")), State.SUCCESS, value=b"1")) == (b"1", b"")

@@ -112,7 +112,9 @@ def _is_prefixed(key: str, text: str) -> bool:
     handed = re.search(rf"function \w+\((?:\w+, )*{re.escape(key)}\b", text)
     field = re.fullmatch(r"e\.(stream|key)", key)
     group = key == "'w'"
-    return bool(assigned or handed or field or group)
+    listed = re.fullmatch(r"unpack\((\w+)", key)
+    gathered = listed and re.search(rf"{listed[1]}\[#{listed[1]} \+ 1\] = {makes}", text)
+    return bool(assigned or handed or field or group or gathered)
 
 
 def test_unknown_header_is_an_error() -> None:

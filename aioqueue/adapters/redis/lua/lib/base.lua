@@ -58,13 +58,17 @@ local function record_key(id)
   return P .. 't:' .. id
 end
 
--- Returns key of the workflow and number of a node, join or scope; nil for an id that can be none.
+local parts = {}
+
+-- Returns key and number of a node, join or scope, and its workflow; nil for an id that can be none.
 local function part(id)
-  if not string.find(id, '.', 1, true) then
-    return nil
+  local found = parts[id]
+  if not found then
+    local workflow, number = string.match(id, '^(.*)%.(%d+)$')
+    found = workflow and { P .. 'f:' .. workflow, number, workflow } or {}
+    parts[id] = found
   end
-  local workflow, number = string.match(id, '^(.*)%.(%d+)$')
-  return workflow and P .. 'f:' .. workflow, number, workflow
+  return found[1], found[2], found[3]
 end
 
 local function stream_key(queue, lane)

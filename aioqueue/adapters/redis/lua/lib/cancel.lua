@@ -42,6 +42,7 @@ end
 local function stop(s, error, keep)
   local key, n = part(s.id)
   s.cancelled = text(NOW)
+  moves(s.workflow, keep)
   redis.call('HSET', key, 'a' .. n, s.cancelled)
   if closed(s.id) then
     -- all around has failed: only what runs is ended by it
@@ -74,7 +75,7 @@ local function cancel_whole(id, error, keep, again)
   redis.call('HDEL', key, 'z')
   call_off(id, error, keep)
   put_early(keep)
-  keep_moved(keep)
+  keep_moved()
   return 'CANCELLED', key
 end
 
@@ -104,6 +105,6 @@ local function cancel(id, error, ttl, again)
     stop(s, error, ttl)
   end
   put_early(ttl)
-  keep_moved(ttl)
+  keep_moved()
   return 'CANCELLED', key
 end

@@ -6,7 +6,7 @@ answers.
 -- Lets a record read what a workflow came to, unless it is final; tells whether it was not. what: its value v, join j
 -- or error x, if any. keep: ms it is shown. least: ms it is kept; one whose message may come yet is kept past that.
 local function decide(id, state, keep, what, least)
-  local key, n = part(id)
+  local key, n, workflow = part(id)
   local record = redis.call('HMGET', record_key(id), 's', 'g', 'p', 'q', 'a', 'e', 'd')
   local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
   if FINAL[record[1]] or not (record[1] or (f[1] and f[1] ~= '' and f[1] ~= NEVER)) then
@@ -27,6 +27,7 @@ local function decide(id, state, keep, what, least)
   end
   if f[1] then
     leave(id, not record[1])
+    moves(workflow, keep)
   end
   if not record[1] then
     local queue, name = string.match(f[2] or '', '(%S+) (%S+)$')
@@ -78,7 +79,8 @@ end
 local function fill(j, keep)
   local key, n, workflow = part(j.id)
   redis.call('HSET', key, 'f' .. n, '1')
-  moved[workflow] = true
+  joins[j.id] = false
+  moves(workflow, keep)
   if j.frees ~= '' then
     free(j.frees)
   end
@@ -102,14 +104,14 @@ local function put_member(into, number, member, keep)
     if j.task == '' and string.find(member, '^j') then
       note_inner(into, number)
     end
+    j.count = j.count and j.count + 1 or redis.call('HLEN', members)
     extend(members, OPEN_TTL)
-    local count = redis.call('HLEN', members)
-    if count == 1 then
+    if j.count == 1 then
       local _, n, workflow = part(into)
       redis.call('SADD', P .. 'i:' .. workflow, n)
       extend(P .. 'i:' .. workflow, OPEN_TTL)
     end
-    if count < tonumber(j.size) then
+    if j.count < j.size then
       return
     end
     fill(j, keep)
@@ -158,7 +160,7 @@ local function fail(id, scope, error, keep, cancelled)
     end
     s.closed = text(NOW)
     redis.call('HSET', key, 'c' .. n, s.closed)
-    moved[s.workflow] = true
+    moves(s.workflow, keep)
     if s.fails ~= id and not told[s.workflow] then
       -- who waits for a node that can start no more
       tell(s.workflow)
@@ -184,9 +186,11 @@ local function fail(id, scope, error, keep, cancelled)
 end
 
 -- Moves on from a node that has ended. data: its value or error. keep: ms that it is shown, and what it brings about.
+-- Workflows that have moved are to be kept afterwards, as of all that opens or cancels any.
 local function move_on(id, place, state, data, keep)
   local into, number, scope, takes = string.match(place, '^(%S*) (%d*) (%S*) ?(%S*)$')
   leave(id)
+  moves(select(3, part(id)), keep)
   if takes ~= '' then
     let_go(takes, keep)
   end
@@ -196,7 +200,6 @@ local function move_on(id, place, state, data, keep)
     fail(id, scope, data, keep)
   end
   put_early(keep)
-  keep_moved(keep)
 end
 
 -- Returns what is said of an opening, a line each: workflow, root, result, first and count of its first nodes, and the ms
@@ -218,8 +221,8 @@ local function open_flow(o, outline)
   if first then
     redis.call('HSET', key, 'h', outline)
   end
-  moved[o.workflow] = true
   local keep = first and o.full ~= '' and tonumber(o.ttl) or 0
+  moves(o.workflow, keep)
   for id in string.gmatch(o.full, '%S+') do
     local j = join_at(id)
     if j then
@@ -231,7 +234,6 @@ local function open_flow(o, outline)
     release(o.workflow .. '.0', tonumber(o.first), tonumber(o.count))
   end
   put_early(keep)
-  keep_moved(keep)
   return first
 end
 
@@ -251,10 +253,10 @@ local function open_more(id, first, count)
     return
   end
   redis.call('SREM', P .. 'o:' .. workflow, id)
-  moved[workflow] = true
+  unsure(P .. 'o:' .. workflow)
+  moves(workflow, 0)
   if count > 0 then
     release(workflow .. '.0', first, count)
   end
   put_early(0)
-  keep_moved(0)
 end

@@ -5,18 +5,24 @@ local PAGE = 200
 -- most joins of one workflow that a script keeps, or lets go of: more of them lapse by themselves
 local MANY = 2000
 
--- Returns a join, or nil if there is none or nobody may join any more.
+local joins = {}
+
+-- Returns a join, read once in a script, or nil if there is none or nobody may join any more.
 local function join_at(id)
-  local key, n = part(id)
-  local f = key and redis.call('HMGET', key, 'j' .. n, 'f' .. n) or {}
-  if not f[1] or f[1] == '' or f[2] then
-    return nil
+  local j = joins[id]
+  if j == nil then
+    local key, n = part(id)
+    local f = key and redis.call('HMGET', key, 'j' .. n, 'f' .. n) or {}
+    j = f[1] and f[1] ~= '' and not f[2] and { id = id }
+    if j then
+      j.meta, j.into, j.number, j.frees, j.scope, j.task =
+        string.match(f[1], '^(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)\n(%S*)$')
+      j.size, j.shown = string.match(j.meta, '^(%d+) %d (%d)')
+      j.size = tonumber(j.size)
+    end
+    joins[id] = j or false
   end
-  local j = { id = id }
-  j.meta, j.into, j.number, j.frees, j.scope, j.task =
-    string.match(f[1], '^(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)\n(%S*)$')
-  j.size, j.shown = string.match(j.meta, '^(%d+) %d (%d)')
-  return not closed(j.scope) and j or nil
+  return j and not closed(j.scope) and j or nil
 end
 
 -- Returns a join and those that are read through it alone, many of them at most. Among them are those of workflows that
@@ -52,7 +58,7 @@ local function keep_values(join, keep)
   local own = part(join)
   for _, id in ipairs(within(join)) do
     local key = part(id)
-    redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
+    expire(P .. 'g:' .. id, keep)
     if key ~= own then
       extend(key, keep)
     end
@@ -77,10 +83,15 @@ local function renew(id, place, due)
   local left = math.max(0, due - NOW) + OPEN_TTL
   while place do
     local key, _, workflow = part(id)
+    local join, takes = string.match(place, '^(%S*) %d* %S* ?(%S*)$')
+    local same = workflow .. ' ' .. join .. ' ' .. takes
+    if (renewed[same] or 0) >= left then
+      return
+    end
+    renewed[same] = left
     extend(key, left)
     extend(P .. 'o:' .. workflow, left)
     extend(P .. 'i:' .. workflow, left)
-    local join, takes = string.match(place, '^(%S*) %d* %S* ?(%S*)$')
     if takes ~= '' and extend(P .. 'g:' .. takes, left) then
       keep_values(takes, left + DAY)
     end

@@ -38,12 +38,11 @@ local function write_released(node, owner, due, count, receipt)
   local record = record_key(node.id)
   local attempt, sent = string.match(node.meta, '^(%S+) %S+ %S+ %S+ %S+ %S+ (%S+)')
   sent = sent == '0.0' and string.format('%.3f', NOW / 1000) or sent
-  redis.call(
-    'HSET', record, 's', 'PENDING', 'a', attempt, 'n', node.name, 'q', node.queue, 'c', sent, 'd', text(due)
-  )
+  local values = { 's', 'PENDING', 'a', attempt, 'n', node.name, 'q', node.queue, 'c', sent, 'd', text(due) }
   if receipt then
-    redis.call('HSET', record, 'e', receipt)
+    values[13], values[14] = 'e', receipt
   end
+  redis.call('HSET', record, unpack(values))
   if node.forgotten then
     redis.call('HSET', record, 'g', '1')
   end
@@ -62,7 +61,7 @@ local function write_released(node, owner, due, count, receipt)
     renew(node.id, node.place, due)
   end
   -- who is in it must be known as long as there is anything to be known of
-  extend(P .. 'o:' .. workflow, math.max(left, redis.call('PTTL', key)))
+  extend(P .. 'o:' .. workflow, math.max(left, lives[key] or 0))
 end
 
 -- Returns the messages that stand for the rest of a range, one a queue in which some of it is to wait: id, queue,

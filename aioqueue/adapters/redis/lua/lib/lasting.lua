@@ -1,21 +1,15 @@
 --[[
 lasting: ends nodes, and keeps workflows and what has joined as long as they move or are read; uses base, scope, joins.
 ]]
-local let_go, bar
+local let_go
 -- ms that a record is kept for a late copy of its message
 local LATE
 
--- Returns for how long, ms, any of a workflow is shown yet.
-local function shown_yet(key)
-  return math.max(0, tonumber(redis.call('HGET', key, 'u') or '0') - NOW)
-end
+local moved = {}
 
--- Ends the task in whose place a workflow runs of which nothing is released any more, if that task can end no other way.
-local function end_task(task, workflow)
-  local place = place_of(task)
-  if stopped(place) and redis.call('HGET', record_key(task), 'p') == workflow then
-    bar(task, 0, LATE)
-  end
+-- Returns for how long, ms, any of a workflow is shown yet, as was written before and as it has moved since.
+local function shown_yet(key, workflow)
+  return math.max(moved[workflow] or 0, tonumber(redis.call('HGET', key, 'u') or '0') - NOW)
 end
 
 -- Keeps a workflow as long as it may move on, is read by the one around it, or any of it is shown, and then lets go of
@@ -23,30 +17,26 @@ end
 -- nil in the first case.
 local function keep_flow(key, workflow, shown)
   local f, joined = redis.call('HMGET', key, 'u', 'k', 't'), P .. 'i:' .. workflow
-  local moment = math.max(NOW + shown, tonumber(f[1] or '0'))
+  local moment = math.max(NOW + math.max(shown, moved[workflow] or 0), tonumber(f[1] or '0'))
   redis.call('HSET', key, 'u', text(moment))
   if redis.call('SCARD', P .. 'o:' .. workflow) > 0 then
     extend(key, OPEN_TTL)
     extend(P .. 'o:' .. workflow, OPEN_TTL)
     extend(joined, OPEN_TTL)
     return nil
-  end
-  if f[3] then
-    end_task(f[3], workflow)
-  end
-  if f[2] then
+  elseif f[2] then
     extend(key, OPEN_TTL)
     extend(joined, OPEN_TTL)
     return OPEN_TTL
   end
-  local around = part(f[3] or '')
+  local around, _, outer = part(f[3] or '')
   -- that it never ran, or was stopped, is to be seen as long as what is around it
-  local left = math.max(moment - NOW, around and shown_yet(around) or 0)
-  redis.call('PEXPIRE', key, text(left))
+  local left = math.max(moment - NOW, around and shown_yet(around, outer) or 0)
+  expire(key, left)
   for _, n in ipairs(redis.call('SPOP', joined, MANY)) do
     let_go(workflow .. '.' .. n, left)
   end
-  redis.call('PEXPIRE', joined, text(left))
+  expire(joined, left)
   return left
 end
 
@@ -54,6 +44,7 @@ end
 local function settle(id)
   local _, n, workflow = part(id)
   redis.call('SREM', P .. 'i:' .. workflow, n)
+  unsure(P .. 'i:' .. workflow)
 end
 
 -- Keeps a join of a workflow that ran in place of a task, and that workflow, for a last while, ms.
@@ -62,18 +53,18 @@ local function leave_to_itself(id, keep)
   redis.call('HDEL', key, 'k')
   local left = keep_flow(key, workflow, keep)
   if left then
-    redis.call('PEXPIRE', P .. 'g:' .. id, text(left))
+    expire(P .. 'g:' .. id, left)
     settle(id)
   end
 end
 
 -- Keeps the values of a join for a last while: that long, ms, and as any of its workflow is shown.
 function let_go(join, keep)
-  local own = part(join)
-  keep = math.max(keep, shown_yet(own))
+  local own, _, workflow = part(join)
+  keep = math.max(keep, shown_yet(own, workflow))
   for _, id in ipairs(within(join)) do
     if part(id) == own then
-      redis.call('PEXPIRE', P .. 'g:' .. id, text(keep))
+      expire(P .. 'g:' .. id, keep)
       settle(id)
     else
       leave_to_itself(id, keep)
@@ -90,29 +81,41 @@ local function free(join)
       leave_to_itself(id, 0)
     else
       redis.call('UNLINK', P .. 'g:' .. id)
+      unsure(P .. 'g:' .. id)
       settle(id)
       if key and redis.call('HEXISTS', key, 'j' .. n) == 1 then
         redis.call('HSET', key, 'j' .. n, '')
       end
+      joins[id] = false
     end
   end
 end
 
-local moved = {}
+-- Notes that a workflow has moved. shown: ms that what has ended by it is.
+local function moves(workflow, shown)
+  moved[workflow] = math.max(moved[workflow] or 0, shown)
+end
 
 -- Writes that a node has ended. never: it was not released.
 local function leave(id, never)
   local key, n, workflow = part(id)
   redis.call('HDEL', key, 'b' .. n, never and 'b' .. n or 'n' .. n)
   redis.call('SREM', P .. 'o:' .. workflow, n)
+  unsure(P .. 'o:' .. workflow)
   redis.call('HSET', key, 'p' .. n, never and NEVER or '')
-  moved[workflow] = true
+  moves(workflow, 0)
+end
+
+-- Returns the same of a workflow or of the one around it, which may be what stops it.
+local function shown_around(key, workflow)
+  local around, _, outer = part(redis.call('HGET', key, 't') or '')
+  return math.max(shown_yet(key, workflow), around and shown_yet(around, outer) or 0)
 end
 
 -- Ends a node that can start no more, and tells it. keep: ms it is shown at least. late: ms its record stays for a late
 -- copy of its message.
-function bar(id, keep, late)
-  local key, n = part(id)
+local function bar(id, keep, late)
+  local key, n, workflow = part(id)
   local record, f = record_key(id), redis.call('HGET', key, 'n' .. n)
   leave(id)
   if redis.call('EXISTS', record) == 0 and f then
@@ -120,19 +123,35 @@ function bar(id, keep, late)
     redis.call('HSET', record, 'n', name, 'q', queue)
   end
   redis.call('HDEL', record, 'o')
-  keep = math.max(keep, shown_yet(key))
+  keep = math.max(keep, shown_around(key, workflow))
   redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW), 'u', text(NOW + keep))
   redis.call('PEXPIRE', record, text(math.max(keep, late)))
   tell(id)
 end
 
--- Keeps the workflows that have moved, and those that move by it. shown: ms.
-local function keep_moved(shown)
-  while next(moved) do
-    local these = moved
-    moved = {}
-    for workflow in pairs(these) do
-      keep_flow(P .. 'f:' .. workflow, workflow, shown)
+-- Ends tasks in whose place workflows run of which nothing is released any more, if those can end no other way.
+local function end_tasks()
+  local left = {}
+  for workflow in pairs(moved) do
+    left[#left + 1] = workflow
+  end
+  while left[1] do
+    local workflow = table.remove(left)
+    local task = task_around(workflow .. '.0')
+    if task and stopped(place_of(task)) and redis.call('SCARD', P .. 'o:' .. workflow) == 0 then
+      if redis.call('HGET', record_key(task), 'p') == workflow then
+        bar(task, 0, LATE)
+        left[#left + 1] = select(3, part(task))
+      end
     end
   end
+end
+
+-- Keeps the workflows that have moved. Whatever moves any does so before it ends.
+local function keep_moved()
+  end_tasks()
+  for workflow, shown in pairs(moved) do
+    keep_flow(P .. 'f:' .. workflow, workflow, shown)
+  end
+  moved = {}
 end

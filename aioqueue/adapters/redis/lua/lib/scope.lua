@@ -59,11 +59,33 @@ local function called_off(place)
   return place and moment_around(scope_of(place), 'cancelled')
 end
 
+-- for how long keys live, ms, as far as a script knows; and what it has renewed
+local lives, renewed = {}, {}
+
 -- Keeps a key for that long, ms, and a day more, so that it is seldom written; returns whether it was.
 local function extend(key, left)
-  if redis.call('PTTL', key) >= left then
+  if (lives[key] or 0) >= left then
     return false
   end
-  redis.call('PEXPIRE', key, text(left + DAY))
+  local lived = redis.call('PTTL', key)
+  if lived >= left then
+    lives[key] = lived
+    return false
+  end
+  if redis.call('PEXPIRE', key, text(left + DAY)) == 1 then
+    lives[key] = left + DAY
+  end
   return true
+end
+
+-- Forgets how long a key lives, as it may live no more.
+local function unsure(key)
+  lives[key] = nil
+  renewed = {}
+end
+
+-- Keeps a key for that long, ms, and no longer.
+local function expire(key, left)
+  redis.call('PEXPIRE', key, text(left))
+  unsure(key)
 end

@@ -20,6 +20,7 @@ local function bury_unreadable(stream, entry, queue, f)
   end
   if place then
     move_on(m.id, place, 'FAILURE', '{"type":"DecodeError","message":"' .. UNREADABLE .. '"}', DAY)
+    keep_moved()
   end
   tell(m.id)
 end
