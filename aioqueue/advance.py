@@ -6,6 +6,7 @@ move is made once: who joins is a set, what is full or closed stays so.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from aioqueue.codec import encode_error
@@ -40,7 +41,7 @@ class Shelf(Protocol):
     def close(self, id: str, error: bytes | None) -> bool:
         """Close a scope; False if it was closed before, or lies in a closed one.
 
-        error: kept for who is told of it.
+        error: kept for who is told of it, or takes it.
         """
         ...
 
@@ -51,8 +52,15 @@ class Shelf(Protocol):
         """
         ...
 
-    def release(self, owner: str, nodes: Range) -> None:
-        """Release nodes of the workflow that *owner*, a join or a scope, belongs to."""
+    def has_begun(self, scope: Scope) -> bool:
+        """Tell whether the first node inside a scope was released; True where none is inside."""
+        ...
+
+    def release(self, owner: str, nodes: Range) -> Iterable[tuple[Place, bytes]]:
+        """Release nodes of the workflow that *owner*, a join or a scope, belongs to.
+
+        Return the errors of scopes that were closed before their first node, one of these, and where they go.
+        """
         ...
 
     def succeed(self, id: str) -> None:
@@ -98,8 +106,14 @@ def opened(shelf: Shelf, opening: Opening) -> None:
         if join is not None and not shelf.is_closed(join.scope):
             filled(shelf, join)
             succeeded(shelf, join.into, Member(Kind.JOIN, join.id.encode()))
-    if opening.start.count:
-        shelf.release(f"{opening.workflow}.0", opening.start)
+    released(shelf, f"{opening.workflow}.0", opening.start)
+
+
+def released(shelf: Shelf, owner: str, nodes: Range) -> None:
+    """Release nodes; what was closed before its turn is put where its error belongs, now that it has come."""
+    if nodes.count:
+        for into, error in shelf.release(owner, nodes):
+            succeeded(shelf, into, Member(Kind.ERROR, error))
 
 
 def succeeded(shelf: Shelf, into: Place | None, member: Member) -> None:
@@ -122,8 +136,7 @@ def filled(shelf: Shelf, join: Join) -> None:
         shelf.free(join.frees)
     if join.shown:
         shelf.succeed(join.id)
-    if join.then.count:
-        shelf.release(join.id, join.then)
+    released(shelf, join.id, join.then)
 
 
 def failed(shelf: Shelf, scope: str | None, error: bytes, state: State = State.FAILURE) -> None:
@@ -133,14 +146,17 @@ def failed(shelf: Shelf, scope: str | None, error: bytes, state: State = State.F
     """
     while scope is not None:
         found = shelf.scope(scope)
-        if found is None or not shelf.close(scope, error if found.then.count else None):
+        if found is None:
+            return
+        early = found.into is not None and not shelf.has_begun(found)
+        if not shelf.close(scope, error if found.then.count or early else None):
             return
         if found.fails is not None:
             shelf.fail(found.fails, error, state)
-        if found.then.count:
-            shelf.release(found.id, found.then)
+        released(shelf, found.id, found.then)
         if found.into is not None:
-            succeeded(shelf, found.into, Member(Kind.ERROR, error))
+            if not early:
+                succeeded(shelf, found.into, Member(Kind.ERROR, error))
             return
         scope = found.around if found.task is None else shelf.fail_task(found.task, error)
         state = State.FAILURE
@@ -152,16 +168,16 @@ def paged(nodes: Range) -> tuple[Range, Range]:
     return first, Range(nodes.first + first.count, nodes.count - first.count)
 
 
-def opener(workflow: str, rest: Range, first: Message) -> Message:
-    """Return the OPEN message of the *rest* of a range, which begins with the node of *first*."""
-    return Message(
-        f"{workflow}.open.{rest.first}",
-        OPEN,
-        first.queue,
-        f"{rest.first} {rest.count}".encode(),
-        priority=first.priority,
-        tracked=False,
-    )
+def openers(workflow: str, rest: Range, first: Message, queues: Sequence[str] = ()) -> list[Message]:
+    """Return the OPEN messages of the *rest* of a range, which begins with the node of *first*.
+
+    queues: those in which its nodes are to wait, if there are several.
+    """
+    id, body = f"{workflow}.open.{rest.first}", f"{rest.first} {rest.count}".encode()
+    return [
+        Message(f"{id}.{at}" if at else id, OPEN, queue, body, priority=first.priority, tracked=False)
+        for at, queue in enumerate(queues or (first.queue,))
+    ]
 
 
 def rest_of(message: Message) -> tuple[str, Range]:

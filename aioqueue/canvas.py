@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aioqueue.errors import SignatureError
 from aioqueue.layout import End, Into, LaidJoin, LaidNode, LaidScope, Layout, Stead
 from aioqueue.models.signature import Signature
 from aioqueue.outline import Outline, brief
-from aioqueue.protocols.flow import Join, Node, Place, Range, Scope
+from aioqueue.protocols.flow import PAGE, Join, Node, Place, Range, Scope
 from aioqueue.protocols.messages import Message
 
 Pack = Callable[[Signature, str, str | None], Message]
@@ -65,9 +65,13 @@ def compiled(workflow: Signature, *, id: str, pack: Pack, stead: Stead | None = 
     start = layout.since(0)
     layout.finish()
     writing, root = _Writing(layout, id, pack), layout.scopes[0]
+    nodes = list(map(writing.node, layout.nodes))
+    then = [*(join.then for join in layout.joins), *(scope.then for scope in layout.scopes)]
+    for released in (start, *then):
+        _mark_queues(nodes, released)
     return Plan(
         id,
-        tuple(map(writing.node, layout.nodes)),
+        tuple(nodes),
         tuple(map(writing.join, layout.joins)),
         tuple(map(writing.scope, layout.scopes)),
         start,
@@ -76,6 +80,15 @@ def compiled(workflow: Signature, *, id: str, pack: Pack, stead: Stead | None = 
         writing.name(root),
         outline=brief(around.outline),
     )
+
+
+def _mark_queues(nodes: list[Node], released: Range) -> None:
+    """Write down in which queues a long range is to wait: the rest of it must not hang on one."""
+    first, end = released.first, released.first + released.count
+    if released.count > PAGE:
+        queues = tuple(dict.fromkeys(node.message.queue for node in nodes[first:end]))
+        if len(queues) > 1:
+            nodes[end - 1] = replace(nodes[end - 1], queues=queues[:PAGE])
 
 
 class _Writing:
@@ -115,7 +128,7 @@ class _Writing:
 
     def scope(self, of: LaidScope) -> Scope:
         into, around = self._place(of.into), self._maybe(of.around)
-        return Scope(self.name(of), self.name(of.end), of.then, into, around, of.task)
+        return Scope(self.name(of), self.name(of.end), of.then, into, around, of.task, of.first)
 
     def _maybe(self, of: LaidJoin | LaidScope | None) -> str | None:
         return None if of is None else self.name(of)

@@ -35,7 +35,18 @@ _VARIABLES: Final = tuple(f"{PREFIX}{name.upper()}" for name in _NAMES)
 _OTHERS: Final = ("AIOQUEUE_TEST_URLS",)
 _OF_COMMANDS: Final = tuple(
     f"{PREFIX}{verb}_"
-    for verb in ("WORKER", "SEND", "RESULT", "WORKFLOW", "SCHEDULE", "STATUS", "QUEUE", "DEAD", "CONFIG", "VERSION")
+    for verb in (
+        "WORKER",
+        "SEND",
+        "RESULT",
+        "WORKFLOW",
+        "SCHEDULE",
+        "STATUS",
+        "QUEUE",
+        "DEAD",
+        "CONFIG",
+        "VERSION",
+    )
 )
 _told: set[str] = set()
 

@@ -78,6 +78,7 @@ class LaidScope(End):
     around: LaidScope | None = None
     task: str | None = None
     then: Range = field(default_factory=Range)
+    first: int | None = None
     number: int = 0
 
 
@@ -238,6 +239,8 @@ class Layout:
             ends = (*ends, scope)
         node = LaidNode(_made(call, around), len(self.nodes), takes, into, scope)
         self.nodes.append(node)
+        while scope is not None and scope.first is None:
+            scope.first, scope = node.number, scope.around
         around.outline.append(node.number)
         if around.after is not None:
             join = self._join(LaidJoin(1, single=True, frees=around.frees, scope=around.after.run.scope))
@@ -251,7 +254,8 @@ class Layout:
         catches = here.collects or not here.consumed
         scope = here.scope
         join = self._join(LaidJoin(len(call.members), into=here.into, frees=here.frees))
-        if not catches and (call.on_error or here.catches or scope is None):
+        # a group with a record has a scope of its own, by which it can be cancelled
+        if here.catches or scope is None or (call.on_error and not catches):
             scope = self._scope(here, call.on_error)
             scope.end = join
         join.scope = scope

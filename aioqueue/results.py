@@ -172,9 +172,12 @@ class AsyncResult(Generic[R_co]):
         self._record = record
 
     async def state(self) -> TaskState:
-        """Return the task's record. Raises ResultNotFoundError, BackendUnavailableError."""
+        """Return the task's record; of a workflow that of its outcome, under the workflow's own id.
+
+        Raises ResultNotFoundError, BackendUnavailableError.
+        """
         record = await self._looked(self._got)
-        state = task_state(record, await self._history(record))
+        state = task_state(record, await self._history(record)).model_copy(update={"id": self.id})
         if record.state is not State.SUCCESS or (join := join_of(record)) is None:
             return state
         return state.model_copy(update={"result": shown(await joined(self._results.required(), join))})

@@ -7,7 +7,8 @@ looks at the shape only, never into calls or values. ``aioqueue.advance`` says h
 - A node succeeds: its value is put into its join.
 - A join is full: what comes after it is released, its record reads SUCCESS, and it is put into its own join.
 - A node fails: its scope closes: the record it decides reads FAILURE and what is told of it is released;
-  then its error is put into the scope's join, or the scope around it closes too.
+  then its error is put into the scope's join, or the scope around it closes too. What is closed before any of
+  it was released, by a cancel, is put into the join when its turn has come, and not before.
 - A workflow may run in place of a task: what it comes to is what the task has come to, and where that one is
   a node, the workflow around it moves on.
 """
@@ -43,12 +44,14 @@ class Place:
 class Node:
     """A task of a workflow; its message waits with its record until the node is released.
 
-    into: where its value goes. scope: what closes when it fails.
+    into: where its value goes. scope: what closes when it fails. queues: of the last node of a range that is
+    larger than a page, those in which its nodes are to wait, if there are several; at most PAGE.
     """
 
     message: Message
     into: Place | None = None
     scope: str | None = None
+    queues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ class Scope:
 
     fails: the record that then reads FAILURE. then: nodes released, which read the error from the scope.
     into: where the error goes as a value; without it the scope *around* closes too. task: the one that
-    fails with it, having gone on as this workflow; the scope of that one is around this one.
+    fails with it, having gone on as this workflow; the scope of that one is around this one. first: number of
+    the first node inside it, if any: what is closed before that one comes up goes *into* when it does.
     """
 
     id: str
@@ -87,6 +91,7 @@ class Scope:
     into: Place | None = None
     around: str | None = None
     task: str | None = None
+    first: int | None = None
 
 
 class Kind(Enum):
@@ -185,5 +190,7 @@ OPEN = "aioqueue.open"
 
 A store makes it, and no record: id ``<workflow>.open.<first>``, the queue of the first node it stands
 for, body ``<first> <count>``. To end its delivery with SUCCESS releases the next page, and leaves another
-one if there is more.
+one if there is more. Where the nodes of the range are to wait in several queues there is one in each, with
+a number after its id, as a queue may be served by nobody: the first that is ended releases, and the others
+find it done. Each is left once.
 """

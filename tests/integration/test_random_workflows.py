@@ -29,11 +29,14 @@ RETURNING: Final = 3
 async def test_workflows_come_to_what_the_interpreter_allows(
     tmp_path: Path, store: Implementation, count: int
 ) -> None:
-    ground = Ground(Server(store.url(tmp_path)), forest(count, RETURNING))
+    url = store.url(tmp_path)
+    ground = Ground(Server(url), forest(count, RETURNING))
 
     await ground.run()
 
     assert ground.faults() == "", f"\n{ground.faults()}"
+    if store.check is not None:
+        store.check(url, ended=True)
 
 
 def test_the_workflows_are_of_every_kind() -> None:

@@ -5,9 +5,10 @@ A node's message carries the name of its call; what ends it is said by the test.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from aioqueue.canvas import Plan, compiled
@@ -110,12 +111,23 @@ class Works:
         async with context as consumer:
             yield Crew(consumer, self._finisher(consumer, lease))
 
-    def compiled(self, call: Signature, *, id: str | None = None, stead: Stead | None = None) -> Plan:
-        """Return *call* as stores keep it, as a task goes on in whose *stead* it runs."""
+    def compiled(
+        self,
+        call: Signature,
+        *,
+        id: str | None = None,
+        stead: Stead | None = None,
+        queues: Mapping[int, str] = MappingProxyType({}),
+    ) -> Plan:
+        """Return *call* as stores keep it, as a task goes on in whose *stead* it runs.
+
+        queues: of nodes that wait in another one, by their numbers.
+        """
 
         def pack(node: Signature, id: str, source: str | None) -> Message:
             body = (source or "").encode()
-            return Message(id, node.name, self.queue, body, priority=node.priority, delay=node.delay)
+            queue = queues.get(int(id.rpartition(".")[2]), self.queue)
+            return Message(id, node.name, queue, body, priority=node.priority, delay=node.delay)
 
         return compiled(call, id=id or new_id(), pack=pack, stead=stead)
 
@@ -145,6 +157,10 @@ class Works:
         await self.keep(plan)
         await self.open(plan)
         return plan
+
+    def nodes(self, plan: Plan) -> dict[str, str]:
+        """Return the ids of all nodes, by the names of their calls."""
+        return {node.message.name: node.message.id for node in plan.nodes}
 
     async def record(self, id: str) -> Record:
         """Return a record, which must be there."""

@@ -42,7 +42,7 @@ class Implementation:
     url: Callable[[Path], str]
     service: str | None = None
     across: bool = False
-    check: Callable[[str], None] | None = None
+    check: Callable[..., None] | None = None
 
 
 def _memory(folder: Path) -> str:

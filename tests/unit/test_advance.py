@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aioqueue.advance import numbered, opener, paged, rest_of
+from aioqueue.advance import numbered, openers, paged, rest_of
 from aioqueue.protocols.flow import OPEN, PAGE, Range
 from aioqueue.protocols.messages import Message
 
@@ -17,7 +17,7 @@ def test_a_range_is_paged_from_its_first_node() -> None:
 
 
 def test_opener_stands_for_the_rest_of_a_range() -> None:
-    message = opener("a.b", Range(200, 801), FIRST)
+    (message,) = openers("a.b", Range(200, 801), FIRST)
 
     assert message == Message("a.b.open.200", OPEN, "q", b"200 801", priority=3, tracked=False)
     assert rest_of(message) == ("a.b", Range(200, 801))

@@ -180,9 +180,12 @@ class MemoryBackend:
             return Committed()
         row = self.core.records.row(message.id)
         if row is None or row.owner != owner or row.record.attempt != message.attempt:
+            if row is not None:
+                move.refuse(self.core.flows, ending, row.record)
             return None
         if row.record.state is State.STARTED and not row.ended:
             if self.core.flows.bars(message, row):
+                move.refuse(self.core.flows, ending, row.record)
                 return None
             self.core.records.end(ending, owner, keep=COMMIT_TTL)
             row.moved = tuple(move.moved(self.core.flows, ending))

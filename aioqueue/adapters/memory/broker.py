@@ -301,7 +301,7 @@ class MemoryFinisher:
         if entry is None:
             return row is not None and _ended_by(row, owner, message.attempt)
         if row is not None and not self._owns(row, message):
-            self._let_go(entry, row)
+            self._let_go(entry, row, ending)
             return False
         losses = entry.losses
         self._core.drop(entry)
@@ -316,8 +316,9 @@ class MemoryFinisher:
             self._core.add(move.moved(self._core.flows, ending))
         return True
 
-    def _let_go(self, entry: Entry, row: Row) -> None:
+    def _let_go(self, entry: Entry, row: Row, ending: Ending) -> None:
         """Forget the message of a task that was ended or cancelled meanwhile."""
+        move.refuse(self._core.flows, ending, row.record)
         if row.ended:
             self._core.drop(entry)
         elif self._core.flows.bars(entry.message, row):

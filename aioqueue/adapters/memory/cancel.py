@@ -62,6 +62,9 @@ class Cancel:
         if step is not None:
             move.leave(id)
             failed(move, step.node.scope, error)
+        elif (scope := self._flows.scope_of_group(id)) is not None:
+            move.cancel(scope, error, State.CANCELLED)
+            self._bar_some(move, self._flows.find(id))
         row.moved = tuple(move.done())
 
     def _whole(self, move: Move, id: str) -> CancelOutcome:
@@ -69,7 +72,7 @@ class Cancel:
         if flow is None or flow.opening is None:
             return CancelOutcome.NOT_FOUND
         result = self._flows.records.shown(flow.opening.result)
-        if flow.cancelled is None and (result is None or not result.state.final):
+        if flow.opening.root not in flow.cancelled and (result is None or not result.state.final):
             self._call_off(move, flow, cancelled(id, "the workflow"))
             return CancelOutcome.CANCELLED
         move.tell_again(flow.opening.root)
@@ -80,14 +83,13 @@ class Cancel:
         if flow is None or flow.opening is None:
             return
         move.touch(flow)
-        flow.cancelled = self._flows.clock.time()
-        self._flows.records.tell_barred(flow.opening.root)
-        failed(move, flow.opening.root, error, State.CANCELLED)
-        if self._here:
-            self._bar_some(move, flow)
+        move.cancel(flow.opening.root, error, State.CANCELLED)
+        self._bar_some(move, flow)
 
-    def _bar_some(self, move: Move, flow: Flow) -> None:
+    def _bar_some(self, move: Move, flow: Flow | None) -> None:
         """End nodes of which no attempt runs, a page of them at most; others are barred when they come up."""
+        if flow is None or not self._here:
+            return
         for id in list(islice(flow.life.released, PAGE)):
             row = self._flows.records.row(id)
             runs = row is None or (row.record.state is State.STARTED and not row.ended)

@@ -15,7 +15,7 @@ from aioqueue.adapters.memory.records import Records, Row
 from aioqueue.advance import numbered
 from aioqueue.clock import Clock
 from aioqueue.models.state import State
-from aioqueue.protocols.flow import Join, Member, Members, Node, Opening, Page, Scope, Whole
+from aioqueue.protocols.flow import Join, Member, Members, Node, Opening, Page, Place, Scope, Whole
 from aioqueue.protocols.messages import OPEN_TTL, Message, Record
 
 
@@ -25,6 +25,8 @@ class Stage(Enum):
     WAITING = 0
     RELEASED = 1
     ENDED = 2
+    NEVER = 3
+    """It has ended and was not released."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,16 @@ class Step:
 
     node: Node
     stage: Stage = Stage.WAITING
+
+    @property
+    def released(self) -> bool:
+        """True from its release on."""
+        return self.stage in (Stage.RELEASED, Stage.ENDED)
+
+    @property
+    def over(self) -> bool:
+        """True when it has ended."""
+        return self.stage in (Stage.ENDED, Stage.NEVER)
 
 
 @dataclass(slots=True)
@@ -59,20 +71,32 @@ class Life:
 class Flow:
     """One workflow. digest: of its pages. opening: None before it was opened. task: in whose place it runs.
 
-    cancelled: the moment it was. closed: the moments scopes were; faults: the errors they were closed with,
-    for those who are told.
+    cancelled, closed: the moments scopes were; faults: the errors they were closed with, for those who are
+    told, or take them. opens: ids of the OPEN messages that were left. released: as of its life, its own.
     """
 
     life: Life
     digest: str = ""
     opening: Opening | None = None
     task: str | None = None
-    cancelled: float | None = None
+    cancelled: dict[str, float] = field(default_factory=dict[str, float])
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
     joins: dict[str, Filling] = field(default_factory=dict[str, Filling])
     scopes: dict[str, Scope] = field(default_factory=dict[str, Scope])
+    opens: set[str] = field(default_factory=set[str])
+    released: set[str] = field(default_factory=set[str])
     closed: dict[str, float] = field(default_factory=dict[str, float])
     faults: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    def add(self, id: str) -> None:
+        """Write that a node, or an OPEN message, is on its way."""
+        self.released.add(id)
+        self.life.released.add(id)
+
+    def discard(self, id: str) -> None:
+        """Write that it is no more."""
+        self.released.discard(id)
+        self.life.released.discard(id)
 
     @property
     def kept(self) -> float:
@@ -161,15 +185,22 @@ class Flows:
         return next((flow.closed[id] for flow, id in self._up(scope) if id in flow.closed), None)
 
     def cancelled_at(self, scope: str | None) -> float | None:
-        """Return the moment a whole around was cancelled that a scope is part of, or None."""
-        for flow, id in self._up(scope):
-            if flow.cancelled is not None and flow.opening is not None and flow.opening.root == id:
-                return flow.cancelled
-        return None
+        """Return the moment a scope, or one around it, was cancelled with all in it; None if none was."""
+        return next((flow.cancelled[id] for flow, id in self._up(scope) if id in flow.cancelled), None)
 
     def closed_around(self, scope: str | None) -> list[Scope]:
         """Return a scope and those around it, of them those that are closed."""
         return [flow.scopes[id] for flow, id in self._up(scope) if id in flow.closed]
+
+    def early(self, id: str, step: Step) -> list[tuple[Place, bytes]]:
+        """Return the errors of closed scopes of which a node is the first one, and where they go."""
+        own, found = self.find(id), list[tuple[Place, bytes]]()
+        for flow, name in self._up(step.node.scope):
+            scope = flow.scopes[name]
+            first = None if scope.first is None else f"{name.rpartition('.')[0]}.{scope.first}"
+            if flow is own and first == id and scope.into is not None and name in flow.faults:
+                found.append((scope.into, flow.faults[name]))
+        return found
 
     def scopes_around(self, id: str) -> list[str]:
         """Return the scopes of which each, once it is closed, bars a node or a join."""
@@ -179,6 +210,12 @@ class Flows:
         step, filling = flow.steps.get(id), flow.joins.get(id)
         scope = step.node.scope if step is not None else None if filling is None else filling.join.scope
         return [around for _, around in self._up(scope)]
+
+    def scope_of_group(self, id: str) -> str | None:
+        """Return the scope that decides the record of a group, if any node is inside."""
+        filling = self.filling(id)
+        scope = None if filling is None or filling.join.scope is None else self.scope(filling.join.scope)
+        return None if scope is None or scope.fails != id or scope.first is None else scope.id
 
     def barred_at(self, record: Record) -> float | None:
         """Return from when on a record that is not final reads CANCELLED; None if it does not.
@@ -207,6 +244,12 @@ class Flows:
             around.life.shown = max(around.life.shown, flow.life.shown)
             around.life.released |= flow.life.released
             flow.life = around.life
+
+    def drop(self, id: str) -> None:
+        """Drop a workflow that is kept and will not be opened: the task that was to go on as it has ended."""
+        flow = self.whole(id)
+        if flow is not None and flow.opening is None:
+            flow.kept = self.clock.time()
 
     def renew(self, id: str, due: float | None = None) -> None:
         """Keep the workflow of a node that has started, or is *due*, as long, and the tasks it runs for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aioqueue.adapters.memory.flows import Flow, Flows, Life, Stage, Step
-from aioqueue.advance import ended, opened, opener, paged, rest_of
+from aioqueue.advance import ended, failed, opened, openers, paged, released, rest_of
 from aioqueue.models.state import State
 from aioqueue.protocols.flow import Join, Member, Opening, Place, Range, Scope
 from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
@@ -25,6 +25,7 @@ class Move:
         self._ttl = ttl
         self._again = again
         self._moved: dict[int, Life] = {}
+        self._left: list[Flow] = []
 
     def join(self, id: str) -> Join | None:
         found = self._flows.filling(id)
@@ -54,20 +55,36 @@ class Move:
     def is_closed(self, id: str | None) -> bool:
         return self._flows.closed_at(id) is not None
 
-    def release(self, owner: str, nodes: Range) -> None:
-        flow = self._at(owner)
+    def has_begun(self, scope: Scope) -> bool:
+        step = self._flows.step(f"{scope.id.rpartition('.')[0]}.{scope.first}")
+        return step is None or step.released
+
+    def cancel(self, scope: str, error: bytes, state: State) -> None:
+        """Cancel all that a scope is around, what runs too. state: what the record reads that it decides."""
+        flow = self._at(scope)
+        if flow is not None:
+            flow.cancelled[scope] = self._now
+            self._records.tell_barred(scope)
+            failed(self, scope, error, state)
+
+    def release(self, owner: str, nodes: Range) -> list[tuple[Place, bytes]]:
+        flow, early = self._at(owner), list[tuple[Place, bytes]]()
         if flow is None:
-            return
+            return early
         workflow = owner.rpartition(".")[0]
         page, rest = paged(nodes)
         for number in range(page.first, page.first + page.count):
-            self._release(flow, f"{workflow}.{number}")
+            early += self._release(flow, f"{workflow}.{number}")
         following = flow.steps.get(f"{workflow}.{rest.first}")
-        if rest.count and following is not None:
-            message = opener(workflow, rest, following.node.message)
-            if following.stage is Stage.WAITING and (self._again or message.id not in flow.life.released):
-                flow.life.released.add(message.id)
-                self.messages.append(message)
+        last = flow.steps.get(f"{workflow}.{rest.first + rest.count - 1}")
+        if rest.count and following is not None and last is not None:
+            for message in openers(workflow, rest, following.node.message, last.node.queues):
+                # one that was left before may not have got there, as long as it is on its way
+                if message.id not in flow.opens or (self._again and message.id in flow.life.released):
+                    flow.opens.add(message.id)
+                    flow.add(message.id)
+                    self.messages.append(message)
+        return early
 
     def succeed(self, id: str) -> None:
         self.decide(Record(id, "group", "", State.SUCCESS))
@@ -76,7 +93,7 @@ class Move:
         step = self._flows.step(id)
         if step is None:
             self.decide(Record(id, "group", "", state, error=error))
-        elif step.stage is not Stage.ENDED:
+        elif not step.over:
             message = step.node.message
             self.decide(Record(id, message.name, message.queue, state, error=error))
             self.leave(id)
@@ -93,19 +110,26 @@ class Move:
                 self.free(inner.id)
 
     def succeed_task(self, id: str, member: Member) -> Place | None:
-        step = self._end_task(Record(id, "", "", State.SUCCESS, value=member.value, joined=member.join))
+        step = self._decide_task(Record(id, "", "", State.SUCCESS, value=member.value, joined=member.join))
         return None if step is None else step.node.into
 
     def fail_task(self, id: str, error: bytes) -> str | None:
-        step = self._end_task(Record(id, "", "", State.FAILURE, error=error))
+        step = self._decide_task(Record(id, "", "", State.FAILURE, error=error))
         return None if step is None else step.node.scope
 
     def leave(self, id: str) -> None:
         """Write that a node has ended."""
         flow = self._at(id)
         if flow is not None and id in flow.steps:
-            flow.steps[id].stage = Stage.ENDED
-            flow.life.released.discard(id)
+            step = flow.steps[id]
+            step.stage = Stage.ENDED if step.released else Stage.NEVER
+            flow.discard(id)
+            self.left(flow)
+
+    def left(self, flow: Flow) -> None:
+        """Take note that nothing of a workflow may be released any more."""
+        if flow.task is not None:
+            self._left.append(flow)
 
     def decide(self, record: Record, *, ttl: float | None = None) -> bool:
         """Write a final *record* that no attempt has brought about; False if there is one.
@@ -141,6 +165,8 @@ class Move:
 
     def done(self, *, until: float | None = None) -> list[Message]:
         """Keep what may move on, at least *until* a moment, or is shown; return what is released."""
+        while self._left:
+            self._end_task(self._left.pop())
         for life in self._moved.values():
             life.shown = max(life.shown, self._now + self._ttl)
             life.kept = max(life.kept, (until or self._now) + OPEN_TTL) if life.released else life.shown
@@ -152,21 +178,33 @@ class Move:
             self.touch(flow)
         return flow
 
-    def _release(self, flow: Flow, id: str) -> None:
+    def _release(self, flow: Flow, id: str) -> list[tuple[Place, bytes]]:
+        """Release a node; return what is put where if it may not start and its turn was waited for."""
         step = flow.steps.get(id)
-        if step is None or step.stage is Stage.ENDED or self.is_closed(step.node.scope):
-            return
+        if step is None:
+            return []
+        if step.over or self.is_closed(step.node.scope):
+            return self._flows.early(id, step)
         if step.stage is Stage.RELEASED:
             record = self._records.row(id)
             if not self._again or record is None or record.record.state is not State.PENDING:
-                return
+                return []
         step.stage = Stage.RELEASED
-        flow.life.released.add(id)
+        flow.add(id)
         self._records.release(step.node.message, self._now)
         flow.life.kept = max(flow.life.kept, step.node.message.due(self._now) + OPEN_TTL)
         self.messages.append(step.node.message)
+        return []
 
-    def _end_task(self, record: Record) -> Step | None:
+    def _end_task(self, flow: Flow) -> None:
+        """End the task in whose place a workflow runs that moves no more, if it can end no other way."""
+        row = None if flow.task is None or flow.released else self._records.row(flow.task)
+        if row is None or flow.opening is None or row.record.plan != flow.opening.workflow:
+            return
+        if not row.record.state.final and self._flows.barred_at(row.record) is not None:
+            self.bar(row.record.id)
+
+    def _decide_task(self, record: Record) -> Step | None:
         """Write what a task that went on as a workflow has come to; return its node, if that moves on."""
         row = self._records.row(record.id)
         if row is not None and self._flows.barred_at(row.record) is not None:
@@ -191,6 +229,7 @@ def started(flows: Flows, opening: Opening, *, again: bool = False) -> tuple[boo
     move = Move(flows, opening.ttl if first and opening.full else 0.0, again=again)
     move.touch(flow)
     opened(move, opening)
+    move.left(flow)
     return first, move.done()
 
 
@@ -217,9 +256,15 @@ def more(flows: Flows, message: Message, *, again: bool = False) -> list[Message
     if flow is None:
         return []
     move.touch(flow)
-    flow.life.released.discard(message.id)
-    move.release(f"{workflow}.0", nodes)
+    flow.discard(message.id)
+    released(move, f"{workflow}.0", nodes)
     return move.done()
+
+
+def refuse(flows: Flows, ending: Ending, record: Record) -> None:
+    """Drop what a task was to go on as, if that has ended meanwhile, or will not."""
+    if ending.opening is not None and (record.state.final or flows.barred_at(record) is not None):
+        flows.drop(ending.opening.workflow)
 
 
 def bar(flows: Flows, id: str) -> None:

@@ -145,7 +145,8 @@ def _node(node: Node) -> tuple[Value, ...]:
         f"{m.attempt} {m.hop} {m.priority} {m.tracked:d} {eta} {milliseconds(m.delay)} {m.sent!r}"
         f" {'-' if m.eta is None else repr(m.eta)} {m.delay!r}"
     )
-    return m.id, m.name, m.queue, meta, m.body, f"{_place(node.into)} {node.scope or ''}"
+    place = f"{_place(node.into)} {node.scope or ''}"
+    return m.id, m.name, m.queue, meta, m.body, place, " ".join(node.queues)
 
 
 def _join(join: Join) -> tuple[Value, ...]:
@@ -154,8 +155,9 @@ def _join(join: Join) -> tuple[Value, ...]:
 
 
 def _scope(scope: Scope) -> tuple[Value, ...]:
-    into, task = _place(scope.into), scope.task or ""
-    return scope.id, scope.fails or "", _range(scope.then), into, task, scope.around or ""
+    into, first = _place(scope.into), "" if scope.first is None else scope.first
+    then, task, around = _range(scope.then), scope.task or "", scope.around or ""
+    return scope.id, scope.fails or "", then, into, task, around, first
 
 
 def _range(nodes: Range) -> str:

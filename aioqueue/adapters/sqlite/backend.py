@@ -228,9 +228,12 @@ def commit(tx: Transaction, endings: Sequence[Ending], owner: str) -> list[Commi
             return Committed()
         entry = entries.get(message.id)
         if entry is None or entry.owner != owner or entry.attempt != message.attempt:
+            if entry is not None:
+                move.refuse(ending, entry)
             return None
         if entry.running:
             if move.bars(entry):
+                move.refuse(ending, entry)
                 return None
             table.end(entry, ending, owner=owner, now=tx.now, keep=COMMIT_TTL)
             entry.released, entry.dead = encode_messages(ending.follow), ending.dead

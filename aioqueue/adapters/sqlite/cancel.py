@@ -55,8 +55,10 @@ class _Cancel:
             return Cancelled(CancelOutcome.RUNNING)
         before = len(self._move.messages)
         self._move.cancel(entry, ttl=self._ttl)
-        if self._here and entry.plan is not None:
-            self._move.bar_some(entry.plan)
+        # of a node nothing waits that is inside it; of a group there is what it is the end of
+        inside = entry.plan or (None if entry.queue else entry.id.rpartition(".")[0])
+        if self._here and inside:
+            self._move.bar_some(inside)
         released = tuple(self._move.messages[before:])
         entry.moved = encode_messages(released) if released else None
         return Cancelled(CancelOutcome.CANCELLED, released)

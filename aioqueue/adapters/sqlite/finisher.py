@@ -48,6 +48,8 @@ class _Batch:
             self._settle(ending.delivery)
             return True
         if not holds or (entry is not None and not self._owns(entry, ending.delivery)):
+            if entry is not None:
+                self.move.refuse(ending, entry)
             return False
         losses = self._settle(ending.delivery)
         self.taken.append(ending)

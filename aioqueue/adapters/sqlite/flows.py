@@ -18,8 +18,8 @@ from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.protocols.flow import Node, Opening, Place, Range
 from aioqueue.protocols.messages import Message
 
-WAITING, RELEASED, ENDED = 0, 1, 2
-"""Stages of a node."""
+WAITING, RELEASED, ENDED, NEVER = 0, 1, 2, 3
+"""Stages of a node; NEVER is ended, and not released before."""
 
 THESE: Final = LISTED.replace("?", ":ids")
 """LISTED where arguments have names."""
@@ -45,6 +45,11 @@ class Step:
     stage: int
     into: Place | None
     scope: str | None
+
+    @property
+    def over(self) -> bool:
+        """True when it has ended."""
+        return self.stage >= ENDED
 
 
 @dataclass(slots=True)
@@ -167,6 +172,23 @@ def whole(tx: Transaction, id: str) -> Opening | None:
     return None if row is None else Opening(id, Range(), result=row[0], root=row[1], outline=bytes(row[2]))
 
 
+def discard(tx: Transaction, id: str) -> None:
+    """Let a workflow lapse that will not be opened: the task that was to go on as it has ended."""
+    tx.db.execute(
+        "UPDATE flows SET kept = ?, shown = ?, home = NULL WHERE id = ? AND result IS NULL", (tx.now, 0.0, id)
+    )
+
+
+def quiet(tx: Transaction, ids: Iterable[str]) -> list[str]:
+    """Return the tasks in whose place workflows run of which nothing is released any more."""
+    found = tx.db.execute(
+        f"SELECT task FROM flows WHERE id IN {LISTED} AND task IS NOT NULL AND result IS NOT NULL"
+        f" AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.flow = flows.id AND stage = {RELEASED})",
+        (listed(ids),),
+    )
+    return [task for (task,) in found]
+
+
 def steps(tx: Transaction, ids: Iterable[str]) -> dict[str, Step]:
     """Return nodes."""
     found = tx.db.execute(
@@ -205,6 +227,12 @@ def messages(tx: Transaction, ids: Iterable[str]) -> dict[str, Message]:
     return {id: decode_messages(data)[0] for id, data in found}
 
 
+def queues(tx: Transaction, last: str) -> list[str]:
+    """Return the queues in which the nodes of a range are to wait, by its last one, if there are several."""
+    row = tx.db.execute("SELECT queues FROM nodes WHERE id = ?", (last,)).fetchone()
+    return [] if row is None or row[0] is None else str(row[0]).split()
+
+
 def add_steps(tx: Transaction, nodes: Iterable[Node]) -> None:
     """Write nodes that wait."""
     rows: list[tuple[Value, ...]] = []
@@ -217,10 +245,11 @@ def add_steps(tx: Transaction, nodes: Iterable[Node]) -> None:
                 WAITING,
                 *columns(node.into),
                 node.scope,
+                " ".join(node.queues) or None,
                 encode_messages([message]),
             )
         )
-    into = "INSERT INTO nodes (id, flow, number, stage, into_join, into_number, scope, message)"
+    into = "INSERT INTO nodes (id, flow, number, stage, into_join, into_number, scope, queues, message)"
     insert(tx.db, into, rows)
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from aioqueue.adapters.sqlite import flows as table
 from aioqueue.adapters.sqlite import joins, records, scopes
 from aioqueue.adapters.sqlite.database import Transaction
-from aioqueue.adapters.sqlite.flows import ENDED, RELEASED, WAITING, Step
+from aioqueue.adapters.sqlite.flows import ENDED, NEVER, RELEASED, WAITING, Step
 from aioqueue.adapters.sqlite.joins import Filling
 from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.adapters.sqlite.scopes import Fence
 from aioqueue.adapters.sqlite.seen import Seen
-from aioqueue.advance import cancelled, ended, failed, opened, opener, paged, rest_of
+from aioqueue.advance import cancelled, ended, failed, opened, openers, paged, released, rest_of
 from aioqueue.models.state import State
 from aioqueue.protocols.flow import PAGE, Join, Member, Opening, Place, Range, Scope
 from aioqueue.protocols.messages import OPEN_TTL, Ending, Message, Record
@@ -46,6 +46,7 @@ class Move:
         self._closed: dict[str, Fence] = {}
         self._kept: dict[str, float] = {}
         self._shown: dict[str, float] = {}
+        self._left: set[str] = set()
 
     def read(self, ids: Iterable[str]) -> None:
         """Read at once what endings of these tasks will need."""
@@ -83,6 +84,7 @@ class Move:
         if first and opening.full:
             self._show(opening.workflow)
         opened(self, opening)
+        self._left.add(opening.workflow)
         return first
 
     def more(self, message: Message) -> None:
@@ -90,7 +92,7 @@ class Move:
         workflow, nodes = rest_of(message)
         self._keep(workflow, self._tx.now + OPEN_TTL)
         table.move_steps(self._tx, [Step(message.id, workflow, ENDED, None, None)])
-        self.release(f"{workflow}.0", nodes)
+        released(self, f"{workflow}.0", nodes)
 
     def bar(self, entry: Entry) -> None:
         """Write that a node which may not start has been cancelled."""
@@ -120,16 +122,20 @@ class Move:
         if step is not None:
             self._leave(step)
             failed(self, step.scope, error)
+        elif (fence := self._seen.fence_of_group(entry.id)) is not None:
+            self._call_off(fence, error)
 
     def call_off(self, id: str, error: bytes) -> None:
         """Cancel a whole workflow, if it is open."""
         whole = table.whole(self._tx, id)
         fence = None if whole is None else self._seen.fence(whole.root)
         if whole is not None and fence is not None:
-            self._keep(id, self._tx.now + OPEN_TTL)
-            fence.cancelled, self._seen.cancels = self._tx.now, True
-            self._closed[whole.root] = fence
-            failed(self, whole.root, error, State.CANCELLED)
+            self._call_off(fence, error)
+
+    def refuse(self, ending: Ending, entry: Entry) -> None:
+        """Let lapse what a task was to go on as, if that has ended meanwhile, or will not."""
+        if ending.opening is not None and (entry.state.final or self.bars(entry)):
+            table.discard(self._tx, ending.opening.workflow)
 
     def is_cancelled(self, scope: str | None) -> bool:
         """Tell whether a scope is part of a whole that was cancelled."""
@@ -178,7 +184,11 @@ class Move:
     def is_closed(self, id: str | None) -> bool:
         return self._seen.is_closed(id)
 
-    def release(self, owner: str, nodes: Range) -> None:
+    def has_begun(self, scope: Scope) -> bool:
+        step = self._seen.step(f"{scope.id.rpartition('.')[0]}.{scope.first}")
+        return step is None or step.stage in (RELEASED, ENDED)
+
+    def release(self, owner: str, nodes: Range) -> list[tuple[Place, bytes]]:
         workflow = owner.rpartition(".")[0]
         first, rest = paged(nodes)
         found = table.page(self._tx, workflow, Range(nodes.first, first.count + min(rest.count, 1)))
@@ -190,11 +200,13 @@ class Move:
         messages = table.messages(self._tx, [step.id for step in [*due, *([following] if following else [])]])
         for step in due:
             self._release(step, messages[step.id])
-        if following is not None and following.stage == WAITING:
-            message = opener(workflow, rest, messages[following.id])
-            if self._again or not self._is_on_its_way(message.id):
-                self._openers[message.id] = (workflow, rest.first)
-                self.messages.append(message)
+        if following is not None and following.id in messages:
+            queues = table.queues(self._tx, f"{workflow}.{rest.first + rest.count - 1}")
+            for message in openers(workflow, rest, messages[following.id], queues):
+                if self._may_open(message.id):
+                    self._openers[message.id] = (workflow, rest.first)
+                    self.messages.append(message)
+        return [each for step in page for each in self._seen.early(step)]
 
     def succeed(self, id: str) -> None:
         self._decide(self._seen.entry(id) or _of_join(id, self._tx.now), State.SUCCESS)
@@ -203,7 +215,7 @@ class Move:
         step, entry = self._seen.step(id), self._seen.entry(id)
         if step is None:
             self._decide(entry or _of_join(id, self._tx.now), state, error=error)
-        elif step.stage != ENDED:
+        elif not step.over:
             if entry is None:
                 entry = records.pending(table.messages(self._tx, [id])[id], self._tx.now)
             self._decide(entry, state, error=error)
@@ -238,6 +250,7 @@ class Move:
             tx.news.flows |= within | table.inside(tx, within)
         table.move_steps(tx, self._moved.values())
         table.add_openers(tx, self._openers)
+        self._end_tasks()
         if self._freed:
             joins.empty(tx, self._freed, most=PAGE * len(self._freed) + 1)
         homes = {id: home for id, home in table.homes(tx, self._kept).items() if home.kept > tx.now}
@@ -250,8 +263,15 @@ class Move:
                 home.kept = home.shown
         table.keep(tx, {home.id: home for home in homes.values()}.values())
 
+    def _call_off(self, fence: Fence, error: bytes) -> None:
+        """Cancel all that a scope is around, what runs too."""
+        self._keep(fence.flow, self._tx.now + OPEN_TTL)
+        fence.cancelled, self._seen.cancels = self._tx.now, True
+        self._closed[fence.scope.id] = fence
+        failed(self, fence.scope.id, error, State.CANCELLED)
+
     def _may_release(self, step: Step) -> bool:
-        if step.stage == ENDED or self._seen.is_closed(step.scope):
+        if step.over or self._seen.is_closed(step.scope):
             return False
         entry = self._seen.entries.get(step.id)
         return step.stage == WAITING or (self._again and entry is not None and entry.state is State.PENDING)
@@ -268,9 +288,21 @@ class Move:
         self.messages.append(message)
 
     def _leave(self, step: Step) -> None:
-        step.stage = ENDED
+        step.stage = ENDED if step.stage in (RELEASED, ENDED) else NEVER
         self._moved[step.id] = step
+        self._left.add(step.flow)
         self._keep(step.flow, self._tx.now + OPEN_TTL)
+
+    def _end_tasks(self) -> None:
+        """End tasks in whose place workflows run that move no more, if they can end no other way."""
+        while self._left:
+            tasks, self._left = table.quiet(self._tx, self._left), set[str]()
+            for task in tasks:
+                entry, step = self._seen.entry(task), self._seen.step(task)
+                if entry is None or step is None or entry.state.final or step.over or not self.bars(entry):
+                    continue
+                self._bar(entry, step)
+                table.move_steps(self._tx, [step])
 
     def _bar(self, entry: Entry, step: Step) -> None:
         """End a node that may not start; it is shown as long as what has decided that."""
@@ -333,8 +365,12 @@ class Move:
     def _keep(self, flow: str, until: float) -> None:
         self._kept[flow] = max(self._kept.get(flow, 0.0), until)
 
-    def _is_on_its_way(self, opener: str) -> bool:
-        return opener in self._openers or opener in table.steps(self._tx, [opener])
+    def _may_open(self, opener: str) -> bool:
+        """Tell whether an OPEN message was not left yet, or is on its way and may not have got there."""
+        left = None if opener in self._openers else table.steps(self._tx, [opener]).get(opener)
+        if left is None:
+            return opener not in self._openers
+        return self._again and left.stage == RELEASED
 
 
 def _of_join(id: str, now: float) -> Entry:

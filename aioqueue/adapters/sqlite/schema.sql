@@ -125,10 +125,11 @@ CREATE TABLE IF NOT EXISTS nodes (
   id TEXT PRIMARY KEY,
   flow TEXT NOT NULL,
   number INTEGER NOT NULL,
-  stage INTEGER NOT NULL, -- 0 waits, 1 released, 2 ended
+  stage INTEGER NOT NULL, -- 0 waits, 1 released, 2 ended, 3 ended and was not released
   into_join TEXT,
   into_number INTEGER,
   scope TEXT,
+  queues TEXT, -- those of its range, where it is the last node of a long one
   message BLOB -- until it has ended
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS nodes_flow ON nodes (flow, number);
@@ -173,9 +174,10 @@ CREATE TABLE IF NOT EXISTS scopes (
   into_number INTEGER,
   around TEXT,
   task TEXT, -- the one that fails with it
+  first INTEGER, -- number of the first node inside it
   closed REAL, -- when
-  cancelled REAL, -- when the whole was that it is the root of
-  error BLOB -- it was closed with, for who is told
+  cancelled REAL, -- when it was, with all in it
+  error BLOB -- it was closed with, for who is told, or takes it
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS scopes_flow ON scopes (flow);
 CREATE INDEX IF NOT EXISTS scopes_cancelled ON scopes (cancelled) WHERE cancelled IS NOT NULL;

@@ -15,7 +15,7 @@ from aioqueue.adapters.sqlite.rows import Value, insert, listed
 from aioqueue.protocols.flow import Range, Scope
 
 _ABOVE: Final = "coalesce(around, (SELECT nodes.scope FROM nodes WHERE nodes.id = scopes.task))"
-_SCOPE: Final = """id, flow, fails, then_first, then_count, into_join, into_number, around, task,
+_SCOPE: Final = """id, flow, fails, then_first, then_count, into_join, into_number, around, task, first,
   closed, cancelled, error"""
 
 
@@ -23,8 +23,7 @@ _SCOPE: Final = """id, flow, fails, then_first, then_count, into_join, into_numb
 class Fence:
     """A scope as it stands. above: the one around it, in whichever workflow.
 
-    closed: when it was; cancelled: when the whole was that it is the root of; Unix seconds. error: it was
-    closed with, for who is told.
+    closed, cancelled: when it was; Unix seconds. error: it was closed with, for who is told, or takes it.
     """
 
     scope: Scope
@@ -75,6 +74,7 @@ def save(tx: Transaction, changed: Iterable[Fence], *, new: bool = False) -> Non
                 *columns(scope.into),
                 scope.around,
                 scope.task,
+                scope.first,
                 fence.closed,
                 fence.cancelled,
                 fence.error,
@@ -119,6 +119,6 @@ def barred(tx: Transaction, ids: Iterable[str]) -> dict[str, Bar]:
 
 
 def _fence(row: tuple[Any, ...]) -> Fence:
-    id, flow, fails, first, count, join, number, around, task, closed, cancelled, error, above = row
-    scope = Scope(id, fails, Range(first, count), place(join, number), around, task)
+    id, flow, fails, first, count, join, number, around, task, begins, closed, cancelled, error, above = row
+    scope = Scope(id, fails, Range(first, count), place(join, number), around, task, begins)
     return Fence(scope, flow, above, closed, cancelled, None if error is None else bytes(error))

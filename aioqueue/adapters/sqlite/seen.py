@@ -128,6 +128,21 @@ class Seen:
         """Return a scope and those around it, of them those that are closed."""
         return [fence for fence in self._up(scope) if fence.closed is not None]
 
+    def early(self, step: Step) -> list[tuple[Place, bytes]]:
+        """Return the errors of closed scopes of which a node is the first one, and where they go."""
+        return [
+            (fence.scope.into, fence.error)
+            for fence in self._up(step.scope)
+            if fence.flow == step.flow and f"{step.flow}.{fence.scope.first}" == step.id
+            if fence.scope.into is not None and fence.closed is not None and fence.error is not None
+        ]
+
+    def fence_of_group(self, id: str) -> Fence | None:
+        """Return the scope that decides the record of a group, if any node is inside."""
+        filling = self.filling(id)
+        fence = None if filling is None or filling.join.scope is None else self.fence(filling.join.scope)
+        return None if fence is None or fence.scope.fails != id or fence.scope.first is None else fence
+
     def is_closed(self, scope: str | None) -> bool:
         """Tell whether a scope, or one around it, is closed."""
         return any(fence.closed is not None for fence in self._up(scope))

@@ -76,15 +76,20 @@ for at = 2, #ARGV, 7 do
   local attempt = string.match(ARGV[at + 1], '^%S+')
   local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z', 'p', 'l')
   local mine = record[1] and record[2] == attempt and record[3] == owner
+  local opens = string.find(ARGV[at + 1], '^%S+ STARTED ') and read_opening(ARGV[at + 2]).workflow
   answered, ranges = {}, {}
   if mine and record[1] == 'STARTED' and not record[6] then
     local place = place_of(ARGV[at])
     mine = not called_off(place)
-    if mine then
+    if opens and not mine then
+      discard(opens)
+    elseif mine then
       write(key, ARGV[at], at, record[4], place, record[7])
     end
   elseif mine and record[5] then
     answer_again(record[5])
+  elseif opens and FINAL[record[1]] then
+    discard(opens)
   end
   answers[#answers + 1] = answered[1] and answered or mine and 1 or 0
 end

@@ -180,6 +180,9 @@ end
 -- Forgets the message of a task that was ended or cancelled meanwhile.
 local function let_go_of(e, record)
   local barred = not FINAL[record[1]] and e.place and apart.called_off(e.place)
+  if e.opening and (barred or FINAL[record[1]]) then
+    apart.discard(e.opening.workflow)
+  end
   if not (barred or FINAL[record[1]] or record[6]) or not holds(e.stream, e.entry, me) then
     return
   end

@@ -13,7 +13,7 @@ local budget = tonumber(ARGV[1])
 local function read_kept(id)
   local key, n = part(id)
   local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
-  if not f[1] or f[1] == '' or f[3] then
+  if not f[1] or f[1] == '' or f[1] == NEVER or f[3] then
     return {}
   end
   local attempt, sent, queue, name = string.match(

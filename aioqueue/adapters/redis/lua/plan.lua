@@ -3,27 +3,27 @@ plan: keep some of a workflow; nothing of it runs before it is opened.
 Uses base, scope
 KEYS[1] prefix  of the namespace
 ARGV[1] counts  of nodes and joins, and the digest, if any
-ARGV[2] parts   nodes, 6 values each: id, name, queue, meta, body, place. meta: attempt hop priority tracked eta
-                delay sent, with eta and delay in ms, and both once more, for another store. place: join number
-                scope. Joins, 6 values each: id, meta, into, frees, scope, task. meta: size single shown first
-                count; into: join number. Scopes, 6 values each: id, fails, then, into, task, around. then: first
-                count
+ARGV[2] parts   nodes, 7 values each: id, name, queue, meta, body, place, queues. meta: attempt hop priority tracked
+                eta delay sent, with eta and delay in ms, and both once more, for another store. place: join number
+                scope; queues: those of its range, where it is the last of a long one. Joins, 6 values each: id,
+                meta, into, frees, scope, task. meta: size single shown first count; into: join number. Scopes, 7 values each: id, fails, then, into, task, around, first node
+                inside. then: first count
 Returns the ids of nodes that are not kept, as there is a task of that id which is none of this workflow; or that of
 the first part, where there is a workflow of another digest.
 ]]
 local EVER = 100000000000000
 local nodes, joins, digest = string.match(ARGV[1], '^(%d+) (%d+) (%S*)$')
-local joins_at = 2 + nodes * 6
+local joins_at = 2 + nodes * 7
 local scopes_at = joins_at + joins * 6
 local flow = part(ARGV[2])
 if redis.call('EXISTS', flow) == 1 and (redis.call('HGET', flow, 'i') or '') ~= digest then
   return { ARGV[2] }
 end
 
--- Returns which fields of the workflow are there: *letter* and the number of every sixth argument of a range.
+-- Returns which fields of the workflow are there: *letter* and the number of every seventh argument of a range.
 local function kept_of(letter, first, last)
   local names, kept = {}, {}
-  for at = first, last, 6 do
+  for at = first, last, 7 do
     names[#names + 1] = letter .. select(2, part(ARGV[at]))
   end
   for i, value in ipairs(names[1] and redis.call('HMGET', flow, unpack(names)) or {}) do
@@ -35,7 +35,7 @@ end
 -- Tells whether any node has a record: mostly none has.
 local function any_record()
   local keys = {}
-  for at = 2, joins_at - 1, 6 do
+  for at = 2, joins_at - 1, 7 do
     keys[#keys + 1] = record_key(ARGV[at])
   end
   return keys[1] and redis.call('EXISTS', unpack(keys)) > 0
@@ -46,7 +46,7 @@ local places = kept_of('p', 2, joins_at - 1)
 -- Returns the ids of tasks of their own, and of those that have ended and are hidden; a node that is kept is neither.
 local function others()
   local foreign, hidden = {}, {}
-  for at = 2, any_record() and joins_at - 1 or 0, 6 do
+  for at = 2, any_record() and joins_at - 1 or 0, 7 do
     local id = ARGV[at]
     local _, n = part(id)
     local record = redis.call('HMGET', record_key(id), 's', 'g', 'u')
@@ -73,13 +73,16 @@ end
 local known = redis.call('HMGET', flow, 'e', 'd')
 local latest, pauses = tonumber(known[1] or '0'), tonumber(known[2] or '0')
 
-for at = 2, joins_at - 1, 6 do
+for at = 2, joins_at - 1, 7 do
   local id, meta = ARGV[at], ARGV[at + 3]
   local _, n = part(id)
   if not (foreign[id] or places['p' .. n]) then
     add('p' .. n, ARGV[at + 5])
     add('n' .. n, meta .. ' ' .. ARGV[at + 2] .. ' ' .. ARGV[at + 1])
     add('b' .. n, ARGV[at + 4])
+    if ARGV[at + 6] ~= '' then
+      add('q' .. n, ARGV[at + 6])
+    end
     local eta, delay = string.match(meta, '^%S+ %S+ %S+ %S+ (%S+) (%S+)')
     latest, pauses = math.max(latest, tonumber(eta)), math.min(EVER, pauses + tonumber(delay))
   end
@@ -95,7 +98,7 @@ for at = joins_at, scopes_at - 1, 6 do
     redis.call('HSET', flow, 'p' .. n, '  ' .. ARGV[at + 4])
   end
 end
-for at = scopes_at, #ARGV, 6 do
+for at = scopes_at, #ARGV, 7 do
   local _, n = part(ARGV[at])
   local task, around = ARGV[at + 4], ARGV[at + 5]
   if task ~= '' then
@@ -104,7 +107,7 @@ for at = scopes_at, #ARGV, 6 do
     around = place and scope_of(place) or ''
     redis.call('HSET', flow, 't', task)
   end
-  local scope = table.concat({ ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], task, around }, '\n')
+  local scope = table.concat({ ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], task, around, ARGV[at + 6] }, '\n')
   redis.call('HSETNX', flow, 'x' .. n, scope)
 end
 if digest ~= '' then

@@ -2,8 +2,7 @@
 answers: releases nodes of workflows whose messages are in another store: they are answered, to be published
 there, and stay here until they start; uses base, scope, joins, lasting, kept.
 ]]
--- ms that a record is kept for a late copy of its message
-local LATE = CANCELLED
+LATE = CANCELLED
 local answered, ranges = {}, {}
 
 -- Messages are elsewhere, and lie there until somebody is handed them.
@@ -15,14 +14,10 @@ local function answer_node(node)
   answered[#answered + 1] = { node.id, node.name, node.queue, node.meta, node.body }
 end
 
--- Answers the message that stands for the rest of a range, if that waits.
+-- Answers the messages that stand for the rest of a range, unless they were answered before and have got there.
 local function answer_open(workflow, first, rest)
-  local queue, priority = first_of(workflow, first)
-  if queue then
-    local id = workflow .. '.open.' .. first
-    answered[#answered + 1] = { id, OPEN, queue, '1 0 ' .. priority .. ' 0 0 0 0.0 - 0.0', first .. ' ' .. text(rest) }
-    redis.call('SADD', P .. 'o:' .. workflow, id)
-    extend(P .. 'o:' .. workflow, OPEN_TTL)
+  for _, m in ipairs(openers(workflow, first, rest, true)) do
+    answered[#answered + 1] = { m.id, OPEN, m.queue, '1 0 ' .. m.priority .. ' 0 0 0 0.0 - 0.0', m.body }
   end
 end
 
@@ -36,7 +31,7 @@ local function answer_again(lines)
       end
     end
     if rest ~= '0' then
-      answer_open(workflow, text(first + now), tonumber(rest))
+      answer_open(workflow, tonumber(first + now), tonumber(rest))
     end
   end
 end
@@ -78,10 +73,12 @@ local function release(owner, first, count)
       local eta, delay = string.match(node.meta, '^%S+ %S+ %S+ %S+ (%S+) (%S+)')
       write_released(node, owner, math.max(tonumber(eta), NOW + tonumber(delay)), count)
       answer_node(node)
+    else
+      note_early(workflow, text(number))
     end
   end
   if rest > 0 then
-    answer_open(workflow, text(first + now), rest)
+    answer_open(workflow, first + now, rest)
   end
   ranges[#ranges + 1] = workflow .. ' ' .. text(first) .. ' ' .. text(now) .. ' ' .. text(rest)
 end

@@ -12,11 +12,13 @@ h:<id>                    list, attempts of a task that have ended and were not 
                           begun, ended, next due or '', length of the worker's name; a line; that name, and the error
 f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and name, b<n> body of its message until it
                           is released, of two stores until it starts, p<n> place: join, number in it, scope and whose
-                          value it alone takes, '' once it has ended. Of join <n>: j<n> size, single, shown, first
+                          value it alone takes, '' once it has ended, '.' if that was before its release. Of join <n>: j<n> size, single, shown, first
                           and count of what comes then, and, a line each, into, frees, scope, task; '' once it is
                           freed; f<n> full, k<n> numbers of members that are other joins. Of scope <n>: x<n> the record that
-                          fails and, a line each, first and count of what comes then, into, task, around; c<n> closed
-                          at, a<n> cancelled at, y<n> error for what comes then. Of node or join: g<n> forgotten. e
+                          fails and, a line each, first and count of what comes then, into, task, around, first
+                          node inside; c<n> closed at, a<n> cancelled at, y<n> error for what comes then, or is put
+                          when node <m> comes up, whose y<m> names the scope. Of node or join: g<n> forgotten. o<n>: messages were left that stand for what
+                          begins with that node; q<n> their queues, where it is the last of that. e
                           latest eta, d sum of delays, i digest, u shown until, w root and result once it is open, h outline, t
                           task in whose place it runs, k the workflow around that reads it; of two stores z ranges
                           its cancel released

@@ -38,22 +38,26 @@ local function bar_some(workflow, keep)
   end
 end
 
--- Closes all of a workflow, if it is open; what runs in it ends no more.
+-- Closes a scope, if it is open; what runs in it ends no more.
+local function stop(s, error, keep)
+  local key, n = part(s.id)
+  s.cancelled = text(NOW)
+  moves(s.workflow, keep)
+  redis.call('HSET', key, 'a' .. n, s.cancelled)
+  if closed(s.id) then
+    -- all around has failed: only what runs is ended by it
+    tell(s.workflow)
+  end
+  fail('', s.id, error, keep, true)
+  bar_some(s.workflow, keep)
+end
+
+-- Closes all of a workflow, if it is open.
 local function call_off(workflow, error, keep)
-  local key = P .. 'f:' .. workflow
-  local root = string.match(redis.call('HGET', key, 'w') or '', '^(%S+) ')
+  local root = string.match(redis.call('HGET', P .. 'f:' .. workflow, 'w') or '', '^(%S+) ')
   local s = root and scope_at(root)
   if s then
-    local _, n = part(root)
-    s.cancelled = text(NOW)
-    moves(workflow, keep)
-    redis.call('HSET', key, 'a' .. n, s.cancelled)
-    if closed(root) then
-      -- all around has failed: only what runs is ended by it
-      tell(workflow)
-    end
-    fail('', root, error, keep, true)
-    bar_some(workflow, keep)
+    stop(s, error, keep)
   end
 end
 
@@ -70,6 +74,7 @@ local function cancel_whole(id, error, keep, again)
   -- HDEL first, though of nothing: it needs no memory
   redis.call('HDEL', key, 'z')
   call_off(id, error, keep)
+  put_early(keep)
   keep_moved()
   return 'CANCELLED', key
 end
@@ -102,9 +107,14 @@ local function cancel(id, error, ttl, again, waiting)
   if record[2] then
     call_off(record[2], error, ttl)
   end
+  local s = place and not f[1] and scope_at(scope_of(place))
   if f[1] then
     fail(id, scope_of(place), error, ttl)
+  elseif s and s.fails == id and s.first ~= '' then
+    -- a group with all that is in it
+    stop(s, error, ttl)
   end
+  put_early(ttl)
   keep_moved()
   return 'CANCELLED', key
 end

@@ -9,7 +9,7 @@ local function decide(id, state, keep, what, least)
   local key, n, workflow = part(id)
   local record = redis.call('HMGET', record_key(id), 's', 'g', 'p', 'q', 'a', 'e', 'd')
   local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
-  if FINAL[record[1]] or not (record[1] or (f[1] and f[1] ~= '')) then
+  if FINAL[record[1]] or not (record[1] or (f[1] and f[1] ~= '' and f[1] ~= NEVER)) then
     return false
   end
   -- HDEL first: it needs no memory
@@ -26,7 +26,7 @@ local function decide(id, state, keep, what, least)
     redis.call('HDEL', record_key(id), 'o', 'r', 'y', 'z')
   end
   if f[1] then
-    leave(id)
+    leave(id, not record[1])
     moves(workflow, keep)
   end
   if not record[1] then
@@ -126,6 +126,26 @@ local function put_member(into, number, member, keep)
   end
 end
 
+-- Tells whether the first node inside a scope was released, or none is.
+local function begun(s)
+  local place = redis.call('HGET', P .. 'f:' .. s.workflow, 'p' .. s.first)
+  if not place or place == '' or place == NEVER then
+    return place ~= NEVER
+  end
+  return redis.call('EXISTS', record_key(s.workflow .. '.' .. s.first)) == 1
+end
+
+-- Puts the errors of what was closed before its turn, which has come.
+local function put_early(keep)
+  while early[1] do
+    local s = scope_at(table.remove(early))
+    if s then
+      local key, n = part(s.id)
+      put_member(s.into, s.number, 'e' .. (redis.call('HGET', key, 'y' .. n) or ''), keep)
+    end
+  end
+end
+
 -- Lets a task that went on as a workflow fail; returns the scope that closes then.
 local function fail_task(task, error, keep)
   local place = place_of(task)
@@ -156,7 +176,10 @@ local function fail(id, scope, error, keep, cancelled)
       redis.call('HSET', key, 'y' .. n, error)
       release_range(scope, s.range)
     end
-    if s.into ~= '' then
+    if s.into ~= '' and not begun(s) then
+      redis.call('HSET', key, 'y' .. n, error, 'y' .. s.first, scope)
+      return
+    elseif s.into ~= '' then
       put_member(s.into, s.number, 'e' .. error, keep)
       return
     end
@@ -179,6 +202,7 @@ local function move_on(id, place, state, data, keep)
   else
     fail(id, scope, data, keep)
   end
+  put_early(keep)
 end
 
 -- Returns what is said of an opening, a line each: workflow, root, result, first and count of its first nodes, and the ms
@@ -212,12 +236,21 @@ local function open_flow(o, outline)
   if tonumber(o.count) > 0 then
     release(o.workflow .. '.0', tonumber(o.first), tonumber(o.count))
   end
+  put_early(keep)
   return first
+end
+
+-- Drops a workflow that is kept and will not be opened: the task that was to go on as it has ended.
+local function discard(workflow)
+  local key = P .. 'f:' .. workflow
+  if redis.call('HEXISTS', key, 'w') == 0 then
+    redis.call('UNLINK', key)
+  end
 end
 
 -- Releases more of a workflow, where the message *id* stood for that.
 local function open_more(id, first, count)
-  local workflow = string.match(id, '^(.*)%.open%.%d+$')
+  local workflow = string.match(id, '^(.*)%.open%.[%d.]+$')
   local key = P .. 'f:' .. (workflow or '')
   if not workflow or redis.call('EXISTS', key) == 0 then
     return
@@ -228,4 +261,5 @@ local function open_more(id, first, count)
   if count > 0 then
     release(workflow .. '.0', first, count)
   end
+  put_early(0)
 end

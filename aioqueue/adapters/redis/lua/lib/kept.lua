@@ -25,6 +25,13 @@ local function waiting_node(id)
   return (not state or state == 'PENDING') and not stopped(node.place) and node or nil
 end
 
+local early = {}
+
+-- Notes of a node that is not released, though its turn has come, what was closed before it.
+local function note_early(workflow, number)
+  early[#early + 1] = redis.call('HGET', P .. 'f:' .. workflow, 'y' .. number) or nil
+end
+
 -- Writes the record of a node that is released, with its receipt where there is one, and whose value only it takes.
 local function write_released(node, owner, due, count, receipt)
   local key, n, workflow = part(node.id)
@@ -57,11 +64,25 @@ local function write_released(node, owner, due, count, receipt)
   extend(P .. 'o:' .. workflow, math.max(left, lives[key] or 0))
 end
 
--- Returns queue and priority of the first node of a range that waits, or nil.
-local function first_of(workflow, first)
-  local f = redis.call('HMGET', P .. 'f:' .. workflow, 'b' .. first, 'n' .. first)
-  if not (f[1] and f[2]) then
-    return nil
+-- Returns the messages that stand for the rest of a range, one a queue in which some of it is to wait: id, queue,
+-- priority, body; none that was left before, or, again, that is not on its way, as it may not have got there.
+local function openers(workflow, first, count, again)
+  local key, number = P .. 'f:' .. workflow, text(first)
+  local f = redis.call('HMGET', key, 'n' .. number, 'o' .. number, 'q' .. text(first + count - 1))
+  if not f[1] or (f[2] and not again) then
+    return {}
   end
-  return string.match(f[2], '(%S+) %S+$'), string.match(f[2], '^%S+ %S+ (%S+)')
+  local found, at, released = {}, 0, P .. 'o:' .. workflow
+  local priority, queue = string.match(f[1], '^%S+ %S+ (%S+) .* (%S+) %S+$')
+  for queue in string.gmatch(f[3] or queue, '%S+') do
+    local id = workflow .. '.open.' .. number .. (at > 0 and '.' .. at or '')
+    if not f[2] or redis.call('SISMEMBER', released, id) == 1 then
+      found[#found + 1] = { id = id, queue = queue, priority = priority, body = number .. ' ' .. text(count) }
+      redis.call('SADD', released, id)
+    end
+    at = at + 1
+  end
+  redis.call('HSET', key, 'o' .. number, '1')
+  extend(released, OPEN_TTL)
+  return found
 end

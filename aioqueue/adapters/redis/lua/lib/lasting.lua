@@ -2,6 +2,8 @@
 lasting: ends nodes, and keeps workflows and what has joined as long as they move or are read; uses base, scope, joins.
 ]]
 local let_go
+-- ms that a record is kept for a late copy of its message
+local LATE
 
 local moved = {}
 
@@ -94,21 +96,13 @@ local function moves(workflow, shown)
   moved[workflow] = math.max(moved[workflow] or 0, shown)
 end
 
--- Keeps the workflows that have moved. Whatever moves any does so before it ends.
-local function keep_moved()
-  for workflow, shown in pairs(moved) do
-    keep_flow(P .. 'f:' .. workflow, workflow, shown)
-  end
-  moved = {}
-end
-
--- Writes that a node has ended.
-local function leave(id)
+-- Writes that a node has ended. never: it was not released.
+local function leave(id, never)
   local key, n, workflow = part(id)
-  redis.call('HDEL', key, 'n' .. n, 'b' .. n)
+  redis.call('HDEL', key, 'b' .. n, never and 'b' .. n or 'n' .. n)
   redis.call('SREM', P .. 'o:' .. workflow, n)
   unsure(P .. 'o:' .. workflow)
-  redis.call('HSET', key, 'p' .. n, '')
+  redis.call('HSET', key, 'p' .. n, never and NEVER or '')
   moves(workflow, 0)
 end
 
@@ -133,4 +127,31 @@ local function bar(id, keep, late)
   redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW), 'u', text(NOW + keep))
   redis.call('PEXPIRE', record, text(math.max(keep, late)))
   tell(id)
+end
+
+-- Ends tasks in whose place workflows run of which nothing is released any more, if those can end no other way.
+local function end_tasks()
+  local left = {}
+  for workflow in pairs(moved) do
+    left[#left + 1] = workflow
+  end
+  while left[1] do
+    local workflow = table.remove(left)
+    local task = task_around(workflow .. '.0')
+    if task and stopped(place_of(task)) and redis.call('SCARD', P .. 'o:' .. workflow) == 0 then
+      if redis.call('HGET', record_key(task), 'p') == workflow then
+        bar(task, 0, LATE)
+        left[#left + 1] = select(3, part(task))
+      end
+    end
+  end
+end
+
+-- Keeps the workflows that have moved. Whatever moves any does so before it ends.
+local function keep_moved()
+  end_tasks()
+  for workflow, shown in pairs(moved) do
+    keep_flow(P .. 'f:' .. workflow, workflow, shown)
+  end
+  moved = {}
 end

@@ -2,13 +2,13 @@
 nodes: releases nodes of workflows: their messages are put where messages wait; uses base, messages, scope, joins,
 lasting, kept.
 ]]
--- ms that a record is kept for a late copy of its message: here there is none
-local LATE = 0
+-- here there is none
+LATE = 0
 
 local function release_node(id, owner, count)
   local node = waiting_node(id)
   if not node then
-    return
+    return false
   end
   local m = { id = id, name = node.name, queue = node.queue, body = node.body, losses = '0', seen = '0', marked = '0' }
   local eta, delay
@@ -20,6 +20,7 @@ local function release_node(id, owner, count)
   write_released(node, owner, due_of(m), count, receipt)
   local key, n = part(id)
   redis.call('HDEL', key, 'b' .. n)
+  return true
 end
 
 -- Takes back the message of a task that has not started; tells whether it was there.
@@ -40,17 +41,13 @@ local function withdraw(id, queue, attempt, receipt)
   return false
 end
 
--- Leaves a message that releases more, unless somebody has done it.
+-- Leaves the messages that release more, unless somebody has done it.
 local function leave_open(workflow, first, count)
-  local queue, priority = first_of(workflow, text(first))
-  if queue then
-    local id = workflow .. '.open.' .. text(first)
+  for _, m in ipairs(openers(workflow, first, count)) do
     publish({
-      id = id, name = OPEN, queue = queue, body = text(first) .. ' ' .. text(count), attempt = '1', hop = '0',
-      priority = priority, tracked = '0', losses = '0', seen = '0', marked = '0', sent = '0.0', eta = 0, delay = 0,
+      id = m.id, name = OPEN, queue = m.queue, body = m.body, attempt = '1', hop = '0', priority = m.priority,
+      tracked = '0', losses = '0', seen = '0', marked = '0', sent = '0.0', eta = 0, delay = 0,
     })
-    redis.call('SADD', P .. 'o:' .. workflow, id)
-    extend(P .. 'o:' .. workflow, OPEN_TTL)
   end
 end
 
@@ -59,7 +56,9 @@ local function release(owner, first, count)
   local _, _, workflow = part(owner)
   local now, rest = split(count)
   for number = first, first + now - 1 do
-    release_node(workflow .. '.' .. text(number), owner, count)
+    if not release_node(workflow .. '.' .. text(number), owner, count) then
+      note_early(workflow, text(number))
+    end
   end
   if rest > 0 then
     leave_open(workflow, first + now, rest)

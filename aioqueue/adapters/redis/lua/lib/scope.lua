@@ -3,6 +3,8 @@ scope: tells which nodes of workflows can start or end no more; uses base.
 ]]
 local CANCELLED = 86400000
 local DAY = 86400000
+-- place of a node that has ended and was not released
+local NEVER = '.'
 
 local scopes = {}
 
@@ -13,8 +15,8 @@ local function scope_at(id)
     local f = key and redis.call('HMGET', key, 'x' .. n, 'c' .. n, 'a' .. n) or {}
     local s = f[1] and { id = id, workflow = workflow, closed = f[2], cancelled = f[3] }
     if s then
-      s.fails, s.range, s.into, s.number, s.task, s.around =
-        string.match(f[1], '^(%S*)\n(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)$')
+      s.fails, s.range, s.into, s.number, s.task, s.around, s.first =
+        string.match(f[1], '^(%S*)\n(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)\n(%d*)$')
     end
     scopes[id] = s or false
   end
@@ -40,7 +42,7 @@ end
 local function place_of(id)
   local key, n = part(id)
   local place = key and redis.call('HGET', key, 'p' .. n)
-  return place and place ~= '' and place or nil
+  return place and place ~= '' and place ~= NEVER and place or nil
 end
 
 local function scope_of(place)
@@ -52,7 +54,7 @@ local function stopped(place)
   return place and closed(scope_of(place))
 end
 
--- Returns the moment a whole was cancelled that a place is part of, or nil: what runs there ends no more.
+-- Returns the moment all was cancelled that a place is part of, or nil: what runs there ends no more.
 local function called_off(place)
   return place and moment_around(scope_of(place), 'cancelled')
 end
