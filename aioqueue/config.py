@@ -32,7 +32,19 @@ _NAMES: Final = tuple(Settings.model_fields)
 _VARIABLES: Final = tuple(f"{PREFIX}{name.upper()}" for name in _NAMES)
 _OTHERS: Final = ("AIOQUEUE_TEST_URLS",)
 _OF_COMMANDS: Final = tuple(
-    f"{PREFIX}{verb}_" for verb in ("WORKER", "SEND", "RESULT", "WORKFLOW", "STATUS", "CONFIG", "VERSION")
+    f"{PREFIX}{verb}_"
+    for verb in (
+        "WORKER",
+        "SEND",
+        "RESULT",
+        "SHOW",
+        "CANCEL",
+        "WORKFLOW",
+        "TASKS",
+        "STATUS",
+        "CONFIG",
+        "VERSION",
+    )
 )
 _told: set[str] = set()
 

@@ -96,7 +96,7 @@ def _problems(file: str | None) -> list[str]:
 
 
 def _print(settings: Settings, origins: Mapping[str, Origin], *, json: bool) -> None:
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
     from aioqueue.models.settings import URLS
 
     values = {

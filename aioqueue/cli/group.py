@@ -24,7 +24,18 @@ MISUSED: Final = 2
 UNREACHABLE: Final = 3
 NOT_FOUND: Final = 4
 
-VERBS: Final = ("worker", "send", "result", "workflow", "status", "config", "version")
+VERBS: Final = (
+    "worker",
+    "send",
+    "result",
+    "show",
+    "cancel",
+    "workflow",
+    "tasks",
+    "status",
+    "config",
+    "version",
+)
 
 _CODES: Final[tuple[tuple[type[AioqueueError], int], ...]] = (
     (UnavailableError, UNREACHABLE),

@@ -37,7 +37,7 @@ def command(
     Example: aioqueue result 019a2b… --app tasks:server --wait
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import exit_code, print_state
+    from aioqueue.cli.record import exit_code, print_state
 
     state = asyncio.run(_read(server_of(app, broker, backend), id, wait, timeout))
     print_state(state, json=json)
@@ -45,7 +45,7 @@ def command(
 
 
 async def _read(server: Server, id: str, wait: bool, timeout: float | None) -> TaskState:
-    from aioqueue.cli.show import ended
+    from aioqueue.cli.record import ended
 
     async with server:
         return await (ended(server, id, timeout) if wait else server.result(id).state())

@@ -114,7 +114,7 @@ def call_of(
 
 
 async def _send(server: Server, call: Signature, given: Given) -> int:
-    from aioqueue.cli.show import as_json, ended, exit_code, headline
+    from aioqueue.cli.record import as_json, ended, exit_code, headline
 
     async with server:
         sent = await server.send(call)
