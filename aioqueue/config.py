@@ -42,6 +42,7 @@ _OF_COMMANDS: Final = tuple(
         "WORKFLOW",
         "TASKS",
         "STATUS",
+        "CHECK",
         "CONFIG",
         "VERSION",
     )

@@ -33,6 +33,7 @@ VERBS: Final = (
     "workflow",
     "tasks",
     "status",
+    "check",
     "config",
     "version",
 )

@@ -72,9 +72,9 @@ def command(app: str, name: str, args: tuple[str, ...], **given: Unpack[Given]) 
 
     Example: aioqueue send tasks:server sum '[1, 2, 3]' --wait
     """
-    from aioqueue.cli.apps import server_of
+    from aioqueue.cli.apps import load, shared
 
-    server = server_of(app, None, None)
+    server = shared(load(app))
     options = {key: given[key] for key in ("queue", "delay", "id") if given[key] is not None}
     arguments = [value(arg) for arg in args]
     kwargs = dict(map(pair, given["kw"]))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, QueueStats, ServiceInfo
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
@@ -110,6 +110,10 @@ class Broker(Protocol):
 
         A sentence each. Raises ConfigurationError where tasks could be dropped.
         """
+        ...
+
+    async def about(self) -> ServiceInfo:
+        """Return what the service is: its version, its time, and how it is set up."""
         ...
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:

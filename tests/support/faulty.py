@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
 from aioqueue.models.state import CancelOutcome
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, QueueStats, ServiceInfo
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.capabilities import Capabilities
@@ -180,6 +180,9 @@ class FaultyBroker:
 
     async def health(self) -> Sequence[str]:
         return await self.faults.around("health", BrokerUnavailableError, self.real.health)
+
+    async def about(self) -> ServiceInfo:
+        return await self.faults.around("about", BrokerUnavailableError, self.real.about)
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         return await self.faults.around("stats", BrokerUnavailableError, lambda: self.real.stats(queues))

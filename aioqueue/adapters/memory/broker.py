@@ -17,7 +17,7 @@ from aioqueue.adapters.memory.core import Entry, MemoryCore
 from aioqueue.adapters.memory.records import Row
 from aioqueue.ids import new_id
 from aioqueue.models.state import CancelOutcome, State
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, QueueStats, ServiceInfo
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import OPEN, Opening
@@ -107,6 +107,9 @@ class MemoryBroker:
 
     async def health(self) -> Sequence[str]:
         return ()
+
+    async def about(self) -> ServiceInfo:
+        return ServiceInfo()
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         now = self._core.clock.time()

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from aioqueue.adapters.redis.about import about
 from aioqueue.adapters.redis.backend import RedisBackend
 from aioqueue.adapters.redis.consumer import RedisConsumer
 from aioqueue.adapters.redis.core import Access, Core
@@ -16,7 +17,7 @@ from aioqueue.adapters.redis.rows import milliseconds, moment
 from aioqueue.adapters.redis.submitter import RedisSubmitter, send
 from aioqueue.adapters.redis.upkeep import Upkeep
 from aioqueue.errors import BrokerUnavailableError
-from aioqueue.models.stats import DeadLetter, QueueStats
+from aioqueue.models.stats import DeadLetter, QueueStats, ServiceInfo
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.messages import Message
@@ -40,6 +41,9 @@ class RedisBroker:
 
     async def health(self) -> Sequence[str]:
         return await health(self._access)
+
+    async def about(self) -> ServiceInfo:
+        return await about(self._access)
 
     def submitter(self, backend: Backend) -> RedisSubmitter | None:
         same = isinstance(backend, RedisBackend) and backend.core is self._core

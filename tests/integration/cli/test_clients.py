@@ -93,11 +93,10 @@ async def test_task_of_another_app_is_sent_by_name(shell: Shell) -> None:
 
 async def test_misspelled_task_is_wrong_use_and_names_what_is_there(shell: Shell) -> None:
     done = await shell.run("send", APP, "smu", "[1]")
-    status = await shell.run("status", "--app", APP, "--json")
 
     assert done.code == 2
     assert "this app has no task 'smu'; there is sum;" in done.err
-    assert json.loads(status.out)["queues"] == []
+    assert not (shell.folder / "tasks.db").exists()
 
 
 async def test_known_id_is_told_and_nothing_is_sent(shell: Shell) -> None:
@@ -162,6 +161,7 @@ async def test_result_waits_until_the_task_has_ended(shell: Shell) -> None:
 
 
 async def test_unknown_result_is_not_found(shell: Shell) -> None:
+    await shell.empty()
     done = await shell.run("result", NOWHERE, "--app", APP, "--json")
 
     assert (done.code, done.out) == (4, "")
@@ -201,6 +201,7 @@ async def test_status_shows_queues_and_live_workers(shell: Shell) -> None:
 
 
 async def test_status_of_an_empty_store_says_so(shell: Shell) -> None:
+    await shell.empty()
     plain = await shell.run("status", "--app", APP)
     data = await shell.run("status", "--app", APP, "--json")
 
@@ -211,7 +212,17 @@ async def test_status_of_an_empty_store_says_so(shell: Shell) -> None:
 async def test_path_of_the_default_store_is_told_in_full(shell: Shell) -> None:
     done = await shell.run("status")
 
-    assert done.out.splitlines()[0] == f"broker sqlite:///{shell.folder}/aioqueue.db"
+    assert done.err.startswith(f"Error: sqlite:///{shell.folder}/aioqueue.db: there is no file ")
+
+
+@pytest.mark.parametrize("verb", ["result", "show", "cancel", "workflow", "status"])
+async def test_mistyped_path_makes_no_file(shell: Shell, verb: str) -> None:
+    id = () if verb == "status" else (NOWHERE,)
+    done = await shell.run(verb, *id, "--broker", "sqlite:///mistyped.db", "--json")
+
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith(f"Error: sqlite:///{shell.folder}/mistyped.db: there is no file ")
+    assert [path.name for path in shell.folder.iterdir() if "mistyped" in path.name] == []
 
 
 @pytest.mark.parametrize("args", [("status",), ("result", NOWHERE), ("status", "--json")])
