@@ -13,7 +13,8 @@
 #~ prove-services     FastAPI, aiohttp and a script over real HTTP; 200 requests at once for 20 s, and as a worker is killed: none lost, nothing left
 #~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
 #~ prove-results      unknown and expired ids at once; bad messages are dead letters, their neighbours are done
-#~ prove-imports      help loads click and nothing heavy; importing the package loads no adapter
+#~ prove-cli          every verb as a process: its JSON and each exit code; reload and Ctrl-C lose nothing; the page's shell blocks run; a password is in nothing that is printed, logged, raised or kept
+#~ prove-imports      help loads click and nothing heavy, in twice the time of importing click; importing the package loads no adapter
 #~ prove-bench        figures of SQLite and Redis on this machine
 #~ prove-rivals       the same figures beside ardiq and taskiq in one run, as ratios
 
@@ -28,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove lint format bench docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-imports \
+	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-cli prove-imports \
 	prove-bench prove-rivals
 
 help: ## say what each target does
@@ -41,7 +42,7 @@ test: .venv/.stamp ## run the tests, without the slow ones
 	$(TOGETHER) tests -rfEs -m "not slow and not wide"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-recovery prove-stall prove-poison prove-awaits \
-	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-imports \
+	prove-memory prove-workflows prove-stop prove-services prove-arguments prove-results prove-cli prove-imports \
 	prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
 prove-list:
@@ -95,8 +96,11 @@ prove-arguments: .venv/.stamp
 prove-results: .venv/.stamp
 	$(PYTEST) tests/integration/test_dead_letters.py tests/integration/test_results.py
 
+prove-cli: .venv/.stamp
+	$(TOGETHER) tests/integration/cli -m slow
+
 prove-imports: .venv/.stamp
-	$(PYTEST) tests/integration/test_imports.py
+	$(PYTEST) -s tests/integration/test_imports.py
 
 prove-bench: bench
 

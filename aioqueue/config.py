@@ -35,6 +35,7 @@ _OF_COMMANDS: Final = tuple(
     f"{PREFIX}{verb}_"
     for verb in (
         "WORKER",
+        "DEV",
         "SEND",
         "RESULT",
         "SHOW",
@@ -44,6 +45,7 @@ _OF_COMMANDS: Final = tuple(
         "STATUS",
         "CHECK",
         "CONFIG",
+        "COMPLETION",
         "VERSION",
     )
 )

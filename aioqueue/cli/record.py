@@ -10,18 +10,35 @@ from datetime import datetime
 import click
 
 from aioqueue.cli.group import FAILED
-from aioqueue.errors import TaskError
+from aioqueue.errors import ResultTimeoutError, TaskError
 from aioqueue.models.state import State, TaskState
 from aioqueue.server import Server
 
 
 async def ended(server: Server, id: str, timeout: float | None) -> TaskState:
-    """Return a task's record once it has ended. Raises as ``AsyncResult.get``, but for no TaskError."""
+    """Return a task's record once it has ended, or as it stands after *timeout* s.
+
+    Raises as ``AsyncResult.get``, but for no TaskError and no ResultTimeoutError.
+    """
     result = server.result(id)
-    # what it ended with is in the record
-    with suppress(TaskError):
+    # what it ended with, or that it has not, is in the record
+    with suppress(TaskError, ResultTimeoutError):
         await result.get(timeout=timeout)
     return await result.state()
+
+
+def print_waited(state: TaskState, text: str, timeout: float | None, *, json: bool) -> int:
+    """Print what a wait has come to and return the exit code; *text* is for people, if it has ended."""
+    late = not state.state.final
+    if json:
+        click.echo(as_json({**state.model_dump(mode="json"), "timed_out": late}))
+    elif not late:
+        click.echo(text)
+    if late:
+        said = f"{state.name}[{state.id}] is {state.state} after {timeout:g} s, and goes on"
+        click.echo(f"Error: {said}; wait again: aioqueue result {state.id} --wait", err=True)
+        return FAILED
+    return exit_code(state)
 
 
 def exit_code(state: TaskState) -> int:
@@ -44,9 +61,9 @@ def headline(state: TaskState) -> str:
     return line
 
 
-def print_state(state: TaskState, *, json: bool) -> None:
-    """Print all that is known of a task."""
-    click.echo(as_json(state.model_dump(mode="json")) if json else "\n".join(_lines(state)))
+def text_of(state: TaskState) -> str:
+    """Return what became of a task, with its times and its traceback."""
+    return "\n".join(_lines(state))
 
 
 def moment(seconds: float) -> str:

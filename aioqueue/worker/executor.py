@@ -28,6 +28,7 @@ from aioqueue.errors import (
     TaskTimeoutError,
     UnavailableError,
 )
+from aioqueue.logs import Attempt
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import State
 from aioqueue.models.workflow import Workflow
@@ -378,11 +379,9 @@ class Executor:
         )
 
 
-def label(delivery: Delivery) -> str:
+def label(delivery: Delivery) -> Attempt:
     """Return how a delivery is called in the log."""
-    message = delivery.message
-    again = f" attempt {message.attempt}" if message.attempt > 1 else ""
-    return f"{message.name}[{message.id}]{again} from {message.queue}"
+    return Attempt.of(delivery.message)
 
 
 def _first(*values: float | None) -> float | None:

@@ -35,6 +35,7 @@ async def test_waiting_prints_the_value(shell: Shell) -> None:
     assert plain.out.splitlines() == ["sent sum[a] to queue default", "sum[a] SUCCESS: 3"]
     assert json.loads(data.out)["result"] == "2026-03-02"
     assert json.loads(data.out)["state"] == "SUCCESS"
+    assert json.loads(data.out)["timed_out"] is False
 
 
 async def test_waiting_for_a_task_that_fails_exits_with_1(shell: Shell) -> None:
@@ -49,10 +50,15 @@ async def test_waiting_for_a_task_that_fails_exits_with_1(shell: Shell) -> None:
 
 
 async def test_waiting_ends_after_its_timeout(shell: Shell) -> None:
-    done = await shell.run("send", APP, "sum", "[1]", "--id", "a", "--wait", "--timeout", "0.2")
+    wait = ("--wait", "--timeout", "0.2")
+    plain = await shell.run("send", APP, "sum", "[1]", "--id", "a", *wait)
+    data = await shell.run("result", "a", "--app", APP, *wait, "--json")
 
-    assert done.code == 1
-    assert done.err == "Error: sum[a] is PENDING after 0.2 s\n"
+    said = "Error: sum[a] is PENDING after 0.2 s, and goes on; wait again: aioqueue result a --wait\n"
+    assert [(done.code, done.err) for done in (plain, data)] == [(1, said), (1, said)]
+    assert plain.out == "sent sum[a] to queue default\n"
+    state = json.loads(data.out)
+    assert (state["id"], state["state"], state["timed_out"]) == ("a", "PENDING", True)
 
 
 async def test_delayed_task_waits(shell: Shell) -> None:
