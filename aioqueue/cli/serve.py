@@ -79,7 +79,8 @@ def served(server: Server, flags: Flags) -> tuple[str, ...] | None:
     default = server.settings.queue
     tasks = [server.registered(task.name).get("queue", default) for task in server]
     known = flags.queues or tuple(dict.fromkeys([default, *tasks]))
-    if unknown := [name for name in flags.excluded if name not in known]:
+    told = flags.supervised_by is None or flags.announce
+    if told and (unknown := [name for name in flags.excluded if name not in known]):
         _log.warning(
             "--exclude-queue: no queue %s is known; there are %s", ", ".join(unknown), ", ".join(known)
         )

@@ -128,11 +128,13 @@ class Supervisor:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Hand a signal on to all children; none is started any more."""
+        # one that is leaving has had its first signal, and a second would hurry it
+        spared = set[int]() if self._stop.is_set() else self._leaving
         self._signal = number
         self._stop.set()
         for changed in self._changed.values():
             changed.set()
-        for child in self._children.values():
+        for child in [child for which, child in self._children.items() if which not in spared]:
             _send(child, number)
 
     def restart(self) -> None:

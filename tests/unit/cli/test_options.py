@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from aioqueue import Server
+from aioqueue import Server, config
 from aioqueue.cli import group
 from aioqueue.cli.options import pair, split, value
 from aioqueue.cli.serve import served
@@ -147,6 +147,12 @@ def app() -> Server:
     server.register_task("b", lambda: None)
     server.register_task("c", lambda: None, queue="odd")
     return server
+
+
+def test_variables_of_every_verb_are_known_to_the_settings() -> None:
+    prefixes = {f"{config.PREFIX}{verb.upper()}_" for verb in group.VERBS}
+
+    assert set(config._OF_COMMANDS) == prefixes
 
 
 @pytest.mark.parametrize(

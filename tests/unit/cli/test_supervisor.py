@@ -239,6 +239,22 @@ async def test_restart_replaces_every_child_at_once_and_signals_none_twice(clock
     assert (signals, born) == ([[signal.SIGTERM], [signal.SIGTERM], [], []], 4)
 
 
+async def test_first_stop_does_not_hurry_a_child_that_is_leaving(clock: VirtualClock) -> None:
+    nursery = Nursery(clock, deaf=True)
+    running = asyncio.create_task((watched := supervisor(clock, nursery)).run())
+    await clock.advance(0)
+    watched.restart()
+    watched.stop()
+    first = list(nursery.last.signals)
+    watched.stop()
+    second = list(nursery.last.signals)
+    nursery.last.end(0)
+
+    assert await within(running) == 0
+    assert (first, second) == ([signal.SIGTERM], [signal.SIGTERM] * 2)
+    assert len(nursery.born) == 1
+
+
 async def test_child_that_makes_no_room_is_killed(clock: VirtualClock) -> None:
     nursery = Nursery(clock, deaf=True)
     running = asyncio.create_task((watched := supervisor(clock, nursery, grace=5)).run())
