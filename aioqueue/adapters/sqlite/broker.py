@@ -75,7 +75,7 @@ class SqliteBroker:
     async def about(self) -> ServiceInfo:
         journal = await self._access.read(lambda tx: str(tx.db.execute("PRAGMA journal_mode").fetchone()[0]))
         details = {"file": str(self._core.options.path), "journal": journal}
-        return ServiceInfo(version=sqlite3.sqlite_version, details=details)
+        return ServiceInfo(version=f"SQLite {sqlite3.sqlite_version}", details=details)
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         counts = await self._access.read(table.counts)
