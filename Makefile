@@ -17,7 +17,8 @@
 #~ prove-control      a paused queue starts nothing; 10,000 low ones hold up no high one and keep 5 to 12 % of the slots; weights; purge ends all CANCELLED; dead letters are sent anew once
 #~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
 #~ prove-results      unknown and expired ids at once; bad messages are dead letters, their neighbours are done
-#~ prove-imports      help loads click and nothing heavy; importing the package loads no adapter
+#~ prove-cli          every verb as a process: its JSON and each exit code; reload and Ctrl-C lose nothing; the page's shell blocks run; a password is in nothing that is printed, logged, raised or kept
+#~ prove-imports      help loads click and nothing heavy, in twice the time of importing click; importing the package loads no adapter
 #~ prove-bench        figures of SQLite and Redis on this machine
 #~ prove-rivals       the same figures beside ardiq and taskiq in one run, as ratios
 
@@ -33,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: help demo test prove lint format bench costs docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
 	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control \
-	prove-arguments prove-results prove-imports \
+	prove-arguments prove-results prove-cli prove-imports \
 	prove-bench prove-rivals
 
 help: ## say what each target does
@@ -47,7 +48,7 @@ test: .venv/.stamp ## run the tests, without the slow ones
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
 	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control \
-	prove-arguments prove-results prove-imports \
+	prove-arguments prove-results prove-cli prove-imports \
 	prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
 prove-list:
@@ -115,8 +116,11 @@ prove-arguments: .venv/.stamp
 prove-results: .venv/.stamp
 	$(PYTEST) tests/integration/test_dead_letters.py tests/integration/test_results.py
 
+prove-cli: .venv/.stamp
+	$(TOGETHER) tests/integration/cli -m slow
+
 prove-imports: .venv/.stamp
-	$(PYTEST) tests/integration/test_imports.py
+	$(PYTEST) -s tests/integration/test_imports.py
 
 prove-bench: bench
 

@@ -37,14 +37,20 @@ _OF_COMMANDS: Final = tuple(
     f"{PREFIX}{verb}_"
     for verb in (
         "WORKER",
+        "DEV",
         "SEND",
         "RESULT",
+        "SHOW",
+        "CANCEL",
         "WORKFLOW",
+        "TASKS",
         "SCHEDULE",
         "STATUS",
+        "CHECK",
         "QUEUE",
         "DEAD",
         "CONFIG",
+        "COMPLETION",
         "VERSION",
     )
 )

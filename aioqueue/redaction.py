@@ -6,7 +6,9 @@ import re
 from typing import Final
 
 _CREDENTIALS: Final = re.compile(r"^([a-z][a-z0-9+.-]*:(//)?)?.*@", re.IGNORECASE | re.DOTALL)
-_SECRETS: Final = re.compile(r"([?&](?:password|passwd|secret|token)=)[^&#]*", re.IGNORECASE)
+_SECRETS: Final = re.compile(
+    r"([?&][^=&#]*(?:password|passwd|passphrase|secret|token)[^=&#]*=)[^&#]*", re.IGNORECASE
+)
 
 
 def redacted(url: str) -> str:

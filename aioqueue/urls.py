@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Final, cast
 
 from aioqueue.clock import Clock
@@ -17,7 +18,7 @@ from aioqueue.errors import ConfigurationError
 from aioqueue.protocols.adapter import Adapter
 from aioqueue.redaction import redacted
 
-__all__ = ["anchored", "connect", "redacted"]
+__all__ = ["anchored", "connect", "file_of", "redacted"]
 
 _REDIS: Final = "aioqueue.adapters.redis"
 _BUILT_IN: Final = {
@@ -67,6 +68,15 @@ def _misquoted(url: str) -> bool:
     names = re.sub(r"=[^&#]*", "", query)
     astray = "@" in names or (authority != "" and "@" not in authority and "@" in path)
     return _AUTHORITY.fullmatch(authority) is None or astray
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file that a SQLite URL names; None for what is no file."""
+    if not url.startswith("sqlite:"):
+        return None
+    from aioqueue.adapters.sqlite.options import parse  # noqa: PLC0415 - an adapter is loaded when it is named
+
+    return parse(url).path
 
 
 def anchored(url: str, folder: str) -> str:

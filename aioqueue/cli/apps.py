@@ -19,20 +19,47 @@ import click
 
 from aioqueue.cli.group import MISUSED
 from aioqueue.cli.options import shown
-from aioqueue.errors import AioqueueError, ConfigurationError
+from aioqueue.errors import (
+    AioqueueError,
+    BackendUnavailableError,
+    BrokerUnavailableError,
+    ConfigurationError,
+    UnavailableError,
+)
 from aioqueue.server import Server
+from aioqueue.urls import file_of
 
 
 def server_of(app: str | None, broker: str | None, backend: str | None) -> Server:
+    """Return the Server of *app*, else one of these URLs, else that of the settings, to ask its stores.
+
+    Raises ConfigurationError, and UnavailableError where the file of a store is not there.
+    """
+    server = shared(named(app, broker, backend))
+    there(server.stores.urls[0], BrokerUnavailableError)
+    there(server.stores.urls[1], BackendUnavailableError)
+    return server
+
+
+def named(app: str | None, broker: str | None, backend: str | None) -> Server:
     """Return the Server of *app*, else one of these URLs, else that of the settings.
 
     Raises ConfigurationError.
     """
     if app is None:
-        return shared(Server(broker, backend=backend))
+        return Server(broker, backend=backend)
     if broker is not None or backend is not None:
         raise ConfigurationError("--app names its own stores; leave out --broker and --backend")
-    return shared(load(app))
+    return load(app)
+
+
+def there(url: str, unavailable: type[UnavailableError]) -> None:
+    """Raise *unavailable* if *url* is of a file that is not there: to open it would make it."""
+    file = file_of(url)
+    if file is not None and not file.exists():
+        raise unavailable(
+            f"{shown(url)}: there is no file {file}; is the path right? The first send, or a worker, makes it"
+        )
 
 
 def load(app: str) -> Server:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from aioqueue.cli.options import shown
-from aioqueue.router import AnyTask
+from aioqueue.cli.signatures import signature_of
 from aioqueue.server import Server
 from aioqueue.worker import WorkerOptions
 
@@ -70,29 +69,6 @@ def banner(
         notes=(*_notes(server), *health),
         tasks={task.name: signature_of(task) for task in server},
     )
-
-
-def signature_of(task: AnyTask) -> str:
-    """Return a task's parameters and result as they are written."""
-    signature = inspect.signature(task.definition.function)
-    parameters = [p.replace(annotation=_Written.of(p.annotation)) for p in signature.parameters.values()]
-    result = _Written.of(signature.return_annotation)
-    return str(signature.replace(parameters=parameters, return_annotation=result))
-
-
-class _Written:
-    """An annotation that is text, shown without quotes."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
-
-    @classmethod
-    def of(cls, annotation: object) -> object:
-        """Return *annotation*, wrapped where it is text."""
-        return cls(annotation) if isinstance(annotation, str) else annotation
 
 
 def _notes(server: Server) -> tuple[str, ...]:

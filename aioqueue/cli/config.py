@@ -52,7 +52,8 @@ def show(app: str | None, file: str | None, json: bool) -> None:
 
 @command.command(short_help="Check a settings file.")
 @click.argument("file", required=False)
-def validate(file: str | None) -> None:
+@json_option
+def validate(file: str | None, json: bool) -> None:
     """Check FILE, by default the nearest aioqueue.yaml, and the variables; nothing is connected to.
 
     Exits with 0 if all is right, else with 2.
@@ -60,14 +61,21 @@ def validate(file: str | None) -> None:
     Example: aioqueue config validate config.yml
     """
     problems = _problems(file)
-    for problem in problems:
-        click.echo(f"Error: {problem}", err=True)
-    if problems:
-        click.get_current_context().exit(MISUSED)
     from aioqueue.config import FILE, nearest
 
     path = file or nearest(FILE)
-    click.echo(f"{path} is valid" if path else f"there is no {FILE} here or above; the variables are valid")
+    if json:
+        from aioqueue.cli.record import as_json
+
+        data = {"valid": not problems, "file": None if path is None else str(path), "problems": problems}
+        click.echo(as_json(data))
+    for problem in problems if not json else ():
+        click.echo(f"Error: {problem}", err=True)
+    if problems:
+        click.get_current_context().exit(MISUSED)
+    if not json:
+        there = f"{path} is valid" if path else f"there is no {FILE} here or above; the variables are valid"
+        click.echo(there)
 
 
 def _problems(file: str | None) -> list[str]:
@@ -96,7 +104,7 @@ def _problems(file: str | None) -> list[str]:
 
 
 def _print(settings: Settings, origins: Mapping[str, Origin], *, json: bool) -> None:
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
     from aioqueue.models.settings import URLS
 
     values = {

@@ -54,7 +54,7 @@ def list_(
     Example: aioqueue dead list --of mail --limit 20
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     page = _ask(server_of(app, broker, backend), lambda dead: _page(dead, of, after, limit))
     if json:
@@ -75,7 +75,7 @@ def show(id: str, app: str | None, broker: str | None, backend: str | None, json
     Example: aioqueue dead show 019a2b…
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json, moment
+    from aioqueue.cli.record import as_json, moment
 
     opened = _ask(server_of(app, broker, backend), lambda dead: dead.show(id))
     letter = opened.letter
@@ -121,7 +121,7 @@ def requeue(
     Example: aioqueue dead requeue 019a2b… --queue mail
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     if bool(ids) is everything or (of is not None and not everything):
         raise click.UsageError("name the ids of dead letters, or --all, perhaps with --of")
@@ -159,7 +159,7 @@ def purge(
     """
     from aioqueue.cli.apps import server_of
     from aioqueue.cli.queue import confirm
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     if ids and of is not None:
         raise click.UsageError("name the ids of dead letters, or --of, not both")
@@ -228,8 +228,8 @@ def _call(opened: OpenedLetter) -> dict[str, Any]:
 
 
 def _print(page: LetterPage) -> None:
+    from aioqueue.cli.record import moment
     from aioqueue.cli.screen import console, table
-    from aioqueue.cli.show import moment
 
     made = table("buried", "id", "task", "queue", "attempt", "reason")
     for letter in page.letters:

@@ -5,6 +5,8 @@ Exit codes: 0 done, 1 failed, 2 wrong use or set-up, 3 a store cannot be reached
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -20,6 +22,8 @@ from aioqueue.errors import (
     UnknownTaskError,
 )
 
+PREFIX: Final = "AIOQUEUE_"
+
 FAILED: Final = 1
 MISUSED: Final = 2
 UNREACHABLE: Final = 3
@@ -27,16 +31,25 @@ NOT_FOUND: Final = 4
 
 VERBS: Final = (
     "worker",
+    "dev",
     "send",
     "result",
+    "show",
+    "cancel",
     "workflow",
+    "tasks",
     "schedule",
     "status",
+    "check",
     "queue",
     "dead",
     "config",
+    "completion",
     "version",
 )
+
+_LOGGING: Final = ("worker", "dev")
+"""Verbs whose standard error is their log."""
 
 _CODES: Final[tuple[tuple[type[AioqueueError], int], ...]] = (
     (UnavailableError, UNREACHABLE),
@@ -46,6 +59,27 @@ _CODES: Final[tuple[tuple[type[AioqueueError], int], ...]] = (
     (SignatureError, MISUSED),
     (UnknownTaskError, MISUSED),
 )
+
+
+def strange_variables(verb: str, command: click.Command) -> Iterator[str]:
+    """Yield what to say of each variable that is named as if it set an option of *verb*, and sets none."""
+    prefix = f"{PREFIX}{verb.upper()}"
+    known = set(_variables(prefix, command))
+    for name in sorted(os.environ):
+        if name.startswith(f"{prefix}_") and name not in known:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, 1) or sorted(known)
+            yield f"the variable {name} sets no option of {verb} and is ignored; there is {', '.join(near)}"
+
+
+def _variables(prefix: str, command: click.Command) -> Iterator[str]:
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.allow_from_autoenv and parameter.name:
+            yield f"{prefix}_{parameter.name.upper()}"
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _variables(f"{prefix}_{name.upper()}", inner)
 
 
 def code_of(error: AioqueueError) -> int:
@@ -63,6 +97,15 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         return cast(click.Command, import_module(f"aioqueue.cli.{cmd_name}").command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None and name not in _LOGGING and not ctx.resilient_parsing:
+            for warning in strange_variables(name, command):
+                click.echo(f"Warning: {warning}", err=True)
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

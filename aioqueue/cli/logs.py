@@ -1,7 +1,7 @@
 """Logs: set up by the command line, and by nothing else of aioqueue. They go to standard error.
 
-plain: lines for people. json: one object a line, with ts, level, logger, message, pid and, for an
-exception, exc; ts is UTC.
+plain: lines for people. short: the same for somebody who sits before it. json: one object a line, with ts,
+level, logger, message and pid, of a task's run also task and, for an exception, exc; ts is UTC.
 """
 
 from __future__ import annotations
@@ -9,25 +9,53 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from aioqueue.cli.worker import LogFormat
+from aioqueue.logs import Attempt, TaskFilter
 
 DATA = "data"
 """Name of a record's ``extra`` that json shows as it is."""
 
-_PLAIN = "%(asctime)s %(process)d %(levelname)-7s %(name)s: %(message)s"
+_PLAIN: Final = "%(asctime)s %(process)d %(levelname)-7s %(name)s: %(said)s"
+_SHORT: Final = "%(asctime)s %(levelname)-7s %(said)s"
+_COLOURS: Final = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}
 
 
 def configure(level: str, form: LogFormat) -> None:
     """Log all that is at least *level* to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(_PLAIN))
+    handler.addFilter(TaskFilter())
+    handler.setFormatter(_formatter(form))
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # a warning would break a stream of JSON
     logging.captureWarnings(True)
+
+
+def _formatter(form: LogFormat) -> logging.Formatter:
+    if form == "json":
+        return JsonFormatter()
+    if form == "short":
+        return PlainFormatter(_SHORT, "%H:%M:%S", coloured=sys.stderr.isatty())
+    return PlainFormatter(_PLAIN)
+
+
+class PlainFormatter(logging.Formatter):
+    """A record as a line, which begins with its task where the message does not name it itself."""
+
+    def __init__(self, form: str, moment: str | None = None, *, coloured: bool = False) -> None:
+        super().__init__(form, moment)
+        self._coloured = coloured
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - it is logging's name
+        task = getattr(record, "task", "-")
+        told = task == "-" or (isinstance(record.args, tuple) and any(map(_is_attempt, record.args)))
+        record.said = record.message if told else f"{task}: {record.message}"
+        line = super().formatMessage(record)
+        colour = _COLOURS.get(record.levelno) if self._coloured else None
+        return line if colour is None else f"\x1b[{colour}m{line}\x1b[0m"
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,11 +70,23 @@ class JsonFormatter(logging.Formatter):
             "message": _text(record.getMessage()),
             "pid": record.process,
         }
+        if (id := getattr(record, "task_id", None)) is not None:
+            task: Any = record
+            line["task"] = {
+                "id": id,
+                "name": task.task_name,
+                "queue": task.task_queue,
+                "attempt": task.task_attempt,
+            }
         if (data := getattr(record, DATA, None)) is not None:
             line[DATA] = data
         if record.exc_info:
             line["exc"] = _text(self.formatException(record.exc_info))
         return orjson.dumps(line, default=str).decode()
+
+
+def _is_attempt(argument: object) -> bool:
+    return isinstance(argument, Attempt)
 
 
 def _text(text: str) -> str:

@@ -37,7 +37,7 @@ def list_(app: str | None, broker: str | None, backend: str | None, json: bool) 
     Example: aioqueue queue list --app tasks:server
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     server = server_of(app, broker, backend)
     queues = asyncio.run(_stats(server))
@@ -83,7 +83,7 @@ def show(
     Example: aioqueue queue show mail --where delayed --limit 20
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     page = _ask(
         server_of(app, broker, backend), name, lambda queue: _page(queue, where, after=after, limit=limit)
@@ -152,7 +152,7 @@ def purge(
     Example: aioqueue queue purge mail --delayed --yes
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     server = server_of(app, broker, backend)
     both = pending == delayed
@@ -197,7 +197,7 @@ async def _page(queue: Queue, where: str, *, after: str | None, limit: int) -> Q
 
 
 def _tell(name: str, *, paused: bool, changed: bool, json: bool) -> None:
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     if json:
         click.echo(as_json({"queue": name, "paused": paused, "changed": changed}))
@@ -210,8 +210,8 @@ def _tell(name: str, *, paused: bool, changed: bool, json: bool) -> None:
 
 
 def _print(page: QueuePage) -> None:
+    from aioqueue.cli.record import moment
     from aioqueue.cli.screen import console, table
-    from aioqueue.cli.show import moment
 
     made = table("id", "task", "attempt", "priority", "due", "since", "worker")
     for entry in page.entries:

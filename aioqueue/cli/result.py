@@ -32,20 +32,24 @@ def command(
 ) -> None:
     """Show the state of the task ID, its value or error, and its times.
 
-    Exits with 0 if there is one, 1 if it failed, 4 if there is none.
+    Exits with 0 if there is one, 1 if it failed or, with --wait, did not end in time, 4 if there is none.
 
     Example: aioqueue result 019a2b… --app tasks:server --wait
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import exit_code, print_state
+    from aioqueue.cli.record import as_json, exit_code, print_waited, text_of
 
     state = asyncio.run(_read(server_of(app, broker, backend), id, wait, timeout))
-    print_state(state, json=json)
-    click.get_current_context().exit(exit_code(state))
+    if wait:
+        code = print_waited(state, text_of(state), timeout, json=json)
+    else:
+        click.echo(as_json(state.model_dump(mode="json")) if json else text_of(state))
+        code = exit_code(state)
+    click.get_current_context().exit(code)
 
 
 async def _read(server: Server, id: str, wait: bool, timeout: float | None) -> TaskState:
-    from aioqueue.cli.show import ended
+    from aioqueue.cli.record import ended
 
     async with server:
         return await (ended(server, id, timeout) if wait else server.result(id).state())

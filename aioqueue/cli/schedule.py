@@ -138,7 +138,7 @@ def trigger(name: str, app: str | None, broker: str | None, backend: str | None,
     Example: aioqueue schedule trigger tidy --app tasks:server
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     sent = _asked(server_of(app, broker, backend), lambda schedules: schedules.trigger(name))
     click.echo(as_json({"schedule": name, "id": sent.id}) if json else f"sent {sent.id}")
@@ -173,7 +173,7 @@ def next_(
     Example: aioqueue schedule next tidy -n 10 --app tasks:server
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     moments = _asked(server_of(app, broker, backend), lambda schedules: schedules.next(name, count))
     lines = [moment.isoformat() for moment in moments]
@@ -220,8 +220,8 @@ def _when(text: str) -> When:
 
 
 def _print(states: Sequence[ScheduleState], *, json: bool) -> None:
+    from aioqueue.cli.record import as_json, moment
     from aioqueue.cli.screen import console, table
-    from aioqueue.cli.show import as_json, moment
 
     if json:
         click.echo(as_json([state.model_dump(mode="json") for state in states]))

@@ -70,11 +70,14 @@ def command(app: str, name: str, args: tuple[str, ...], **given: Unpack[Given]) 
 
     Each of ARGS is JSON, or else a string; what begins with a dash stands after --.
 
+    Exits with 0 if it was sent, with --wait if it succeeded; 1 if it failed or did not end in time,
+    2 if the call does not fit the task, 3 if the store cannot be reached.
+
     Example: aioqueue send tasks:server sum '[1, 2, 3]' --wait
     """
-    from aioqueue.cli.apps import server_of
+    from aioqueue.cli.apps import load, shared
 
-    server = server_of(app, None, None)
+    server = shared(load(app))
     options = {key: given[key] for key in ("queue", "delay", "id") if given[key] is not None}
     arguments = [value(arg) for arg in args]
     kwargs = dict(map(pair, given["kw"]))
@@ -114,7 +117,7 @@ def call_of(
 
 
 async def _send(server: Server, call: Signature, given: Given) -> int:
-    from aioqueue.cli.show import as_json, ended, exit_code, headline
+    from aioqueue.cli.record import as_json, ended, headline, print_waited
 
     async with server:
         sent = await server.send(call)
@@ -136,5 +139,4 @@ async def _send(server: Server, call: Signature, given: Given) -> int:
         if not given["wait"]:
             return 0
         state: TaskState = await ended(server, sent.id, given["timeout"])
-    click.echo(as_json(state.model_dump(mode="json")) if given["json"] else headline(state))
-    return exit_code(state)
+    return print_waited(state, headline(state), given["timeout"], json=given["json"])

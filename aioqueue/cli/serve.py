@@ -17,11 +17,16 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Final, Never, cast
 
+import click
+
 from aioqueue.cli import apps, logs
 from aioqueue.cli.banner import banner
+from aioqueue.cli.group import strange_variables
+from aioqueue.cli.reload import reloading
 from aioqueue.cli.worker import Flags, Loop
-from aioqueue.errors import MissingExtraError, UnavailableError
+from aioqueue.errors import ConfigurationError, MissingExtraError, UnavailableError
 from aioqueue.server import Server
+from aioqueue.weights import weighed
 from aioqueue.worker import Worker
 from aioqueue.worker.birth import bury
 from aioqueue.worker.supervisor import Supervisor, orphaned
@@ -39,9 +44,15 @@ def serve(flags: Flags) -> None:
     """Run one worker, or supervise several, and exit."""
     _quit_at_signals()
     logs.configure(flags.log_level, flags.log_format)
+    context = click.get_current_context()
+    if flags.supervised_by is None:
+        for warning in strange_variables(str(context.info_name), context.command):
+            _log.warning("%s", warning)
+    if flags.reload and flags.supervised_by is None:
+        sys.exit(asyncio.run(reloading(flags)))
     server = apps.shared(apps.load(flags.app))
     worker = server.worker(
-        queues=flags.queues or None,
+        queues=served(server, flags),
         strict=flags.strict or None,
         concurrency=flags.concurrency,
         max_tasks=flags.max_tasks,
@@ -51,7 +62,7 @@ def serve(flags: Flags) -> None:
         birth=flags.birth,
     )
     loop, make_loop = _loop(flags.loop)
-    if flags.supervised_by is None:
+    if flags.supervised_by is None or flags.announce:
         health = asyncio.run(_health(server))
         said = banner(server, worker.options, processes=flags.processes, loop=loop, health=health)
         if flags.log_format == "json":
@@ -62,6 +73,35 @@ def serve(flags: Flags) -> None:
         sys.exit(asyncio.run(_supervise(flags, server, worker)))
     with asyncio.Runner(loop_factory=make_loop) as runner:
         runner.run(_work(worker, flags))
+
+
+def served(server: Server, flags: Flags) -> tuple[str, ...] | None:
+    """Return the queues to serve, None where the settings say. Raises ConfigurationError if none is left."""
+    if not flags.excluded:
+        return flags.queues or None
+    specs = flags.queues or server.settings.queues or _known(server)
+    try:
+        names = [weighed([spec])[0][0] for spec in specs]
+    except ValueError as exc:
+        raise ConfigurationError(f"--queue: {exc}") from None
+    told = flags.supervised_by is None or flags.announce
+    if told and (unknown := [name for name in flags.excluded if name not in names]):
+        _log.warning(
+            "--exclude-queue: no queue %s is known; there are %s", ", ".join(unknown), ", ".join(names)
+        )
+    left = tuple(spec for spec, name in zip(specs, names, strict=True) if name not in flags.excluded)
+    if not left:
+        raise ConfigurationError(
+            f"--exclude-queue leaves none of the queues {', '.join(names)}; name others with --queue"
+        )
+    return left
+
+
+def _known(server: Server) -> tuple[str, ...]:
+    """Return the queues that the settings and the tasks of an app name."""
+    settings = server.settings
+    tasks = [server.registered(task.name).get("queue", settings.queue) for task in server]
+    return tuple(dict.fromkeys([settings.queue, *settings.routes.values(), *tasks]))
 
 
 async def _health(server: Server) -> Sequence[str]:

@@ -1,67 +1,65 @@
-"""How a task's record is shown: lines for people, JSON for programs."""
+"""``aioqueue show``: all that is on record of a task."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import suppress
-from datetime import datetime
+import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
-from aioqueue.cli.group import FAILED
-from aioqueue.errors import TaskError
-from aioqueue.models.state import State, TaskState
-from aioqueue.server import Server
+from aioqueue.cli.options import json_option, store_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aioqueue.models.state import TaskState
+    from aioqueue.server import Server
 
 
-async def ended(server: Server, id: str, timeout: float | None) -> TaskState:
-    """Return a task's record once it has ended. Raises as ``AsyncResult.get``, but for no TaskError."""
-    result = server.result(id)
-    # what it ended with is in the record
-    with suppress(TaskError):
-        await result.get(timeout=timeout)
-    return await result.state()
+@click.command(name="show", short_help="Show all that is on record of a task.")
+@click.argument("id")
+@store_options
+@json_option
+def command(*, id: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+    """Show the whole record of the task ID: state, value or error with its traceback, attempts and times.
+
+    Of a workflow it is the record of its outcome; `aioqueue workflow` shows its parts.
+    Exits with 0 if there is one, whatever its state, and with 4 if there is none.
+
+    Example: aioqueue show 019a2b… --app tasks:server
+    """
+    from aioqueue.cli.apps import server_of
+    from aioqueue.cli.record import as_json
+
+    state = asyncio.run(_read(server_of(app, broker, backend), id))
+    if json:
+        click.echo(as_json(state.model_dump(mode="json")))
+        return
+    from aioqueue.cli.screen import console, table
+
+    made = table("field", "value")
+    for row in _rows(state):
+        made.add_row(*row)
+    console().print(made)
+    if state.error is not None and state.error.traceback:
+        click.echo(state.error.traceback.rstrip())
 
 
-def exit_code(state: TaskState) -> int:
-    """Return 1 for a task that has ended without a value, else 0."""
-    return FAILED if state.state.final and state.state is not State.SUCCESS else 0
+async def _read(server: Server, id: str) -> TaskState:
+    async with server:
+        return await server.result(id).state()
 
 
-def as_json(data: object) -> str:
-    """Return one line of JSON."""
-    return json.dumps(data, ensure_ascii=False)
+def _rows(state: TaskState) -> Iterator[tuple[str, str]]:
+    from aioqueue.cli.record import as_json, moment
+    from aioqueue.models.state import State
 
-
-def headline(state: TaskState) -> str:
-    """Return what became of a task, in one line but for a message of several."""
-    line = f"{state.name}[{state.id}] {state.state}"
-    if state.state is State.SUCCESS:
-        return f"{line}: {as_json(state.result)}"
-    if state.error is not None:
-        return f"{line}: {state.error.type}: {state.error.message}"
-    return line
-
-
-def print_state(state: TaskState, *, json: bool) -> None:
-    """Print all that is known of a task."""
-    click.echo(as_json(state.model_dump(mode="json")) if json else "\n".join(_lines(state)))
-
-
-def moment(seconds: float) -> str:
-    """Return Unix seconds as the local time."""
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="milliseconds")
-
-
-def _lines(state: TaskState) -> Iterator[str]:
-    yield headline(state)
-    yield f"  queue     {state.queue}"
-    yield f"  attempt   {state.attempt}"
-    if state.losses:
-        yield f"  losses    {state.losses}"
-    if state.worker is not None:
-        yield f"  worker    {state.worker}"
+    yield "id", state.id
+    yield "name", state.name or "-"
+    yield "queue", state.queue or "-"
+    yield "state", state.state
+    yield "attempt", str(state.attempt)
+    yield "losses", str(state.losses)
     moments = {
         "sent": state.sent_at,
         "due": state.next_at,
@@ -69,7 +67,13 @@ def _lines(state: TaskState) -> Iterator[str]:
         "finished": state.finished_at,
     }
     for name, at in moments.items():
-        if at is not None:
-            yield f"  {name:<9} {moment(at)}"
-    if state.error is not None and state.error.traceback:
-        yield state.error.traceback.rstrip()
+        yield name, "-" if at is None else moment(at)
+    if state.started_at is not None and state.finished_at is not None:
+        yield "took", f"{state.finished_at - state.started_at:.3f} s"
+    yield "worker", state.worker or "-"
+    if state.plan is not None:
+        yield "goes on as", f"workflow {state.plan}"
+    if state.state is State.SUCCESS:
+        yield "result", as_json(state.result)
+    if state.error is not None:
+        yield "error", f"{state.error.type}: {state.error.message}"

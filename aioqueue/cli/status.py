@@ -29,7 +29,7 @@ def command(app: str | None, broker: str | None, backend: str | None, json: bool
     Example: aioqueue status --app tasks:server
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
 
     server = server_of(app, broker, backend)
     queues, workers = asyncio.run(_read(server))

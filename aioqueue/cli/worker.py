@@ -10,7 +10,7 @@ import click
 
 from aioqueue.cli.options import option, split
 
-LogFormat = Literal["plain", "json"]
+LogFormat = Literal["plain", "json", "short"]
 Loop = Literal["auto", "asyncio", "uvloop"]
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
@@ -21,6 +21,7 @@ class Given(TypedDict):
 
     queue: tuple[str, ...]
     strict: bool
+    exclude_queue: tuple[str, ...]
     concurrency: int | None
     processes: int
     burst: bool
@@ -31,21 +32,26 @@ class Given(TypedDict):
     shutdown_timeout: float | None
     loop: Loop
     no_scheduler: bool
+    reload: bool
+    reload_dir: tuple[str, ...]
     supervised_by: int | None
     birth: str | None
+    announce: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
     """What a worker process is told. None: the app's settings say. supervised_by: its parent's pid.
 
-    queue: names, or lists of them with commas, perhaps with weights. birth: by what its parent finds what it
-    held.
+    queue, exclude_queue: names, or lists of them with commas, perhaps with weights. reload_dir: folders whose
+    changes start it anew. birth: by what its parent finds what it held. announce: it says what starts though
+    it has a parent.
     """
 
     app: str
     queue: tuple[str, ...] = ()
     strict: bool = False
+    exclude_queue: tuple[str, ...] = ()
     concurrency: int | None = None
     processes: int = 1
     burst: bool = False
@@ -56,22 +62,33 @@ class Flags:
     shutdown_timeout: float | None = None
     loop: Loop = "auto"
     no_scheduler: bool = False
+    reload: bool = False
+    reload_dir: tuple[str, ...] = ()
     supervised_by: int | None = None
     birth: str | None = None
+    announce: bool = False
 
     @property
     def queues(self) -> tuple[str, ...]:
         """Return the names of the queues, each once; none where the settings say."""
         return split(self.queue)
 
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Return the names of the queues that are left out, each once."""
+        return split(self.exclude_queue)
+
     def child(self, name: str, supervisor: int, birth: str) -> Flags:
-        """Return the flags of one of several processes."""
-        return replace(self, name=name, processes=1, supervised_by=supervisor, birth=birth)
+        """Return the flags of one of several processes, or of one that is started anew."""
+        return replace(
+            self, name=name, processes=1, reload=False, reload_dir=(), supervised_by=supervisor, birth=birth
+        )
 
     def argv(self) -> list[str]:
         """Return the command that starts a worker with these flags."""
         values: dict[str, object] = {
             "--queue": ",".join(self.queues) or None,
+            "--exclude-queue": ",".join(self.excluded) or None,
             "--concurrency": self.concurrency,
             # stated, as the environment may name another number
             "--processes": self.processes,
@@ -85,9 +102,14 @@ class Flags:
             "--birth": self.birth,
         }
         options = [f"{key}={value}" for key, value in values.items() if value is not None]
-        flags = [*(["--burst"] if self.burst else []), *(["--strict"] if self.strict else [])]
-        flags += ["--no-scheduler"] if self.no_scheduler else []
-        return [sys.executable, "-m", "aioqueue", "worker", *options, *flags, "--", self.app]
+        flags = {
+            "--burst": self.burst,
+            "--strict": self.strict,
+            "--no-scheduler": self.no_scheduler,
+            "--announce": self.announce,
+        }
+        options += [name for name, is_set in flags.items() if is_set]
+        return [sys.executable, "-m", "aioqueue", "worker", *options, "--", self.app]
 
 
 @click.command(name="worker", short_help="Run the tasks of an app.")
@@ -99,6 +121,7 @@ class Flags:
     metavar="NAME[:WEIGHT]",
     help="Queue to serve; repeatable, or a,b; with weights a:5,b:1.",
 )
+@option("--exclude-queue", multiple=True, metavar="NAME", help="Serve all known queues but this; likewise.")
 @option("--strict", is_flag=True, help="Serve the queues in their order: the first that has work first.")
 @option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks that run at once, in each process.")
 @option(
@@ -112,7 +135,7 @@ class Flags:
 @option("--max-tasks", type=click.IntRange(min=1), help="End after so many tasks; --processes replaces it.")
 @option("--name", help="Name in records and listings.  [default: host:pid]")
 @option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info")
-@option("--log-format", type=click.Choice(["plain", "json"]), default="plain")
+@option("--log-format", type=click.Choice(["plain", "json", "short"]), default="plain")
 @option(
     "--shutdown-timeout",
     type=click.FloatRange(min=0),
@@ -126,12 +149,25 @@ class Flags:
     help="auto: uvloop if installed.",
 )
 @option("--no-scheduler", is_flag=True, help="Fire no schedules; other workers do, or `schedule run`.")
+@option("--reload", is_flag=True, help="Start anew when the code changes; for development.")
+@option(
+    "--reload-dir",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Folder to watch; repeatable.  [default: the current one]",
+)
 @click.option("--supervised-by", type=int, hidden=True, allow_from_autoenv=False)
 @click.option("--birth", hidden=True, allow_from_autoenv=False)
+@click.option("--announce", is_flag=True, hidden=True, allow_from_autoenv=False)
 def command(app: str, **given: Unpack[Given]) -> None:
     """Run the tasks of APP, a Server named as module:attribute or module:factory().
 
-    The first SIGINT or SIGTERM lets running tasks end, the second gives them back at once.
+    The first Ctrl-C, SIGINT or SIGTERM, lets running tasks end, the second gives them back at once;
+    nothing is lost either way.
+
+    Without -q it serves the queue of the settings. --exclude-queue leaves queues out of those of -q, or
+    else out of that of the settings and those of the app's tasks.
 
     Example: aioqueue worker tasks:server -q high,default -c 50
     """

@@ -36,7 +36,7 @@ def command(
     Example: aioqueue workflow 019a2b… --app tasks:server
     """
     from aioqueue.cli.apps import server_of
-    from aioqueue.cli.show import as_json
+    from aioqueue.cli.record import as_json
     from aioqueue.models.state import State
 
     tree = asyncio.run(_read(server_of(app, broker, backend), id))
@@ -74,7 +74,7 @@ def _draw(into: Tree, parts: Iterable[Branch], most: int | None) -> None:
 
 
 def _line(part: Branch) -> str:
-    from aioqueue.cli.show import headline, moment
+    from aioqueue.cli.record import headline, moment
 
     if part.kind != "task":
         return part.kind

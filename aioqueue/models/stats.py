@@ -1,4 +1,4 @@
-"""Counts and listings that people ask for: queues, dead letters, workers.
+"""Counts and listings that people ask for: queues, dead letters, workers, and the service itself.
 
 ``None`` in a count means that the service cannot tell.
 """
@@ -97,6 +97,19 @@ class LetterPage(BaseModel):
 
     letters: tuple[DeadLetter, ...] = ()
     next: str | None = None
+
+
+class ServiceInfo(BaseModel):
+    """What a service says of itself. version: of its server or library; empty where it cannot be told.
+
+    time: Unix seconds by its own clock, None where it goes by that of its callers. details: more, by name.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    version: str = ""
+    time: float | None = None
+    details: dict[str, str] = {}
 
 
 class GroupCounts(BaseModel):

@@ -11,7 +11,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
+from aioqueue.models.stats import (
+    DeadLetter,
+    LetterPage,
+    QueueEntry,
+    QueuePage,
+    QueueStats,
+    ServiceInfo,
+    Where,
+)
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
@@ -150,6 +158,10 @@ class Broker(Protocol):
 
         A sentence each. Raises ConfigurationError where tasks could be dropped.
         """
+        ...
+
+    async def about(self) -> ServiceInfo:
+        """Return what the service is: its version, its time, and how it is set up."""
         ...
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from aioqueue.errors import UnavailableError
+from aioqueue.logs import Attempt
 from aioqueue.protocols.finisher import Finisher
 from aioqueue.protocols.messages import Delivery, Ending
 from aioqueue.worker.backoff import Backoff
@@ -103,7 +104,8 @@ class Committer:
             for ending in batch:
                 await self._finish([ending])
             return
-        _log.exception("the end of %s cannot be written", batch[0].delivery.message.id, exc_info=exc)
+        attempt = Attempt.of(batch[0].delivery.message)
+        _log.exception("the end of %s cannot be written", attempt, exc_info=exc)
         instead = [self._unwritable(batch[0], exc)]
         self._answered(instead, await self._persist(lambda: self._finisher.finish(instead)))
 

@@ -12,6 +12,7 @@ from aioqueue import codec
 from aioqueue.clock import Clock
 from aioqueue.codec import Body
 from aioqueue.definition import TaskOptions
+from aioqueue.logs import Attempt
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo
@@ -123,11 +124,9 @@ class Preparer:
         )
 
 
-def label(delivery: Delivery) -> str:
+def label(delivery: Delivery) -> Attempt:
     """Return how a delivery is called in the log."""
-    message = delivery.message
-    again = f" attempt {message.attempt}" if message.attempt > 1 else ""
-    return f"{message.name}[{message.id}]{again} from {message.queue}"
+    return Attempt.of(delivery.message)
 
 
 def _first(*values: float | None) -> float | None:

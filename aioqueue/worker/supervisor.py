@@ -72,7 +72,8 @@ class Supervisor:
     """Keeps *processes* children alive. command: the argv of the child of a number, from 1, and a birth.
 
     birth: an id that each process started has for itself. grace: seconds children get to stop. burst:
-    none is started again, and all is over when they are. buried: called with the birth of a child that
+    none is started again, and all is over when they are. patient: a child that cannot run as it is written
+    ends nothing, and is started again by ``restart``. buried: called with the birth of a child that
     ended with another code than 0; it gets 5 s, and what it raises is logged.
     """
 
@@ -83,6 +84,7 @@ class Supervisor:
         processes: int,
         grace: float,
         burst: bool = False,
+        patient: bool = False,
         buried: Callable[[str], Awaitable[None]] | None = None,
         clock: Clock | None = None,
         spawn: Callable[[Sequence[str]], Awaitable[Child]] | None = None,
@@ -91,6 +93,10 @@ class Supervisor:
         self._numbers = range(1, processes + 1)
         self._grace = grace
         self._burst = burst
+        self._patient = patient
+        self._leaving: set[int] = set()
+        self._changed = {number: asyncio.Event() for number in self._numbers}
+        self._late: set[asyncio.Task[None]] = set()
         self._buried = buried
         self._burials: set[asyncio.Task[None]] = set()
         self._clock = clock or SystemClock()
@@ -116,14 +122,33 @@ class Supervisor:
                 self._over.set()
                 self._stop.set()
                 await self._end_burials()
+                for late in self._late:
+                    late.cancel()
         return self._code
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Hand a signal on to all children; none is started any more."""
+        # one that is leaving has had its first signal, and a second would hurry it
+        spared = set[int]() if self._stop.is_set() else self._leaving
         self._signal = number
         self._stop.set()
-        for child in self._children.values():
+        for changed in self._changed.values():
+            changed.set()
+        for child in [child for which, child in self._children.items() if which not in spared]:
             _send(child, number)
+
+    def restart(self) -> None:
+        """Let each child end as by a stop, and start another in its place."""
+        for changed in self._changed.values():
+            changed.set()
+        for number, child in self._children.items():
+            # one that is leaving already is not to be hurried by a second signal
+            if number not in self._leaving and not self._stop.is_set():
+                self._leaving.add(number)
+                _send(child, signal.SIGTERM)
+                late = asyncio.create_task(self._kill_leaving(number, child), name=f"leaving-{number}")
+                self._late.add(late)
+                late.add_done_callback(self._late.discard)
 
     async def _keep(self, number: int) -> None:
         restarts = Restarts()
@@ -131,9 +156,10 @@ class Supervisor:
         while not self._stop.is_set():
             born = self._clock.time()
             birth = new_id()
+            self._changed[number].clear()
             code = await self._live(number, birth)
             lived = self._clock.time() - born
-            if code == MISUSED and first:
+            if code == MISUSED and first and not self._patient:
                 self._code = MISUSED
                 self.stop()
                 return
@@ -143,7 +169,13 @@ class Supervisor:
                 self._code = self._code or (0 if code in _STOPPED else 1)
                 return
             first = False
-            await self._rest(number, code, lived, restarts)
+            if number in self._leaving:
+                self._leaving.discard(number)
+            elif code == MISUSED and self._patient:
+                _log.warning("worker process %d cannot run as it is; started again after a change", number)
+                await self._changed[number].wait()
+            else:
+                await self._rest(number, code, lived, restarts)
 
     async def _live(self, number: int, birth: str) -> int | None:
         """Start a child and return its exit code; None if it cannot be started."""
@@ -204,7 +236,15 @@ class Supervisor:
             lived,
             pause,
         )
-        await self._clock.wait(self._stop, until=self._clock.time() + pause)
+        # set by a stop, and by a restart
+        await self._clock.wait(self._changed[number], until=self._clock.time() + pause)
+
+    async def _kill_leaving(self, number: int, child: Child) -> None:
+        """Kill a child that does not make room for another in time."""
+        await self._clock.wait(self._over, until=self._clock.time() + self._grace + PATIENCE)
+        if self._children.get(number) is child and number in self._leaving:
+            _log.error("worker process %d does not stop; killing pid %d", number, child.pid)
+            _send(child, signal.SIGKILL)
 
     async def _kill_late(self) -> None:
         await self._stop.wait()

@@ -10,6 +10,7 @@ from aioqueue.models.stats import QueueStats
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.messages import Delivery, Ending, Settlement, Start, Verdict
+from tests.support.clocks import MovableClock
 from tests.support.counting import counts
 from tests.support.onestep import Hand, OneStep
 from tests.support.twostep import alive, beat, claim, commit, record_of
@@ -175,3 +176,10 @@ async def test_broker_says_how_it_is_in_sentences(broker: Broker) -> None:
 
     assert not isinstance(said, str)
     assert all(said)
+
+
+async def test_broker_says_what_it_is(broker: Broker, clock: MovableClock) -> None:
+    said = await broker.about()
+
+    assert said.time is None or abs(said.time - clock.time()) < 60
+    assert all(said.details.values())

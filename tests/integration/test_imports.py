@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -57,3 +59,31 @@ def test_every_public_name_is_there() -> None:
 
     with pytest.raises(subprocess.CalledProcessError):
         loaded_after("import aioqueue\naioqueue.no_such_name")
+
+
+def cpu_time(argv: Sequence[str]) -> float:
+    """Return the seconds of processor time that a process takes."""
+    process = subprocess.Popen(
+        argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(), text=True
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_help_of_the_worker_takes_at_most_twice_the_time_of_importing_click() -> None:
+    """By the least of many runs of each: what is above that is the machine's."""
+    click = [sys.executable, "-X", "importtime", "-c", "import click"]
+    shown = [sys.executable, "-m", "aioqueue", "worker", "--help"]
+    ratio = float("inf")
+    for _ in range(10):
+        imported, helped = (min(cpu_time(argv) for _ in range(10)) for argv in (click, shown))
+        ratio = min(ratio, helped / imported)
+        if ratio <= 2:
+            break
+
+    print(f"worker --help takes {ratio:.2f} of the time of importing click")
+    assert ratio <= 2

@@ -22,7 +22,15 @@ from typing import Any
 
 from aioqueue.ids import new_id
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
-from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
+from aioqueue.models.stats import (
+    DeadLetter,
+    LetterPage,
+    QueueEntry,
+    QueuePage,
+    QueueStats,
+    ServiceInfo,
+    Where,
+)
 from aioqueue.protocols.adapter import Adapter
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import FAIR, Broker, Consumer, Order
@@ -194,6 +202,10 @@ class SplitBroker:
 
     async def health(self) -> Sequence[str]:
         said: Sequence[str] = await self._far.call("broker", "health")
+        return said
+
+    async def about(self) -> ServiceInfo:
+        said: ServiceInfo = await self._far.call("broker", "about")
         return said
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:

@@ -13,7 +13,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
-from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
+from aioqueue.models.stats import (
+    DeadLetter,
+    LetterPage,
+    QueueEntry,
+    QueuePage,
+    QueueStats,
+    ServiceInfo,
+    Where,
+)
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import FAIR, Broker, Consumer, Order
 from aioqueue.protocols.capabilities import Capabilities
@@ -202,6 +210,9 @@ class FaultyBroker:
 
     async def health(self) -> Sequence[str]:
         return await self.faults.around("health", BrokerUnavailableError, self.real.health)
+
+    async def about(self) -> ServiceInfo:
+        return await self.faults.around("about", BrokerUnavailableError, self.real.about)
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         return await self.faults.around("stats", BrokerUnavailableError, lambda: self.real.stats(queues))

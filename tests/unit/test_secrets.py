@@ -23,6 +23,7 @@ GOOD = [
     "redis://:xyzzy@plugh@h",
     "redis://u:xyzzy%2Fplugh@h",
     f"unix://:{CANARY}@/run/r.sock",
+    f"rediss://h?ssl_keyfile=k.pem&ssl_certfile=c.pem&ssl_keyfile_password={CANARY}",
 ]
 BAD = [
     "redis://:xyzzy/plugh@h/0",

@@ -17,7 +17,15 @@ from aioqueue.adapters.memory.core import Entry, MemoryCore
 from aioqueue.adapters.memory.records import Row
 from aioqueue.ids import new_id
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
-from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
+from aioqueue.models.stats import (
+    DeadLetter,
+    LetterPage,
+    QueueEntry,
+    QueuePage,
+    QueueStats,
+    ServiceInfo,
+    Where,
+)
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import FAIR, Order
 from aioqueue.protocols.capabilities import Capabilities
@@ -129,6 +137,9 @@ class MemoryBroker:
 
     async def health(self) -> Sequence[str]:
         return ()
+
+    async def about(self) -> ServiceInfo:
+        return ServiceInfo()
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         now = self._core.clock.time()

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.adapters.redis import listing
+from aioqueue.adapters.redis.about import about
 from aioqueue.adapters.redis.backend import RedisBackend
 from aioqueue.adapters.redis.consumer import RedisConsumer
 from aioqueue.adapters.redis.core import Access, Core
@@ -16,7 +17,15 @@ from aioqueue.adapters.redis.rows import milliseconds, moment_args
 from aioqueue.adapters.redis.submitter import RedisSubmitter, send
 from aioqueue.adapters.redis.upkeep import Upkeep
 from aioqueue.errors import BrokerUnavailableError
-from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
+from aioqueue.models.stats import (
+    DeadLetter,
+    LetterPage,
+    QueueEntry,
+    QueuePage,
+    QueueStats,
+    ServiceInfo,
+    Where,
+)
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import FAIR, Order
 from aioqueue.protocols.capabilities import Capabilities
@@ -42,6 +51,9 @@ class RedisBroker:
 
     async def health(self) -> Sequence[str]:
         return await health(self._access)
+
+    async def about(self) -> ServiceInfo:
+        return await about(self._access)
 
     def submitter(self, backend: Backend) -> RedisSubmitter | None:
         same = isinstance(backend, RedisBackend) and backend.core is self._core

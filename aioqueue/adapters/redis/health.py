@@ -10,7 +10,7 @@ from aioqueue.errors import ConfigurationError
 
 async def health(access: Access) -> list[str]:
     """Return a sentence for each thing to know. Raises ConfigurationError where tasks could be evicted."""
-    memory, persistence = await _info(access, "memory"), await _info(access, "persistence")
+    memory, persistence = await info(access, "memory"), await info(access, "persistence")
     _refuse_eviction(access.core.options.shown, memory)
     said: list[str] = []
     if persistence and persistence.get("aof_enabled") != "1":
@@ -31,7 +31,8 @@ def _refuse_eviction(shown: str, memory: dict[str, str]) -> None:
     )
 
 
-async def _info(access: Access, section: str) -> dict[str, str]:
+async def info(access: Access, section: str) -> dict[str, str]:
+    """Return a section of INFO; nothing where it may not be asked for."""
     try:
         text: bytes = await access.command("INFO", section)
     except access.unavailable as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -16,7 +17,15 @@ from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.submitter import SqliteSubmitter
 from aioqueue.adapters.sqlite.upkeep import Upkeep
 from aioqueue.errors import BrokerUnavailableError
-from aioqueue.models.stats import DeadLetter, LetterPage, QueueEntry, QueuePage, QueueStats, Where
+from aioqueue.models.stats import (
+    DeadLetter,
+    LetterPage,
+    QueueEntry,
+    QueuePage,
+    QueueStats,
+    ServiceInfo,
+    Where,
+)
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import FAIR, Order
 from aioqueue.protocols.capabilities import Capabilities
@@ -81,6 +90,11 @@ class SqliteBroker:
 
     async def health(self) -> Sequence[str]:
         return ()
+
+    async def about(self) -> ServiceInfo:
+        journal = await self._access.read(lambda tx: str(tx.db.execute("PRAGMA journal_mode").fetchone()[0]))
+        details = {"file": str(self._core.options.path), "journal": journal}
+        return ServiceInfo(version=f"SQLite {sqlite3.sqlite_version}", details=details)
 
     async def stats(self, queues: Sequence[str] = ()) -> list[QueueStats]:
         counts, paused = await self._access.read(lambda tx: (table.counts(tx), table.paused(tx)))

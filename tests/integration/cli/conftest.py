@@ -38,6 +38,11 @@ class Shell:
         """The store of the app."""
         return f"sqlite:///{self.folder}/tasks.db"
 
+    async def empty(self) -> None:
+        """Make the app's store, with nothing in it."""
+        async with Server(self.url):
+            pass
+
     async def sent(self, name: str, *args: object) -> str:
         """Send a task from here, and return its id."""
         async with Server(self.url) as server:

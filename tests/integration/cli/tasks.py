@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from datetime import date
@@ -71,6 +72,21 @@ async def hang(seconds: float) -> None:
     """Stand in the way of the loop."""
     print("hang has begun", flush=True)
     time.sleep(seconds)  # noqa: ASYNC251 - that is the point
+
+
+@server.task
+async def until(file: str) -> str:
+    """Run until *file* is there."""
+    print("until has begun", flush=True)
+    while not await asyncio.to_thread(Path(file).exists):  # noqa: ASYNC110 - it is another process that tells
+        await asyncio.sleep(0.05)
+    return "it is there"
+
+
+@server.task
+async def tell(words: str) -> None:
+    """Log as a user's code does."""
+    logging.getLogger("their.code").warning("they say %s", words)
 
 
 def create() -> Server:

@@ -35,6 +35,7 @@ async def test_waiting_prints_the_value(shell: Shell) -> None:
     assert plain.out.splitlines() == ["sent sum[a] to queue default", "sum[a] SUCCESS: 3"]
     assert json.loads(data.out)["result"] == "2026-03-02"
     assert json.loads(data.out)["state"] == "SUCCESS"
+    assert json.loads(data.out)["timed_out"] is False
 
 
 async def test_waiting_for_a_task_that_fails_exits_with_1(shell: Shell) -> None:
@@ -49,10 +50,15 @@ async def test_waiting_for_a_task_that_fails_exits_with_1(shell: Shell) -> None:
 
 
 async def test_waiting_ends_after_its_timeout(shell: Shell) -> None:
-    done = await shell.run("send", APP, "sum", "[1]", "--id", "a", "--wait", "--timeout", "0.2")
+    wait = ("--wait", "--timeout", "0.2")
+    plain = await shell.run("send", APP, "sum", "[1]", "--id", "a", *wait)
+    data = await shell.run("result", "a", "--app", APP, *wait, "--json")
 
-    assert done.code == 1
-    assert done.err == "Error: sum[a] is PENDING after 0.2 s\n"
+    said = "Error: sum[a] is PENDING after 0.2 s, and goes on; wait again: aioqueue result a --wait\n"
+    assert [(done.code, done.err) for done in (plain, data)] == [(1, said), (1, said)]
+    assert plain.out == "sent sum[a] to queue default\n"
+    state = json.loads(data.out)
+    assert (state["id"], state["state"], state["timed_out"]) == ("a", "PENDING", True)
 
 
 async def test_delayed_task_waits(shell: Shell) -> None:
@@ -93,11 +99,10 @@ async def test_task_of_another_app_is_sent_by_name(shell: Shell) -> None:
 
 async def test_misspelled_task_is_wrong_use_and_names_what_is_there(shell: Shell) -> None:
     done = await shell.run("send", APP, "smu", "[1]")
-    status = await shell.run("status", "--app", APP, "--json")
 
     assert done.code == 2
     assert "this app has no task 'smu'; there is sum;" in done.err
-    assert json.loads(status.out)["queues"] == []
+    assert not (shell.folder / "tasks.db").exists()
 
 
 async def test_known_id_is_told_and_nothing_is_sent(shell: Shell) -> None:
@@ -162,6 +167,7 @@ async def test_result_waits_until_the_task_has_ended(shell: Shell) -> None:
 
 
 async def test_unknown_result_is_not_found(shell: Shell) -> None:
+    await shell.empty()
     done = await shell.run("result", NOWHERE, "--app", APP, "--json")
 
     assert (done.code, done.out) == (4, "")
@@ -201,6 +207,7 @@ async def test_status_shows_queues_and_live_workers(shell: Shell) -> None:
 
 
 async def test_status_of_an_empty_store_says_so(shell: Shell) -> None:
+    await shell.empty()
     plain = await shell.run("status", "--app", APP)
     data = await shell.run("status", "--app", APP, "--json")
 
@@ -211,7 +218,17 @@ async def test_status_of_an_empty_store_says_so(shell: Shell) -> None:
 async def test_path_of_the_default_store_is_told_in_full(shell: Shell) -> None:
     done = await shell.run("status")
 
-    assert done.out.splitlines()[0] == f"broker sqlite:///{shell.folder}/aioqueue.db"
+    assert done.err.startswith(f"Error: sqlite:///{shell.folder}/aioqueue.db: there is no file ")
+
+
+@pytest.mark.parametrize("verb", ["result", "show", "cancel", "workflow", "status"])
+async def test_mistyped_path_makes_no_file(shell: Shell, verb: str) -> None:
+    id = () if verb == "status" else (NOWHERE,)
+    done = await shell.run(verb, *id, "--broker", "sqlite:///mistyped.db", "--json")
+
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith(f"Error: sqlite:///{shell.folder}/mistyped.db: there is no file ")
+    assert [path.name for path in shell.folder.iterdir() if "mistyped" in path.name] == []
 
 
 @pytest.mark.parametrize("args", [("status",), ("result", NOWHERE), ("status", "--json")])

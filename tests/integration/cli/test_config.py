@@ -92,7 +92,15 @@ async def test_all_that_is_wrong_is_told_a_line_each_and_exits_with_2(
 
     done = await shell.run("config", "validate", "c.yml")
 
+    data = await shell.run("config", "validate", "c.yml", "--json")
+
     lines = done.err.splitlines()
+    assert (data.code, data.err) == (2, "")
+    assert json.loads(data.out) == {
+        "valid": False,
+        "file": "c.yml",
+        "problems": [line.removeprefix("Error: ") for line in lines],
+    }
     assert (done.code, done.out, len(lines)) == (2, "", len(said))
     assert all(line.startswith(f"Error: {start}") for line, start in zip(lines, said, strict=True))
 

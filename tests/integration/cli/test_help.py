@@ -84,3 +84,25 @@ async def test_version_is_that_of_the_distribution(tmp_path: Path) -> None:
     assert said.out.startswith("aioqueue 7.8.9, Python 3.")
     data = await run([*AIOQUEUE, "version", "--json"], env=env)
     assert json.loads(data.out)["aioqueue"] == "7.8.9"
+
+
+async def test_variable_that_sets_no_option_is_warned_of() -> None:
+    env = {"AIOQUEUE_VERSION_JSN": "1", "AIOQUEUE_VERSION_JSON": "1", "AIOQUEUE_SEND_ODD": "1"}
+    done = await run([*AIOQUEUE, "version"], env=env)
+
+    assert json.loads(done.out).keys() == {"aioqueue", "python"}
+    assert done.err == (
+        "Warning: the variable AIOQUEUE_VERSION_JSN sets no option of version and is ignored; "
+        "there is AIOQUEUE_VERSION_JSON\n"
+    )
+
+
+async def test_shells_complete_verbs_and_options() -> None:
+    scripts = [await run([*AIOQUEUE, "completion", shell]) for shell in ("bash", "zsh", "fish")]
+    words = {"_AIOQUEUE_COMPLETE": "bash_complete", "COMP_WORDS": "aioqueue worker --max", "COMP_CWORD": "2"}
+    completed = await run([*AIOQUEUE], env=words)
+
+    assert [done.code for done in scripts] == [0, 0, 0]
+    assert all("_AIOQUEUE_COMPLETE" in done.out for done in scripts)
+    assert completed.out == "plain,--max-tasks\n"
+    assert (await run([*AIOQUEUE, "completion", "tcsh"])).code == 2

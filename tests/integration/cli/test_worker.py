@@ -131,9 +131,20 @@ async def test_max_tasks_ends_the_worker(shell: Shell) -> None:
 
 
 async def test_logs_are_one_json_object_a_line(shell: Shell) -> None:
-    await shell.sent("fail", "no")
-    done = await shell.run("worker", APP, "-b", "--log-format", "json")
+    id, telling = await shell.sent("fail", "no"), await shell.sent("tell", "hello")
+    done = await shell.run(
+        "worker", APP, "-b", "--log-format", "json", env={"AIOQUEUE_WORKER_CONCURENCY": "1"}
+    )
     lines = [json.loads(line) for line in done.err.splitlines()]
+    task = {"id": id, "name": "fail", "queue": "default", "attempt": 1}
+
+    assert "AIOQUEUE_WORKER_CONCURENCY sets no option of worker" in lines[0]["message"]
+    assert "AIOQUEUE_WORKER_CONCURRENCY" in lines.pop(0)["message"]
+    of_fail = [line for line in lines if "fail[" in line["message"]]
+    assert [line["task"] for line in of_fail] == [task] * 2
+    (told,) = [line for line in lines if line["logger"] == "their.code"]
+    assert (told["message"], told["task"]) == ("they say hello", {**task, "id": telling, "name": "tell"})
+    assert [line for line in lines if "is ready" in line["message"] and "task" in line] == []
 
     assert all(line.keys() >= {"ts", "level", "logger", "message"} for line in lines)
     assert lines[0]["data"]["tasks"]["sum"] == "(numbers: list[int]) -> int"

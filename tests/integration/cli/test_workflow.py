@@ -66,6 +66,7 @@ async def test_programs_read_states_attempts_and_times(shell: Shell) -> None:
 
 
 async def test_unknown_workflow_is_not_found(shell: Shell) -> None:
+    await shell.empty()
     done = await shell.run("workflow", "nothing", "--app", APP)
 
     assert (done.code, done.out) == (4, "")

@@ -73,3 +73,22 @@ async def test_server_that_may_not_be_asked_is_nothing_to_tell_of(own: RedisServ
     own.command("ACL", "SETUSER", "default", "-info")
 
     assert await broker.health() == []
+
+
+async def test_server_says_what_it_is_as_far_as_it_may_be_asked(own: RedisServer, broker: Broker) -> None:
+    limited(own, "noeviction")
+    known = await broker.about()
+    own.command("ACL", "SETUSER", "default", "-info")
+    unknown = await broker.about()
+
+    assert known.version.split()[0] in {"Redis", "Valkey"}
+    assert known.details == {
+        "mode": "standalone",
+        "appendonly": "yes",
+        "maxmemory": "100.00M",
+        "maxmemory-policy": "noeviction",
+    }
+    assert (unknown.version, unknown.details) == ("", {})
+    assert known.time is not None
+    assert unknown.time is not None
+    assert unknown.time >= known.time

@@ -5,23 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aioqueue import Server
-from aioqueue.cli.banner import banner, signature_of
-
-
-def test_signature_is_shown_as_it_is_written() -> None:
-    server = Server("memory://")
-
-    @server.task
-    async def add(x: int, /, *rest: list[str], y: float | None = 1.5, **more: object) -> dict[str, int]:
-        return {}
-
-    def untyped(x, y="a"):  # type: ignore[no-untyped-def]  # that is what is shown
-        return x
-
-    assert signature_of(add) == (
-        "(x: int, /, *rest: list[str], y: float | None = 1.5, **more: object) -> dict[str, int]"
-    )
-    assert signature_of(server.register_task("untyped", untyped)) == "(x, y='a')"
+from aioqueue.cli.banner import banner
 
 
 def test_credentials_are_left_out() -> None:

@@ -8,7 +8,9 @@ import os
 import sys
 from typing import Any
 
-from aioqueue.cli.logs import JsonFormatter
+from aioqueue.cli.logs import JsonFormatter, PlainFormatter
+from aioqueue.context import Context, running
+from aioqueue.logs import Attempt, TaskFilter
 
 
 def record(message: str, *args: object, **extra: Any) -> logging.LogRecord:
@@ -50,3 +52,42 @@ def test_data_is_shown_as_it_is() -> None:
 
 def test_text_that_is_not_unicode_is_written_all_the_same() -> None:
     assert written(record("name: \udc80"))["message"] == "name: \\udc80"
+
+
+CONTEXT = Context("0199", "sum", "mail", 2, 0, {}, "worker-1", 0.0)
+ATTEMPT = Attempt("0199", "sum", "mail", 2)
+
+
+def marked(message: str, *args: object) -> logging.LogRecord:
+    made = record(message, *args)
+    assert TaskFilter().filter(made)
+    return made
+
+
+def inside(message: str, *args: object) -> logging.LogRecord:
+    """Return a record that was written within a task."""
+    token = running.set(CONTEXT)
+    try:
+        return marked(message, *args)
+    finally:
+        running.reset(token)
+
+
+def test_record_within_a_task_or_about_one_has_its_id_name_queue_and_attempt() -> None:
+    task = {"id": "0199", "name": "sum", "queue": "mail", "attempt": 2}
+    for made in (inside("hello %s", "you"), marked("received %s", ATTEMPT)):
+        assert written(made)["task"] == task
+        assert made.__dict__["task"] == "sum[0199] attempt 2 from mail"
+    outside = marked("hello %(name)s", {"name": "you"})
+    assert "task" not in written(outside)
+    assert (outside.__dict__["task_id"], outside.__dict__["task"]) == (None, "-")
+
+
+def test_line_begins_with_its_task_unless_it_names_it_itself() -> None:
+    plain = PlainFormatter("%(levelname)s %(said)s")
+
+    assert plain.format(inside("hello")) == "WARNING sum[0199] attempt 2 from mail: hello"
+    assert plain.format(marked("received %s", ATTEMPT)) == "WARNING received sum[0199] attempt 2 from mail"
+    assert plain.format(marked("hello")) == "WARNING hello"
+    assert plain.format(record("hello")) == "WARNING hello"
+    assert PlainFormatter("%(said)s", coloured=True).format(marked("hello")) == "\x1b[33mhello\x1b[0m"

@@ -7,13 +7,16 @@ from typing import Any
 import click
 import pytest
 
+from aioqueue import Server, config
 from aioqueue.cli import group
 from aioqueue.cli.options import pair, split, value
+from aioqueue.cli.serve import served
 from aioqueue.cli.worker import Flags, command
 from aioqueue.errors import (
     AioqueueError,
     BackendUnavailableError,
     BrokerUnavailableError,
+    ConfigurationError,
     MissingExtraError,
     PayloadTooLargeError,
     QueueFullError,
@@ -80,6 +83,7 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
         Flags(
             "tasks:server",
             queue=("high,low", "other"),
+            exclude_queue=("low", "some"),
             concurrency=7,
             processes=3,
             burst=True,
@@ -91,6 +95,7 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
             loop="asyncio",
             supervised_by=17,
             birth="0199",
+            announce=True,
         ),
     ],
 )
@@ -101,15 +106,53 @@ def test_flags_are_the_same_after_they_were_written_and_read(flags: Flags) -> No
 
     assert argv[1:4] == ["-m", "aioqueue", "worker"]
     assert read.queues == flags.queues
-    assert Flags(**{**given, "queue": flags.queue}) == flags
+    assert read.excluded == flags.excluded
+    assert Flags(**{**given, "queue": flags.queue, "exclude_queue": flags.exclude_queue}) == flags
 
 
 def test_child_is_one_process_that_knows_its_parent() -> None:
-    child = Flags("tasks:server", processes=4, burst=True).child("mine.2", 17, "0199")
+    flags = Flags("tasks:server", processes=4, burst=True, reload=True, reload_dir=("src",))
+    child = flags.child("mine.2", 17, "0199")
 
     assert child == Flags(
         "tasks:server", processes=1, burst=True, name="mine.2", supervised_by=17, birth="0199"
     )
+
+
+@pytest.mark.parametrize(
+    ("queue", "excluded", "left"),
+    [
+        ((), (), None),
+        (("a,b",), (), ("a", "b")),
+        (("a", "b"), ("b",), ("a",)),
+        ((), ("slow",), ("mail", "odd")),
+        ((), ("mail,odd", "unheard-of"), ("slow",)),
+    ],
+)
+def test_excluded_queues_are_left_out_of_those_that_are_known(
+    queue: tuple[str, ...], excluded: tuple[str, ...], left: tuple[str, ...] | None
+) -> None:
+    assert served(app(), Flags("x:y", queue=queue, exclude_queue=excluded)) == left
+
+
+def test_leaving_out_every_queue_is_wrong_use() -> None:
+    with pytest.raises(ConfigurationError, match="leaves none of the queues mail, slow, odd"):
+        served(app(), Flags("x:y", exclude_queue=("slow,mail", "odd")))
+
+
+def app() -> Server:
+    """Return an app whose tasks have three queues."""
+    server = Server("memory://", queue="mail")
+    server.register_task("a", lambda: None, queue="slow")
+    server.register_task("b", lambda: None)
+    server.register_task("c", lambda: None, queue="odd")
+    return server
+
+
+def test_variables_of_every_verb_are_known_to_the_settings() -> None:
+    prefixes = {f"{config.PREFIX}{verb.upper()}_" for verb in group.VERBS}
+
+    assert set(config._OF_COMMANDS) == prefixes
 
 
 @pytest.mark.parametrize(

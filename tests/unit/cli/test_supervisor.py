@@ -68,6 +68,7 @@ def supervisor(
     processes: int = 1,
     grace: float = 5.0,
     burst: bool = False,
+    patient: bool = False,
     buried: Callable[[str], Awaitable[None]] | None = None,
 ) -> Supervisor:
     return Supervisor(
@@ -75,6 +76,7 @@ def supervisor(
         processes=processes,
         grace=grace,
         burst=burst,
+        patient=patient,
         buried=buried,
         clock=clock,
         spawn=nursery.spawn,
@@ -217,6 +219,88 @@ async def test_system_that_can_start_nothing_is_asked_again(clock: VirtualClock,
 
     assert len(nursery.born) == 1
     assert await within(running) == 0
+
+
+async def test_restart_replaces_every_child_at_once_and_signals_none_twice(clock: VirtualClock) -> None:
+    nursery = Nursery(clock, deaf=True)
+    running = asyncio.create_task((watched := supervisor(clock, nursery, processes=2)).run())
+    await clock.advance(0)
+    watched.restart()
+    watched.restart()
+    for _, child in nursery.born[:2]:
+        child.end(-signal.SIGTERM)
+    await clock.advance(0)
+    signals, born = [list(child.signals) for _, child in nursery.born], len(nursery.born)
+    watched.stop()
+    for _, child in nursery.born:
+        child.end(0)
+
+    assert await within(running) == 0
+    assert (signals, born) == ([[signal.SIGTERM], [signal.SIGTERM], [], []], 4)
+
+
+async def test_first_stop_does_not_hurry_a_child_that_is_leaving(clock: VirtualClock) -> None:
+    nursery = Nursery(clock, deaf=True)
+    running = asyncio.create_task((watched := supervisor(clock, nursery)).run())
+    await clock.advance(0)
+    watched.restart()
+    watched.stop()
+    first = list(nursery.last.signals)
+    watched.stop()
+    second = list(nursery.last.signals)
+    nursery.last.end(0)
+
+    assert await within(running) == 0
+    assert (first, second) == ([signal.SIGTERM], [signal.SIGTERM] * 2)
+    assert len(nursery.born) == 1
+
+
+async def test_child_that_makes_no_room_is_killed(clock: VirtualClock) -> None:
+    nursery = Nursery(clock, deaf=True)
+    running = asyncio.create_task((watched := supervisor(clock, nursery, grace=5)).run())
+    await clock.advance(0)
+    watched.restart()
+    await clock.advance(6.9)
+    before = len(nursery.born)
+    await clock.advance(0.2)
+    watched.stop()
+    nursery.last.end(0)
+
+    assert await within(running) == 0
+    assert (before, len(nursery.born)) == (1, 2)
+    assert nursery.born[0][1].signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+async def test_command_that_cannot_run_waits_for_a_restart(clock: VirtualClock, nursery: Nursery) -> None:
+    running = asyncio.create_task((watched := supervisor(clock, nursery, patient=True)).run())
+    await clock.advance(0)
+    nursery.last.end(MISUSED)
+    await clock.advance(600)
+    before = len(nursery.born)
+    watched.restart()
+    await clock.advance(0)
+    again = len(nursery.born)
+    nursery.last.end(MISUSED)
+    await clock.advance(0)
+    watched.stop()
+
+    assert await within(running) == 0
+    assert (before, again, len(nursery.born)) == (1, 2, 2)
+
+
+async def test_restart_ends_a_pause(clock: VirtualClock, nursery: Nursery) -> None:
+    running = asyncio.create_task((watched := supervisor(clock, nursery)).run())
+    for seconds in (0.0, 20.0):
+        await clock.advance(seconds)
+        nursery.last.end(1)
+    await clock.advance(0)
+    before = len(nursery.born)
+    watched.restart()
+    await clock.advance(0)
+    watched.stop()
+
+    assert await within(running) == 0
+    assert (before, len(nursery.born)) == (2, 3)
 
 
 class Undertaker:

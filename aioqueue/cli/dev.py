@@ -1,0 +1,52 @@
+"""``aioqueue dev``: a worker for the desk: it starts anew when the code changes, and its logs are short."""
+
+from __future__ import annotations
+
+from typing import TypedDict, Unpack
+
+import click
+
+from aioqueue.cli.options import option
+from aioqueue.cli.worker import LEVELS, Flags
+
+
+class Given(TypedDict):
+    """What click hands over."""
+
+    queue: tuple[str, ...]
+    exclude_queue: tuple[str, ...]
+    concurrency: int | None
+    reload_dir: tuple[str, ...]
+    shutdown_timeout: float | None
+    log_level: str
+
+
+@click.command(name="dev", short_help="Run a worker that reloads when the code changes.")
+@click.argument("app")
+@option("-q", "--queue", multiple=True, metavar="NAME", help="Queue to serve; repeatable, or a,b.")
+@option("--exclude-queue", multiple=True, metavar="NAME", help="Serve all known queues but this; likewise.")
+@option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks that run at once.")
+@option(
+    "--reload-dir",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Folder to watch; repeatable.  [default: the current one]",
+)
+@option(
+    "--shutdown-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="What running tasks get before a reload.  [default: 5]",
+)
+@option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info")
+def command(app: str, **given: Unpack[Given]) -> None:
+    """Run the tasks of APP while you work on them: as `worker --reload`, with short logs.
+
+    An app that names no store works on its SQLite file, so nothing else has to run.
+
+    Example: aioqueue dev tasks:server
+    """
+    from aioqueue.cli.serve import serve
+
+    serve(Flags(app, reload=True, log_format="short", **given))

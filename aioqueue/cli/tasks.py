@@ -1,0 +1,73 @@
+"""``aioqueue tasks``: what an app can run. No store is asked."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aioqueue.cli.options import json_option
+
+if TYPE_CHECKING:
+    from aioqueue.router import AnyTask
+    from aioqueue.server import Server
+
+
+@click.command(name="tasks", short_help="List the tasks of an app.")
+@click.argument("app")
+@json_option
+def command(app: str, json: bool) -> None:
+    """List the tasks of APP, a Server named as module:attribute: how each is called and how it is run.
+
+    Example: aioqueue tasks tasks:server
+    """
+    from aioqueue.cli.apps import load
+    from aioqueue.cli.record import as_json
+
+    server = load(app)
+    rows = [_row(server, task) for task in sorted(server, key=lambda task: task.name)]
+    if json:
+        click.echo(as_json(rows))
+        return
+    from aioqueue.cli.screen import console, table
+
+    if not rows:
+        click.echo("no task is registered")
+        return
+    made = table("task", "queue", "executor", "timeout", "retries", "what it does")
+    for row in rows:
+        made.add_row(
+            row["name"] + row["signature"],
+            row["queue"],
+            row["executor"],
+            "-" if row["timeout"] is None else f"{row['timeout']:g} s",
+            _retries(row["retry"]),
+            row["doc"] or "-",
+        )
+    console().print(made)
+
+
+def _row(server: Server, task: AnyTask) -> dict[str, Any]:
+    from aioqueue.cli.signatures import parameters_of, returns_of, signature_of
+
+    options, definition = server.registered(task.name), task.definition
+    timeout = options.get("timeout", server.settings.timeout)
+    return {
+        "name": task.name,
+        "queue": options.get("queue", server.settings.queue),
+        "signature": signature_of(task),
+        "parameters": parameters_of(task),
+        "returns": returns_of(task),
+        "executor": definition.executor,
+        "retry": None if definition.retry is None else definition.retry.model_dump(mode="json"),
+        "timeout": timeout,
+        "doc": (inspect.getdoc(definition.function) or "").partition("\n")[0] or None,
+    }
+
+
+def _retries(policy: dict[str, Any] | None) -> str:
+    if policy is None:
+        return "0"
+    most = policy["max_retries"]
+    return "for ever" if most is None else str(most)

@@ -1,0 +1,119 @@
+"""``aioqueue worker --reload`` and ``aioqueue dev``: new code is taken up, and no task is lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from aioqueue import Server, Signature, State
+from tests.integration.cli.conftest import APP, Shell
+from tests.support import redis_server
+from tests.support.stores import missing
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+NEW = """
+from tasks import server
+
+@server.task
+async def version() -> int:
+    return {}
+"""
+
+
+async def test_changed_code_is_taken_up_and_what_runs_may_end(shell: Shell) -> None:
+    shell.module("fresh", NEW.format(1))
+    async with shell.start("worker", "fresh:server", "--reload", "--name", "mine") as worker:
+        await worker.line("is ready", deadline=30)
+        first = await shell.state(await shell.sent("version"), ended=20)
+        nap = await shell.sent("nap", 1.0)
+        await worker.line("nap has begun")
+        shell.module("fresh", NEW.format(2))
+        await worker.line("fresh.py changed: the worker starts anew", deadline=30)
+        await worker.line("is ready", deadline=30)
+        second = await shell.state(await shell.sent("version"), ended=20)
+        worker.signal(signal.SIGINT)
+
+        assert await worker.wait(deadline=20) == 0
+        await worker.end_of_output()
+    rested = await shell.state(nap)
+    assert (first.result, second.result, first.worker) == (1, 2, "mine")
+    assert (rested.state, rested.attempt, rested.losses) == (State.SUCCESS, 1, 0)
+
+
+async def test_code_that_cannot_be_imported_is_waited_for(shell: Shell) -> None:
+    shell.module("fresh", "def broken(:")
+    async with shell.start("worker", "fresh:server", "--reload", "--reload-dir", ".") as worker:
+        await worker.line("SyntaxError", deadline=30)
+        await worker.line("cannot run as it is; started again after a change", deadline=30)
+        shell.module("fresh", NEW.format(1))
+        await worker.line("is ready", deadline=30)
+        worker.signal(signal.SIGTERM)
+
+        assert await worker.wait(deadline=20) == 0
+
+
+async def test_dev_works_on_the_embedded_store_and_says_so_shortly(shell: Shell) -> None:
+    shell.module(
+        "plain", "from aioqueue import Server\nserver = Server()\n" + NEW[NEW.index("@") :].format(3)
+    )
+    async with shell.start("dev", "plain:server") as worker:
+        await worker.line(f"sqlite:///{shell.folder}/aioqueue.db", deadline=30)
+        ready = await worker.line("is ready", deadline=30)
+        sent = await shell.run("send", "plain:server", "version", "--wait", "--timeout", "20", "--json")
+        worker.signal(signal.SIGINT)
+
+        assert await worker.wait(deadline=20) == 0
+    assert json.loads(sent.out)["result"] == 3
+    assert ready.split()[1] == "INFO"
+    assert len(ready.split()[0]) == len("12:34:56")
+
+
+async def test_reload_without_its_package_or_with_burst_is_wrong_set_up(shell: Shell) -> None:
+    burst = await shell.run("worker", APP, "--reload", "--burst")
+    shell.module("watchfiles", "raise ImportError")
+    hidden = await shell.run("worker", APP, "--reload")
+
+    assert (burst.code, hidden.code) == (2, 2)
+    assert "leave out --burst" in burst.err
+    assert "watchfiles is not installed; run: pip install 'aioqueue-tasks[reload]'" in hidden.err
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_ctrl_c_loses_nothing(shell: Shell, store: str, times: int) -> None:
+    url = shell.url
+    if store == "redis":
+        try:
+            url = redis_server.shared("redis").url(namespace=f"ctrl-c-{times}")
+        except LookupError as exc:
+            missing("redis", exc)
+    shell.module(
+        "ours",
+        f"from aioqueue import Server\nimport tasks\nserver = Server({url!r}, sweep=0.2)\n"
+        "server.register_tasks({'until': tasks.until.definition.function})\n",
+    )
+    file = shell.folder / "go"
+    async with Server(url) as server:
+        calls = [Signature[str](name="until", args=[str(file)]) for _ in range(3)]
+        results = [await server.send(call) for call in calls]
+        async with shell.start("worker", "ours:server", "-c", "2") as worker:
+            for _ in range(2):
+                await worker.line("until has begun", deadline=30)
+            worker.signal(signal.SIGINT)
+            await worker.line("stopping; what runs gets 25 s")
+            if times == 1:
+                file.touch()
+            else:
+                worker.signal(signal.SIGINT)
+
+            assert await worker.wait(deadline=20) == 0
+        after = [(await result.state()).state for result in results]
+        file.touch()
+        assert (await shell.run("worker", "ours:server", "--burst")).code == 0
+        states = [await result.state() for result in results]
+
+    assert after.count(State.SUCCESS) == (2 if times == 1 else 0)
+    assert [(s.state, s.attempt, s.losses) for s in states] == [(State.SUCCESS, 1, 0)] * 3
