@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, cast, overload
 
 from aioqueue.clock import Clock
 from aioqueue.config import load
@@ -263,7 +263,7 @@ class Server(Router):
 
 
 def _complete(call: Signature[R_co] | Link) -> Signature[R_co]:
-    given: object = call
+    given = cast("object", call)
     if not isinstance(given, Signature | Link):
         name = f"{given.name}.s(...)" if isinstance(given, Task) else "task.s(...)"
         raise SignatureError(f"{given!r} is no call; make one with {name}, and send many with send_many(...)")

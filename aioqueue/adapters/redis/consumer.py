@@ -30,7 +30,7 @@ from aioqueue.protocols.messages import SUSPECT, Delivery, Settlement
 from aioqueue.turns import Group
 
 _LANES: Final = ("again", *map(str, range(9, -1, -1)))
-_BLOCK: Final = 2.0
+_BLOCK: Final = 5.0
 _AUDIT: Final = 5.0
 _LAPSED: Final = 0.5
 _NONE: Final = "0"
