@@ -181,6 +181,7 @@ async def test_missing_right_is_told_with_where_they_are_listed(
     assert "docs/guides/on-redis.md" in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
 async def test_channels_that_are_closed_are_told_of_once_and_cost_time_alone(
     strict: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
