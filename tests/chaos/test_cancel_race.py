@@ -18,17 +18,21 @@ from tests.support.waiting import eventually, pause, within
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
 
-RACES, LANES, LEAST = 1_000, 20, 200
-LASTS = 0.01
+RACES, LANES, LEAST = 1_000, 10, 200
+LASTS = 0.05
 
 
 @dataclass
 class Race:
-    """Tasks that last a moment. began, ended: those that began, and whose finally ran."""
+    """Tasks that last a moment. began, ended: those that began, and whose finally ran.
+
+    after: seconds that cancels wait now.
+    """
 
     server: Server
     began: dict[int, asyncio.Event] = field(default_factory=dict[int, asyncio.Event])
     ended: set[int] = field(default_factory=set[int])
+    after: float = LASTS / 2
     came_to: Counter[str] = field(default_factory=Counter[str])
 
     def __post_init__(self) -> None:
@@ -45,10 +49,9 @@ class Race:
 
     async def lane(self, numbers: range) -> None:
         """Race one after the other, later where the cancel has won and sooner where it has not."""
-        after = LASTS
         for n in numbers:
-            cancelled = await self.race(n, after)
-            after = max(0.0, after + (0.0005 if cancelled else -0.0005))
+            cancelled = await self.race(n, self.after)
+            self.after = min(2 * LASTS, self.after * 1.05 + 0.0001) if cancelled else self.after * 0.95
 
     async def race(self, n: int, after: float) -> bool:
         """Let a task and its cancel race; tell whether the cancel has won."""

@@ -202,9 +202,11 @@ local function take_group(group, count)
   return #rows - before
 end
 
--- both together are no more than a promotion alone
 local _, promoted = promote(queues, math.min(limit, PROMOTED / 2))
-limit = math.min(limit, PROMOTED - promoted)
+if promoted > 0 then
+  -- both together are no more than a promotion alone
+  limit = math.min(limit, PROMOTED - promoted)
+end
 for _, lane in ipairs(LANES) do
   for _, queue in ipairs(queues) do
     if ARGV[5] == '1' or ARGV[5] == queue .. ':' .. lane then
