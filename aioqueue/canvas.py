@@ -128,7 +128,8 @@ class _Writing:
 
     def scope(self, of: LaidScope) -> Scope:
         into, around = self._place(of.into), self._maybe(of.around)
-        return Scope(self.name(of), self.name(of.end), of.then, into, around, of.task, of.first)
+        hangs = self._maybe(of.hangs)
+        return Scope(self.name(of), self.name(of.end), of.then, into, around, of.task, of.first, hangs)
 
     def _maybe(self, of: LaidJoin | LaidScope | None) -> str | None:
         return None if of is None else self.name(of)

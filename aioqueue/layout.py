@@ -79,6 +79,7 @@ class LaidScope(End):
     task: str | None = None
     then: Range = field(default_factory=Range)
     first: int | None = None
+    hangs: LaidJoin | LaidScope | None = None
     number: int = 0
 
 
@@ -324,7 +325,10 @@ class Layout:
             here = Around(takes=takes, outline=outline)
             here = replace(here, outline=here.written(kind))
             for call in calls:
-                self.enter(call, here)
+                # by it is told what will never be called
+                scope = self._scope(Around())
+                scope.hangs = takes
+                self.enter(call, replace(here, scope=scope, ends=(scope,), whole=True))
 
     def _join(self, join: LaidJoin) -> LaidJoin:
         join.number = len(self.joins)

@@ -114,6 +114,7 @@ class MemoryCore:
         self.flows: Flows = Flows(clock, self.records)
         self.records.barred_at = self.flows.barred_at
         self.records.scopes_around = self.flows.scopes_around
+        self.records.called_by = self.flows.called_by
         self.listeners: set[asyncio.Event] = set()
         self._counter = itertools.count(1)
         self._leases: dict[str, tuple[float, float]] = {}

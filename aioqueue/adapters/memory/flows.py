@@ -226,10 +226,55 @@ class Flows:
         if flow is None:
             return None
         if record.id in flow.steps:
-            scope = flow.steps[record.id].node.scope
-            running = record.state is State.STARTED and record.plan is None
-            return self.cancelled_at(scope) if running else self.closed_at(scope)
-        return self.closed_at(flow.joins[record.id].join.scope) if record.id in flow.joins else None
+            step = flow.steps[record.id]
+            scope = step.node.scope
+            if record.state is State.STARTED and record.plan is None:
+                return self.cancelled_at(scope)
+            uncalled = None if step.released else self.uncalled_at(scope)
+            return uncalled if uncalled is not None else self.closed_at(scope)
+        return self._never_at(flow.joins[record.id]) if record.id in flow.joins else None
+
+    def uncalled_at(self, scope: str | None) -> float | None:
+        """Return from when on a scope can be called no more; None if it can, was, or stands in what was."""
+        outermost = next(iter([*self._up(scope)][-1:]), None)
+        if outermost is None:
+            return None
+        flow, id = outermost
+        hangs = flow.scopes[id].hangs
+        if hangs is None:
+            return None
+        if hangs in flow.joins:
+            return None if self._is_full(flow.joins[hangs]) else self._never_at(flow.joins[hangs])
+        caller = flow.scopes.get(hangs)
+        if caller is None or hangs in flow.closed:
+            return None
+        never = self.closed_at(hangs)
+        never = self.uncalled_at(hangs) if never is None else never
+        return self._decided_at(caller.fails) if never is None and caller.fails is not None else never
+
+    def called_by(self, id: str) -> str | None:
+        """Return the record by whose success a node is never called, if there is one."""
+        step = self.step(id)
+        outermost = None if step is None else next(iter([*self._up(step.node.scope)][-1:]), None)
+        hangs = None if outermost is None else outermost[0].scopes[outermost[1]].hangs
+        caller = None if hangs is None else self.scope(hangs)
+        return None if caller is None else caller.fails
+
+    def _never_at(self, filling: Filling) -> float | None:
+        closed = self.closed_at(filling.join.scope)
+        return self.uncalled_at(filling.join.scope) if closed is None else closed
+
+    def _is_full(self, filling: Filling) -> bool:
+        members = filling.members
+        return members is None or len(members) >= max(1, filling.join.size)
+
+    def _decided_at(self, id: str) -> float | None:
+        """Return when what decides a scope has ended, if it has."""
+        step, filling = self.step(id), self.filling(id)
+        over = step.over if step is not None else filling is None or self._is_full(filling)
+        row = self.records.row(id)
+        finished = None if row is None else row.record.finished
+        return (self.clock.time() if finished is None else finished) if over else None
 
     def bars(self, message: Message, row: Row | None) -> bool:
         """Tell whether a task may not start, or commit, any more."""

@@ -56,12 +56,14 @@ class Row:
 class Records:
     """All rows of one store. barred_at: from when on a record that is not final reads CANCELLED.
 
-    scopes_around: those of which each bars a task once it is closed.
+    scopes_around: those of which each bars a task once it is closed. called_by: by whose success it is never
+    called.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.barred_at: Callable[[Record], float | None] = lambda record: None
         self.scopes_around: Callable[[str], Sequence[str]] = lambda id: ()
+        self.called_by: Callable[[str], str | None] = lambda id: None
         self._clock = clock
         self._rows: dict[str, Row] = {}
         self._times: list[tuple[float, str]] = []
@@ -308,6 +310,8 @@ class Records:
         """Give an event that is set when *id* may have ended."""
         event = asyncio.Event()
         places = [(self._waiters, id), *((self._within, scope) for scope in self.scopes_around(id))]
+        caller = self.called_by(id)
+        places += [] if caller is None else [(self._waiters, caller)]
         for events, name in places:
             events.setdefault(name, set()).add(event)
         try:

@@ -157,7 +157,7 @@ def _join(join: Join) -> tuple[Value, ...]:
 def _scope(scope: Scope) -> tuple[Value, ...]:
     into, first = _place(scope.into), "" if scope.first is None else scope.first
     then, task, around = _range(scope.then), scope.task or "", scope.around or ""
-    return scope.id, scope.fails or "", then, into, task, around, first
+    return scope.id, scope.fails or "", then, into, task, around, f"{first} {scope.hangs or ''}"
 
 
 def _range(nodes: Range) -> str:

@@ -19,6 +19,7 @@ from aioqueue.adapters.sqlite.lease import SqliteLease
 from aioqueue.adapters.sqlite.move import Move
 from aioqueue.adapters.sqlite.plan import plan
 from aioqueue.adapters.sqlite.records import Entry
+from aioqueue.adapters.sqlite.seen import never_called
 from aioqueue.codec import decode_messages, encode_messages
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
@@ -144,6 +145,12 @@ def get(tx: Transaction, ids: Sequence[str]) -> list[Record | None]:
     for id, bar in scopes.barred(tx, open).items():
         if (since := bar.since(running=entries[id].running)) is not None:
             found[id] = replace(found[id], state=State.CANCELLED, finished=since, due=None)
+    # what was released is due at some moment
+    waiting = flows.candidates(
+        id for id in open if found[id].state is State.PENDING and found[id].due is None
+    )
+    for id, since in never_called(tx, waiting).items():
+        found[id] = replace(found[id], state=State.CANCELLED, finished=since)
     return [found.get(id) for id in ids]
 
 

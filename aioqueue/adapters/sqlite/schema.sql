@@ -175,6 +175,7 @@ CREATE TABLE IF NOT EXISTS scopes (
   around TEXT,
   task TEXT, -- the one that fails with it
   first INTEGER, -- number of the first node inside it
+  hangs TEXT, -- the join or scope that calls all of it
   closed REAL, -- when
   cancelled REAL, -- when it was, with all in it
   error BLOB -- it was closed with, for who is told, or takes it

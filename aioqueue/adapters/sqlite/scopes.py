@@ -16,7 +16,7 @@ from aioqueue.protocols.flow import Range, Scope
 
 _ABOVE: Final = "coalesce(around, (SELECT nodes.scope FROM nodes WHERE nodes.id = scopes.task))"
 _SCOPE: Final = """id, flow, fails, then_first, then_count, into_join, into_number, around, task, first,
-  closed, cancelled, error"""
+  hangs, closed, cancelled, error"""
 
 
 @dataclass(slots=True)
@@ -75,6 +75,7 @@ def save(tx: Transaction, changed: Iterable[Fence], *, new: bool = False) -> Non
                 scope.around,
                 scope.task,
                 scope.first,
+                scope.hangs,
                 fence.closed,
                 fence.cancelled,
                 fence.error,
@@ -119,6 +120,22 @@ def barred(tx: Transaction, ids: Iterable[str]) -> dict[str, Bar]:
 
 
 def _fence(row: tuple[Any, ...]) -> Fence:
-    id, flow, fails, first, count, join, number, around, task, begins, closed, cancelled, error, above = row
-    scope = Scope(id, fails, Range(first, count), place(join, number), around, task, begins)
+    (
+        id,
+        flow,
+        fails,
+        first,
+        count,
+        join,
+        number,
+        around,
+        task,
+        begins,
+        hangs,
+        closed,
+        cancelled,
+        error,
+        above,
+    ) = row
+    scope = Scope(id, fails, Range(first, count), place(join, number), around, task, begins, hangs)
     return Fence(scope, flow, above, closed, cancelled, None if error is None else bytes(error))

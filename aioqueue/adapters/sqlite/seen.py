@@ -112,9 +112,45 @@ class Seen:
         step = self.step(entry.id)
         filling = self.filling(entry.id) if step is None else None
         scope = step.scope if step is not None else None if filling is None else filling.join.scope
-        if not entry.running:
-            return self.is_closed(scope)
-        return self.is_cancelled(scope)
+        if entry.running:
+            return self.is_cancelled(scope)
+        waits = step is None or step.stage == flows.WAITING
+        return self.is_closed(scope) or (waits and self.uncalled_at(scope) is not None)
+
+    def never_called_at(self, id: str) -> float | None:
+        """Return from when on a node or a join that waits can be called no more; None if it can, or was."""
+        step = self.step(id)
+        if step is not None:
+            return self.uncalled_at(step.scope) if step.stage == flows.WAITING else None
+        filling = self.filling(id)
+        return None if filling is None else self.uncalled_at(filling.join.scope)
+
+    def uncalled_at(self, scope: str | None) -> float | None:
+        """Return from when on a scope can be called no more; None if it can, was, or stands in what was."""
+        hangs = next((fence.scope.hangs for fence in self._up(scope) if fence.above is None), None)
+        if hangs is None:
+            return None
+        filling = self.filling(hangs)
+        if filling is not None:
+            return None if _is_full(filling) else self._never_at(filling.join.scope)
+        caller = self.fence(hangs)
+        if caller is None or caller.closed is not None:
+            return None
+        never = self._never_at(hangs)
+        fails = caller.scope.fails
+        return self._decided_at(fails) if never is None and fails is not None else never
+
+    def _never_at(self, scope: str | None) -> float | None:
+        closed = next((fence.closed for fence in self._up(scope) if fence.closed is not None), None)
+        return self.uncalled_at(scope) if closed is None else closed
+
+    def _decided_at(self, id: str) -> float | None:
+        """Return when what decides a scope has ended, if it has."""
+        step, filling = self.step(id), self.filling(id)
+        over = step.over if step is not None else filling is None or _is_full(filling)
+        entry = self.entry(id)
+        finished = None if entry is None else entry.finished
+        return (self._tx.now if finished is None else finished) if over else None
 
     def is_cancelled(self, scope: str | None) -> bool:
         """Tell whether a scope is part of a whole that was cancelled."""
@@ -146,3 +182,18 @@ class Seen:
     def is_closed(self, scope: str | None) -> bool:
         """Tell whether a scope, or one around it, is closed."""
         return any(fence.closed is not None for fence in self._up(scope))
+
+
+def _is_full(filling: Filling) -> bool:
+    return filling.freed > 0 or filling.joined >= max(1, filling.join.size)
+
+
+def never_called(tx: Transaction, ids: list[str]) -> dict[str, float]:
+    """Return nodes and joins, of *ids* that wait, that can be called no more, and from when on."""
+    if not ids:
+        return {}
+    seen = Seen(tx, {})
+    seen.read(ids)
+    seen.enclose(step.scope for step in seen.steps.values() if step is not None)
+    found = {id: seen.never_called_at(id) for id in ids}
+    return {id: moment for id, moment in found.items() if moment is not None}

@@ -19,7 +19,7 @@ local function read_kept(id)
   local attempt, sent, queue, name = string.match(
     f[2] or '1 0 0 1 0 0 0.0 - 0.0  group', '^(%S+) %S+ %S+ %S+ %S+ %S+ (%S+) %S+ %S+ (%S*) (%S+)$'
   )
-  local moment = stopped(f[1])
+  local moment = stopped(f[1]) or uncalled(scope_of(f[1]))
   local state = moment and 'CANCELLED' or 'PENDING'
   return { state, attempt, name, queue, sent, false, false, moment or false, false, false, false, false, false, false }
 end

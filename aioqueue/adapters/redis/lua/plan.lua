@@ -6,8 +6,8 @@ ARGV[1] counts  of nodes and joins, and the digest, if any
 ARGV[2] parts   nodes, 7 values each: id, name, queue, meta, body, place, queues. meta: attempt hop priority tracked
                 eta delay sent, with eta and delay in ms, and both once more, for another store. place: join number
                 scope; queues: those of its range, where it is the last of a long one. Joins, 6 values each: id,
-                meta, into, frees, scope, task. meta: size single shown first count; into: join number. Scopes, 7 values each: id, fails, then, into, task, around, first node
-                inside. then: first count
+                meta, into, frees, scope, task. meta: size single shown first count; into: join number. Scopes, 7 values each: id, fails, then, into, task, around, inside.
+                then: first count; inside: the first node and, after a space, what calls all of it
 Returns the ids of nodes that are not kept, as there is a task of that id which is none of this workflow; or that of
 the first part, where there is a workflow of another digest.
 ]]

@@ -16,7 +16,7 @@ f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and na
                           and count of what comes then, and, a line each, into, frees, scope, task; '' once it is
                           freed; f<n> full, k<n> numbers of members that are other joins. Of scope <n>: x<n> the record that
                           fails and, a line each, first and count of what comes then, into, task, around, first
-                          node inside; c<n> closed at, a<n> cancelled at, y<n> error for what comes then, or is put
+                          node inside and what calls all of it; c<n> closed at, a<n> cancelled at, y<n> error for what comes then, or is put
                           when node <m> comes up, whose y<m> names the scope. Of node or join: g<n> forgotten. o<n>: messages were left that stand for what
                           begins with that node; q<n> their queues, where it is the last of that. e
                           latest eta, d sum of delays, i digest, u shown until, w root and result once it is open, h outline, t

@@ -12,7 +12,7 @@ local function has_ended(state, plan, place)
   if state == 'STARTED' and not plan then
     return called_off(place)
   end
-  return FINAL[state] or not (state or place) or stopped(place)
+  return FINAL[state] or not (state or place) or stopped(place) or (not state and uncalled(scope_of(place)))
 end
 
 local looked = 0

@@ -26,7 +26,7 @@ local function decide(id, state, keep, what, least)
     redis.call('HDEL', record_key(id), 'o', 'r', 'y', 'z')
   end
   if f[1] then
-    leave(id, not record[1])
+    leave(id, f[2] and not record[1])
     moves(workflow, keep)
   end
   if not record[1] then

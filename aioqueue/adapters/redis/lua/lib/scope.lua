@@ -15,8 +15,8 @@ local function scope_at(id)
     local f = key and redis.call('HMGET', key, 'x' .. n, 'c' .. n, 'a' .. n) or {}
     local s = f[1] and { id = id, workflow = workflow, closed = f[2], cancelled = f[3] }
     if s then
-      s.fails, s.range, s.into, s.number, s.task, s.around, s.first =
-        string.match(f[1], '^(%S*)\n(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)\n(%d*)$')
+      s.fails, s.range, s.into, s.number, s.task, s.around, s.first, s.hangs =
+        string.match(f[1], '^(%S*)\n(.-)\n(%S*) (%d*)\n(%S*)\n(%S*)\n(%d*) (%S*)$')
     end
     scopes[id] = s or false
   end
@@ -47,6 +47,29 @@ end
 
 local function scope_of(place)
   return string.match(place, '^%S* %d* (%S*)')
+end
+
+-- Returns from when on a scope can be called no more, or nil: it can, was, or stands in what was.
+local function uncalled(scope)
+  local s = scope_at(scope)
+  while s and scope_at(s.around) do
+    s = scope_at(s.around)
+  end
+  local key, n = part(s and s.hangs or '')
+  local caller = key and scope_at(s.hangs)
+  if caller then
+    if caller.closed then
+      return nil
+    end
+    local moment, of, m = closed(s.hangs) or uncalled(s.hangs), part(caller.fails)
+    local place = not moment and of and redis.call('HGET', of, 'p' .. m)
+    return moment or (place == '' and (redis.call('HGET', record_key(caller.fails), 'f') or text(NOW))) or nil
+  elseif key then
+    local f = redis.call('HMGET', key, 'j' .. n, 'f' .. n)
+    local around = f[1] and not f[2] and string.match(f[1], '^.-\n%S* %d*\n%S*\n(%S*)\n')
+    return around and (closed(around) or uncalled(around)) or nil
+  end
+  return nil
 end
 
 -- Returns the moment the scope of a place was closed, or nil.
