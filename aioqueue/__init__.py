@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aioqueue.context import Context, current
     from aioqueue.errors import Reject, Retry
     from aioqueue.group_result import GroupResult
+    from aioqueue.middleware import Middleware
     from aioqueue.models.retry import RetryPolicy
     from aioqueue.models.settings import Settings
     from aioqueue.models.signature import Link, Signature
@@ -31,6 +32,7 @@ _HOMES = {
     "Group": "aioqueue.models.workflow",
     "GroupResult": "aioqueue.group_result",
     "Link": "aioqueue.models.signature",
+    "Middleware": "aioqueue.middleware",
     "Reject": "aioqueue.errors",
     "Retry": "aioqueue.errors",
     "RetryPolicy": "aioqueue.models.retry",
@@ -56,6 +58,7 @@ __all__ = [
     "Group",
     "GroupResult",
     "Link",
+    "Middleware",
     "Reject",
     "Retry",
     "RetryPolicy",

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Literal, TypeVar, overload
 
-from aioqueue.errors import ResultTimeoutError, TaskError
+from aioqueue.errors import ResultNotFoundError, ResultTimeoutError, TaskError
 from aioqueue.joins import Watch, first_error, gone
 from aioqueue.models.state import State
 from aioqueue.models.stats import GroupCounts
-from aioqueue.results import ROUND, AsyncResult, Reading, Results, task_error
+from aioqueue.protocols.messages import Record
+from aioqueue.results import ROUND, AsyncResult, Reading, Results, join_of, task_error
 
 R = TypeVar("R")
 
@@ -60,8 +61,8 @@ class GroupResult(AsyncResult[list[R]]):
         Raises ResultNotFoundError, BackendUnavailableError.
         """
         backend = self._results.required()
-        await self._waited(0.0)
-        watch = self._counted = self._counted or Watch(backend, self._record)
+        record = await self._waited(0.0)
+        watch = self._counted = self._counted or Watch(backend, self._join(record))
         async for _, outcome in watch.look():
             self._failed += first_error([outcome]) is not None
         ended = watch.size - watch.left
@@ -79,6 +80,16 @@ class GroupResult(AsyncResult[list[R]]):
         """
         return self._ended(None, first=errors == "raise")
 
+    def _join(self, record: Record) -> str:
+        """Return the join whose members these are. Raises ResultNotFoundError where there is none."""
+        join = join_of(record)
+        if join is None:
+            raise ResultNotFoundError(
+                f"{self.id!r} is no group: what was sent under it first comes to one value; "
+                f"read that with server.result({self.id!r}), or send the group under another id"
+            )
+        return join
+
     async def _ended(self, timeout: float | None, *, first: bool) -> AsyncIterator[tuple[int, Any]]:
         """Yield number and value of each member as it is seen to have ended. first: raise an error."""
         backend, clock = self._results.required(), self._results.clock
@@ -91,7 +102,7 @@ class GroupResult(AsyncResult[list[R]]):
                 record = await self._waited(left)
                 if record.state.final and record.state is not State.SUCCESS:
                     raise task_error(record)
-                watch = watch or Watch(backend, self._record)
+                watch = watch or Watch(backend, self._join(record))
                 async for number, outcome in watch.look():
                     if first and (error := first_error([outcome])) is not None:
                         raise error
@@ -99,7 +110,7 @@ class GroupResult(AsyncResult[list[R]]):
                     yield number, self._readings[number].read(outcome) if known else outcome
                 if record.state.final:
                     if watch.left:
-                        raise gone(self._record)
+                        raise gone(self._join(record))
                     return
                 if until is not None and clock.time() >= until:
                     raise ResultTimeoutError(f"group {self.id} is {record.state} after {timeout} s")

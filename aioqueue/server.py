@@ -21,6 +21,7 @@ from aioqueue.dispatch import Dispatcher
 from aioqueue.errors import ConfigurationError, SignatureError
 from aioqueue.group_result import GroupResult
 from aioqueue.letters import DeadLetters
+from aioqueue.middleware import Calls, Hooks, Middleware, Results
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
@@ -63,6 +64,7 @@ class Server(Router):
     variables, the nearest aioqueue.yaml, else a SQLite file beside it or the pyproject.toml.
     config: a YAML file to read instead of the nearest. settings: any field of Settings by name.
     origins: where each of them was said. clock: where an embedded store takes its time from.
+    middleware: what is around every send and every run, the first outermost.
     Raises ConfigurationError.
     """
 
@@ -73,6 +75,7 @@ class Server(Router):
         backend: str | None = None,
         config: str | os.PathLike[str] | None = None,
         clock: Clock | None = None,
+        middleware: Iterable[Middleware] = (),
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -84,6 +87,7 @@ class Server(Router):
         self.settings: Settings = loaded.settings
         self.origins: Mapping[str, Origin] = loaded.origins
         self.stores: Stores = stores_of(self.settings, clock=clock, origins=self.origins)
+        self._hooks = Hooks(middleware)
         self._dispatcher: Dispatcher | None = None
         self._users = 0
         self._place: _Place | None = None
@@ -150,10 +154,14 @@ class Server(Router):
         concurrency: of a workflow, most pages of it that are written at a time.
         Raises SignatureError, PayloadTooLargeError, QueueFullError, BrokerUnavailableError.
         """
+        if self._hooks.sends:
+            return (await self._hooked([call], concurrency))[0]
         return await self._opened().send(_complete(call), concurrency=concurrency)
 
     async def send_many(self, calls: Iterable[Signature[R_co]]) -> list[AsyncResult[R_co]]:
         """Send calls, all or none, and return their results in order. Raises as ``send``."""
+        if self._hooks.sends:
+            return list(await self._hooked(calls, WRITERS))
         return await self._opened().send_many([_complete(call) for call in calls])
 
     @overload
@@ -214,7 +222,23 @@ class Server(Router):
         options: fields of WorkerOptions, among them queues, concurrency, name, max_tasks.
         Raises ConfigurationError.
         """
-        return Worker(self, self, self.stores, WorkerOptions.checked(self.settings, options))
+        return Worker(self, self, self.stores, WorkerOptions.checked(self.settings, options), self._hooks)
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Put *middleware* inside of all there are, around what is sent and begun from now on.
+
+        Raises ConfigurationError for what is none.
+        """
+        self._hooks.add(middleware)
+
+    async def _hooked(self, calls: Iterable[Signature[Any]], concurrency: int) -> Results:
+        """Send calls through the middleware."""
+        dispatcher = self._opened()
+
+        async def write(given: Calls) -> Results:
+            return await dispatcher.send_many([_complete(call) for call in given], concurrency=concurrency)
+
+        return await self._hooks.send([_complete(call) for call in calls], write)
 
     def scheduler(self, **options: Any) -> Scheduler:
         """Return what fires schedules and runs no task; ``await scheduler.run()``. options: as for a worker.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never, cast
 
@@ -24,6 +24,7 @@ from aioqueue.errors import (
     TaskTimeoutError,
     UnavailableError,
 )
+from aioqueue.middleware import Arguments, Hooks
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo, State
 from aioqueue.models.workflow import Workflow
@@ -34,7 +35,7 @@ from aioqueue.waits import Waits, waits
 from aioqueue.worker import outcome
 from aioqueue.worker.inputs import InputGoneError
 from aioqueue.worker.outcome import Job, Rules
-from aioqueue.worker.pools import Pools
+from aioqueue.worker.pools import Began, Pools
 from aioqueue.worker.prepare import Finished, GiveBack, Prepared, Preparer, label
 from aioqueue.worker.run import Reason, Run
 from aioqueue.worker.workflows import Workflows
@@ -61,7 +62,9 @@ class Executor:
         grace: float,
         workflows: Workflows,
         queues: Sequence[str],
+        hooks: Hooks,
     ) -> None:
+        self._hooks = hooks
         self._workflows = workflows
         self._waits = Waits(capacity, queues)
         self._preparer = preparer
@@ -231,7 +234,10 @@ class Executor:
         if not isinstance(bound, tuple):
             return bound
         try:
-            value = await self._pools.call(definition, *bound, began)
+            if self._hooks.runs:
+                value = await self._hooked(run, prepared, bound, began)
+            else:
+                value = await self._pools.call(definition, *bound, began)
             run.unlimit()
             goes_on = isinstance(value, Signature)
             if not goes_on:
@@ -244,6 +250,18 @@ class Executor:
         if goes_on:
             return await self._goes_on(self._preparer.job(run, prepared), cast("Signature", value))
         return self._returned(self._preparer.job(run, prepared), prepared, value)
+
+    def _hooked(self, run: Run, prepared: Prepared, bound: Bound, began: Began) -> Awaitable[Any]:
+        """Call the task through the middleware, whose time before that is limited as the task's own is."""
+
+        async def call(arguments: Arguments) -> Any:
+            # to wait for a thread or a process is no part of it
+            run.unlimit()
+            given = arguments.args, dict(arguments.kwargs)
+            return await self._pools.call(prepared.task.definition, *given, began)
+
+        run.limit(prepared.timeout, asyncio.get_running_loop())
+        return self._hooks.run(running.get(), Arguments(*bound), call)
 
     async def _bound(self, run: Run, prepared: Prepared) -> Bound | Finished:
         """Return the arguments, or what the attempt comes to without them."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from aioqueue import codec
 from aioqueue.errors import UnavailableError
+from aioqueue.middleware import Hooks
 from aioqueue.models.state import State
 from aioqueue.packing import Packer
 from aioqueue.protocols.broker import Consumer
@@ -56,6 +57,7 @@ class Term:
         grace: Grace,
         budget: int | None,
         ended: Callable[[], None],
+        hooks: Hooks,
     ) -> None:
         self._options = options
         self._stores = stores
@@ -80,6 +82,7 @@ class Term:
             grace=options.timeout_grace,
             queues=options.queues,
             workflows=Workflows(stores, packer),
+            hooks=hooks,
         )
         self._watch = Watch(stores.backend, stores.store, self._executor)
         self._committer = Committer(

@@ -18,6 +18,7 @@ from typing import Final, Self
 
 from aioqueue.errors import ConfigurationError, UnavailableError
 from aioqueue.ids import new_id
+from aioqueue.middleware import Hooks
 from aioqueue.models.stats import WorkerCard
 from aioqueue.protocols.broker import Order
 from aioqueue.router import Router
@@ -54,8 +55,10 @@ class Worker:
         router: Router,
         stores: Stores,
         options: WorkerOptions,
+        hooks: Hooks | None = None,
     ) -> None:
         self.options = options
+        self._hooks = hooks or Hooks(())
         self.done: int = 0
         self._opened = opened
         self._router = router
@@ -218,6 +221,7 @@ class Worker:
                 grace=self._grace,
                 budget=budget,
                 ended=self._count,
+                hooks=self._hooks,
             )
             if self._stop.is_set():
                 self._term.stop()

@@ -309,7 +309,12 @@ async def test_second_send_under_an_id_starts_nothing_whatever_it_is(bench: Benc
     bench.gate.set()
 
     assert (first.created, second.created) == (True, False)
+    for reading in (second.get(), second.counts(), bench.server.group_result("order").get()):
+        with pytest.raises(ResultNotFoundError, match=r"'order' is no group: .* server\.result\('order'\)"):
+            await within(reading)
     assert await within(first.get()) == 7
+    with pytest.raises(ResultNotFoundError, match="'order' is no group"):
+        await second
     assert await within(bench.server.result("order").get()) == 7
     await bench.add.options(id="order.0").send(1, 1)
     with pytest.raises(SignatureError, match="a task has it already"):

@@ -1,6 +1,6 @@
 """Workflows, end to end on every pair of stores: chain, group, chord, and each in the others.
 
-The plain ones are in ``test_acceptance`` and ``test_acceptance_examples``.
+The plain ones are in ``test_acceptance``.
 """
 
 from __future__ import annotations

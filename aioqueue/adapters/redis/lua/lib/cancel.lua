@@ -96,7 +96,7 @@ local function cancel(id, error, ttl, again, waiting)
     if waiting and not FINAL[state] and not lives and stopped(place) then
       -- nothing was written of it yet, and its message is about to go
       withdraw(id, record[6] or '', tonumber(record[7] or '1'), record[8])
-      bar(id, 0, LATE)
+      bar(id, ttl, LATE)
       keep_moved()
     end
     return done(state == 'CANCELLED', again), key
