@@ -31,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test prove lint format bench costs docs lock clean prove-list \
+.PHONY: help demo test prove lint format bench bench-full costs docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
 	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control \
 	prove-arguments prove-results prove-cli prove-imports \
@@ -141,6 +141,9 @@ format: .venv/.stamp ## format the code and mend what can be mended
 
 bench: .venv/.stamp ## measure; ARGS= is handed on
 	.venv/bin/python -m benchmarks $(ARGS)
+
+bench-full: .venv/.stamp ## measure beside all rivals, in five rounds
+	.venv/bin/python -m benchmarks --rivals --rounds 5 $(ARGS)
 
 costs: .venv/.stamp ## renew the baseline of what a task costs in counts; its commit says why
 	.venv/bin/python -m benchmarks.costs
