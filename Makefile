@@ -1,6 +1,6 @@
 # What is promised, and the target that proves it:
-#~ prove-fresh        the README's two commands, read from it, in a fresh clone as a user without rights
-#~ prove-conformance  every contract on memory, SQLite, Redis 7.0 and Valkey, on every pair, across processes; no Redis key left for ever
+#~ prove-fresh        the README's two commands, read from it, in a fresh clone as a user without rights; TESTS= names some of the tests
+#~ prove-conformance  beyond what make test holds, every contract on memory, SQLite, Redis 7.0 and Valkey, on every pair, across processes; no Redis key left for ever
 #~ prove-kill         kill -9 and worse on SQLite, on Redis and on both: none lost, none committed twice; eight mutants fail in it
 #~ prove-network      500 cuts of the way to Redis, 100 of them in a reply: none lost, none doubled, back within 2 s
 #~ prove-topologies   kill -9 of a master under load, with sentinels and in a cluster: none lost, none committed twice, running again within 10 s; the same as a slot moves
@@ -23,6 +23,7 @@
 #~ prove-rivals       the same figures beside ardiq and taskiq in one run, as ratios
 
 PYTHON ?= python3
+TESTS ?= tests
 PYTEST = .venv/bin/pytest -q
 # many tests wait for the clocks of services, and may wait together
 TOGETHER = $(PYTEST) --numprocesses 4
@@ -43,8 +44,8 @@ help: ## say what each target does
 demo: .venv-core/.stamp ## send tasks to a worker in another process; BROKER=url chooses the store
 	@$(if $(BROKER),BROKER='$(BROKER)') .venv-core/bin/python examples/quickstart/demo.py
 
-test: .venv/.stamp ## run the tests, without the slow ones
-	$(TOGETHER) tests -rfEs -m "not slow and not wide"
+test: .venv/.stamp ## run the tests, without the slow ones; TESTS= names some of them
+	$(TOGETHER) $(TESTS) -rfEs -m "not slow and not wide"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
 	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control \
@@ -58,8 +59,7 @@ prove-fresh:
 	.ci/fresh
 
 prove-conformance: .venv/.stamp
-	$(TOGETHER) tests/conformance
-	$(TOGETHER) tests/integration tests/unit -m wide
+	$(TOGETHER) tests/conformance tests/integration tests/unit -m wide
 
 prove-kill: .venv/.stamp
 	$(PYTEST) tests/chaos/test_kill.py tests/chaos/test_kill_redis.py tests/chaos/test_supervised.py

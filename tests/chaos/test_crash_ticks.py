@@ -17,7 +17,7 @@ from tests.chaos.crashes import Pair, World, crash_everywhere, is_served, over_f
 from tests.support.faulty import Faults, FaultyStore
 from tests.support.waiting import pause, within
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(500)]
 
 POINTS = 30
 """How many moments there are at least; fewer would mean that calls go by unseen."""
