@@ -83,8 +83,8 @@ class Scope:
     into: where the error goes as a value; without it the scope *around* closes too. task: the one that
     fails with it, having gone on as this workflow; the scope of that one is around this one. first: number of
     the first node inside it, if any: what is closed before that one comes up goes *into* when it does.
-    hangs: the join or scope that calls all of it, of calls that stand alone; what waits inside reads CANCELLED
-    as soon as that one can call it no more.
+    hangs: the join or scope that calls all of it, of calls that stand alone; what waits inside reads
+    CANCELLED as soon as that one can call it no more.
     """
 
     id: str
