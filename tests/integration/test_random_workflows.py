@@ -50,4 +50,5 @@ def test_the_workflows_are_of_every_kind() -> None:
     assert mix.empty >= 0.1, mix
     assert mix.retrying >= 0.1, mix
     assert mix.called_back >= 0.1, mix
+    assert mix.calling >= 0.1, mix
     assert mix.returning >= (0.1 if RETURNING else 0), mix

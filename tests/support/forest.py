@@ -57,8 +57,11 @@ class _Gardener:
         return [self.tree(deep - 1) for _ in range(self.random.randint(least, 4))]
 
     def whole(self, kind: Kind, *parts: Tree) -> Whole:
-        told, warned = (self.plain() if self.chance(5) else None for _ in range(2))
+        told, warned = (self.callback() if self.chance(5) else None for _ in range(2))
         return Whole(kind, parts, told, warned)
+
+    def callback(self) -> Tree:
+        return self.tree(2) if self.chance(40) and self.calls < _WANTED else self.plain()
 
     def plain(self) -> Call:
         self.calls += 1
@@ -107,6 +110,7 @@ class Mix:
     empty: float
     retrying: float
     called_back: float
+    calling: float
     calls: float = field(compare=False, default=0.0)
 
     @classmethod
@@ -125,8 +129,13 @@ class Mix:
             empty=share([not all(whole.parts for whole in of) for of in wholes]),
             retrying=share([any(call.does == "retry" for call in of) for of in calls]),
             called_back=share([any(whole.on_success or whole.on_error for whole in of) for of in wholes]),
+            calling=share([any(isinstance(call, Whole) for call in _callbacks(of)) for of in wholes]),
             calls=sum(map(len, calls)) / len(trees),
         )
+
+
+def _callbacks(wholes: Sequence[Whole]) -> list[Tree | None]:
+    return [call for whole in wholes for call in (whole.on_success, whole.on_error)]
 
 
 def built(tree: Tree, key: str, *, follows: bool = False) -> Signature[Any]:

@@ -40,7 +40,7 @@ def test_a_mix_tells_what_there_is() -> None:
     deep = Whole("chain", (Whole("group", (Whole("group", ()),)),), on_error=Call("e"))
     odd = Whole("group", (Call("a", does="retry"), Call("b", does="exhaust"), Call("c", returns=Call("d"))))
 
-    assert Mix.of([deep, odd]) == Mix(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+    assert Mix.of([deep, odd]) == Mix(0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.0)
 
 
 def test_a_tree_is_built_as_it_is_written() -> None:

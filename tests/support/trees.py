@@ -36,8 +36,8 @@ class Whole:
 
     kind: Kind
     parts: tuple[Call | Whole, ...]
-    on_success: Call | None = None
-    on_error: Call | None = None
+    on_success: Call | Whole | None = None
+    on_error: Call | Whole | None = None
 
 
 Tree = Call | Whole
