@@ -1,24 +1,27 @@
 """Outline: how the nodes of a workflow stand, as it is kept with the workflow for people to read.
 
 An outline is ``[kind, part, …]``, a part being the number of a node, such a list, or the numbers of
-nodes in a row as text: ``"4-9"``.
+nodes in a row as text: ``"4-9"``. Callbacks of a whole, of the kinds in CALLBACKS, are its last parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from aioqueue import codec
 from aioqueue.protocols.flow import Whole
 
 Outline = list[Any]
 
+CALLBACKS: Final = ("on_success", "on_error")
+
 
 def brief(outline: Outline) -> Outline:
-    """Return *outline* with the nodes that stand in a row as text."""
+    """Return *outline* with the nodes that stand in a row as text, and callbacks last."""
     made: Outline = []
-    for part in outline:
+    # it was written down in the order of releases, in which a failure comes before a second step
+    for part in sorted(outline, key=_is_callback):
         inner = brief(cast("Outline", part)) if isinstance(part, list) else part
         row = row_of(made[-1]) if made else range(0)
         if isinstance(inner, int) and row and inner == row.stop:
@@ -26,6 +29,10 @@ def brief(outline: Outline) -> Outline:
         else:
             made.append(inner)
     return made
+
+
+def _is_callback(part: Any) -> bool:
+    return isinstance(part, list) and cast("Outline", part)[0] in CALLBACKS
 
 
 def row_of(part: Any) -> range:

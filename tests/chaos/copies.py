@@ -59,6 +59,16 @@ COUNTED: tuple[Change, ...] = (
 """Keeps in ``commits`` how often each task ended for good, in the step that ends it, and in ``told`` how
 many ends were refused, how many messages a reaper handed on, and how often somebody was judged."""
 
+DECIDED: tuple[Change, ...] = (
+    Change(
+        "lua/lib/flow.lua",
+        "  redis.call('HSET', record_key(id), 's', state, 'f', text(NOW))\n",
+        "  redis.call('HSET', record_key(id), 's', state, 'f', text(NOW))\n"
+        "  redis.call('HINCRBY', P .. 'commits', id, 1)\n",
+    ),
+)
+"""Counts there what ends by the end of others: a task that went on as a workflow, and one that is barred."""
+
 COUNTERS = ("commits", "told")
 
 DOOMED: tuple[Change, ...] = (

@@ -221,6 +221,14 @@ def test_what_follows_a_group_and_its_on_success_are_one_release_and_keep_its_va
     assert [join.frees for join in made.joins] == [None, None, None]
 
 
+def test_callbacks_of_a_whole_are_its_last_parts_whatever_their_numbers() -> None:
+    failing = plan(chain(A, group([B, C]), D).options(on_error=[E, chain(A, B)]))
+    going_well = plan(chain(group([A, B]).options(on_success=[D, E]), C))
+
+    assert list(failing.outline) == [["chain", 0, ["group", "3-4"], 6, ["on_error", 1, ["chain", 2, 5]]]]
+    assert list(going_well.outline) == [["chain", ["group", "0-1", ["on_success", "3-4"]], 2]]
+
+
 def test_a_chain_with_options_in_a_chain_is_a_scope_in_it() -> None:
     made = plan(chain(A, chain(B, C).options(on_error=E), D))
 
