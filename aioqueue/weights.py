@@ -33,6 +33,11 @@ def weighed(specs: Iterable[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(weights), tuple(1 if weight is None else weight for weight in weights.values())
 
 
+def plain(name: str) -> str:
+    """Return how a queue of that very name is written where weights may stand."""
+    return name if _SPEC.fullmatch(name) is None else f"{name}:1"
+
+
 def _read(spec: str) -> tuple[str, int | None]:
     found = _SPEC.fullmatch(spec)
     if found is None:

@@ -23,7 +23,7 @@ class Given(TypedDict):
 
 @click.command(name="dev", short_help="Run a worker that reloads when the code changes.")
 @click.argument("app")
-@option("-q", "--queue", multiple=True, metavar="NAME", help="Queue to serve; repeatable, or a,b.")
+@option("-q", "--queue", multiple=True, metavar="NAME[:WEIGHT]", help="Queue to serve; repeatable, or a,b.")
 @option("--exclude-queue", multiple=True, metavar="NAME", help="Serve all known queues but this; likewise.")
 @option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks that run at once.")
 @option(

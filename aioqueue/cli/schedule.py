@@ -88,10 +88,12 @@ def add(name: str, when: str, task: str, args: tuple[str, ...], **given: Unpack[
 
     Example: aioqueue schedule add tidy '*/5 * * * *' tidy --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
+    from aioqueue.cli.apps import named, server_of, shared
     from aioqueue.cli.send import call_of
 
-    server = server_of(given["app"], given["broker"], given["backend"])
+    stores = (given["app"], given["broker"], given["backend"])
+    # the store of an app is made by what is put into it, as by a send; a path on a command line may be wrong
+    server = server_of(*stores) if given["app"] is None else shared(named(*stores))
     kwargs = dict(map(pair, given["kw"]))
     call = call_of(server, task, [value(arg) for arg in args], kwargs, {}, by_name=given["by_name"])
     told = {key: given[key] for key in _OPTIONS if given[key] is not None}
@@ -103,7 +105,8 @@ def add(name: str, when: str, task: str, args: tuple[str, ...], **given: Unpack[
 @command.command(short_help="Let no slot fire.")
 @click.argument("name")
 @store_options
-def pause(name: str, app: str | None, broker: str | None, backend: str | None) -> None:
+@json_option
+def pause(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
     """Let no slot of the schedule NAME fire from now on. Exits with 4 if there is none.
 
     Example: aioqueue schedule pause tidy --app tasks:server
@@ -111,13 +114,14 @@ def pause(name: str, app: str | None, broker: str | None, backend: str | None) -
     from aioqueue.cli.apps import server_of
 
     _asked(server_of(app, broker, backend), lambda schedules: schedules.pause(name))
-    click.echo(f"schedule {name} is paused")
+    _tell(name, "is paused", {"paused": True}, json=json)
 
 
 @command.command(short_help="Let slots fire again.")
 @click.argument("name")
 @store_options
-def resume(name: str, app: str | None, broker: str | None, backend: str | None) -> None:
+@json_option
+def resume(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
     """Let slots of the schedule NAME fire again; those of the pause never do. Exits with 4 if there is none.
 
     Example: aioqueue schedule resume tidy --app tasks:server
@@ -125,7 +129,7 @@ def resume(name: str, app: str | None, broker: str | None, backend: str | None) 
     from aioqueue.cli.apps import server_of
 
     _asked(server_of(app, broker, backend), lambda schedules: schedules.resume(name))
-    click.echo(f"schedule {name} goes on")
+    _tell(name, "goes on", {"paused": False}, json=json)
 
 
 @command.command(short_help="Send what it sends, now.")
@@ -147,7 +151,8 @@ def trigger(name: str, app: str | None, broker: str | None, backend: str | None,
 @command.command(short_help="Drop a schedule.")
 @click.argument("name")
 @store_options
-def remove(name: str, app: str | None, broker: str | None, backend: str | None) -> None:
+@json_option
+def remove(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
     """Drop the schedule NAME, which is data. One that is declared in code ends with the code: that is 2.
 
     Exits with 4 if there is none.
@@ -157,7 +162,7 @@ def remove(name: str, app: str | None, broker: str | None, backend: str | None) 
     from aioqueue.cli.apps import server_of
 
     _asked(server_of(app, broker, backend), lambda schedules: schedules.remove(name))
-    click.echo(f"schedule {name} is removed")
+    _tell(name, "is removed", {"removed": True}, json=json)
 
 
 @command.command(name="next", short_help="Tell the next slots.")
@@ -197,6 +202,12 @@ def run(app: str, name: str | None, log_level: str, log_format: LogFormat) -> No
     logs.configure(log_level, log_format)
     server = apps.shared(apps.load(app))
     asyncio.run(server.scheduler(name=name).run())
+
+
+def _tell(name: str, said: str, data: dict[str, bool], *, json: bool) -> None:
+    from aioqueue.cli.record import as_json
+
+    click.echo(as_json({"schedule": name, **data}) if json else f"schedule {name} {said}")
 
 
 def _asked(server: Server, ask: Callable[[Schedules], Awaitable[Any]]) -> Any:

@@ -26,7 +26,7 @@ from aioqueue.cli.reload import reloading
 from aioqueue.cli.worker import Flags, Loop
 from aioqueue.errors import ConfigurationError, MissingExtraError, UnavailableError
 from aioqueue.server import Server
-from aioqueue.weights import weighed
+from aioqueue.weights import plain, weighed
 from aioqueue.worker import Worker
 from aioqueue.worker.birth import bury
 from aioqueue.worker.supervisor import Supervisor, orphaned
@@ -76,10 +76,13 @@ def serve(flags: Flags) -> None:
 
 
 def served(server: Server, flags: Flags) -> tuple[str, ...] | None:
-    """Return the queues to serve, None where the settings say. Raises ConfigurationError if none is left."""
+    """Return the queues to serve, with their weights, None where the settings say.
+
+    Raises ConfigurationError if none is left.
+    """
     if not flags.excluded:
         return flags.queues or None
-    specs = flags.queues or server.settings.queues or _known(server)
+    specs = flags.queues or server.settings.queues or tuple(map(plain, _known(server)))
     try:
         names = [weighed([spec])[0][0] for spec in specs]
     except ValueError as exc:

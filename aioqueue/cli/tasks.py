@@ -35,7 +35,8 @@ def command(app: str, json: bool) -> None:
     if not rows:
         click.echo("no task is registered")
         return
-    made = table("task", "queue", "executor", "timeout", "retries", "what it does")
+    timed = any(row["schedules"] for row in rows)
+    made = table("task", "queue", "executor", "timeout", "retries", *["when"] * timed, "what it does")
     for row in rows:
         made.add_row(
             row["name"] + row["signature"],
@@ -43,6 +44,7 @@ def command(app: str, json: bool) -> None:
             row["executor"],
             "-" if row["timeout"] is None else f"{row['timeout']:g} s",
             _retries(row["retry"]),
+            *["; ".join(each["when"] for each in row["schedules"]) or "-"] * timed,
             row["doc"] or "-",
         )
     console().print(made)
@@ -55,13 +57,18 @@ def _row(server: Server, task: AnyTask) -> dict[str, Any]:
     timeout = options.get("timeout", server.settings.timeout)
     return {
         "name": task.name,
-        "queue": options.get("queue", server.settings.queue),
+        "queue": options.get("queue") or server.settings.queue_of(task.name),
         "signature": signature_of(task),
         "parameters": parameters_of(task),
         "returns": returns_of(task),
         "executor": definition.executor,
         "retry": None if definition.retry is None else definition.retry.model_dump(mode="json"),
         "timeout": timeout,
+        "schedules": [
+            {"name": schedule.name, "when": str(schedule.timing), "tz": schedule.timing.tz}
+            for schedule in server.scheduled.values()
+            if schedule.make().name == task.name
+        ],
         "doc": (inspect.getdoc(definition.function) or "").partition("\n")[0] or None,
     }
 

@@ -45,16 +45,17 @@ async def run(
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    stdin: int | None = None,
     deadline: float = 30.0,
 ) -> Done:
-    """Run *argv* to its end; fail if it still runs after *deadline* s."""
+    """Run *argv* to its end; fail if it still runs after *deadline* s. stdin: a file descriptor it reads."""
 
     def call() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             argv,
             env=environment(env),
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             capture_output=True,
             text=True,
             timeout=deadline,

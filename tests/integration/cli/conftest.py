@@ -21,9 +21,9 @@ class Shell:
 
     folder: Path
 
-    async def run(self, *args: str, env: Mapping[str, str] | None = None) -> Done:
-        """Run it to its end."""
-        return await run([*AIOQUEUE, *args], env=env, cwd=self.folder)
+    async def run(self, *args: str, env: Mapping[str, str] | None = None, stdin: int | None = None) -> Done:
+        """Run it to its end. stdin: a file descriptor it reads."""
+        return await run([*AIOQUEUE, *args], env=env, cwd=self.folder, stdin=stdin, deadline=90)
 
     def start(self, *args: str, env: Mapping[str, str] | None = None) -> Process:
         """Start it."""

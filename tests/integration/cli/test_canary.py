@@ -38,6 +38,13 @@ ASKING = [
     ("workflow", NOWHERE),
     ("status",),
     ("check",),
+    ("queue", "list"),
+    ("queue", "show", "default"),
+    ("queue", "purge", "nobodys", "--yes"),
+    ("dead", "list"),
+    ("dead", "show", NOWHERE),
+    ("schedule", "list"),
+    ("schedule", "trigger", "nobodys"),
 ]
 VERBS = [
     *[(*asking, "--app", APP, *more) for asking in ASKING for more in ((), ("--json",))],

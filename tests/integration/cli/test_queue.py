@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -55,6 +56,7 @@ async def test_queues_are_listed_with_counts_and_whether_they_are_paused(shell: 
 
 
 async def test_paused_queue_waits_until_it_is_resumed(shell: Shell) -> None:
+    await shell.empty()
     assert await data(shell, "queue", "pause", "default") == {
         "queue": "default",
         "paused": True,
@@ -176,6 +178,7 @@ async def test_dead_letters_are_dropped(shell: Shell) -> None:
 
 @pytest.mark.parametrize("verb", ["show", "requeue", "purge"])
 async def test_dead_letter_that_is_not_there_is_not_found(shell: Shell, verb: str) -> None:
+    await shell.empty()
     done = await shell.run("dead", verb, "nobody", *ON)
 
     assert done.code == 4
@@ -195,6 +198,7 @@ async def test_dead_letter_that_is_not_there_is_not_found(shell: Shell, verb: st
     ],
 )
 async def test_wrong_use_is_told(shell: Shell, args: tuple[str, ...]) -> None:
+    await shell.empty()
     done = await shell.run(*args, *ON)
 
     assert done.code == 2
@@ -258,3 +262,29 @@ async def test_several_processes_are_told_the_order(shell: Shell) -> None:
 
     assert done.code == 0, done.err
     assert done.err.count("default:2, b:1") >= 2
+
+
+@pytest.mark.parametrize(
+    ("args", "asked"),
+    [
+        (("queue", "purge", "default", "--pending"), "Cancel 1 ready tasks of default?"),
+        (("dead", "purge", "--of", "default"), "Drop all dead letters of default?"),
+    ],
+)
+async def test_purge_asks_on_a_terminal_and_takes_a_no(
+    shell: Shell, args: tuple[str, ...], asked: str
+) -> None:
+    await bury(shell, "one")
+    id = await shell.sent("sum", [1])
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, b"n\n")
+        done = await shell.run(*args, *ON, stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert done.code == 1, done.err
+    assert asked in done.out
+    assert (await shell.state(id)).state is State.PENDING
+    assert [letter["id"] for letter in (await data(shell, "dead", "list"))["letters"]] == ["one"]

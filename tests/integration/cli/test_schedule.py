@@ -41,6 +41,7 @@ async def test_schedules_of_code_and_data_are_listed(planned: Shell) -> None:
 
 
 async def test_no_schedule_is_told(shell: Shell) -> None:
+    await shell.empty()
     done = await shell.run("schedule", "list", "--app", APP)
 
     assert (done.code, done.out) == (0, "there is no schedule\n")
@@ -67,6 +68,7 @@ async def test_schedule_is_paused_resumed_triggered_and_removed(planned: Shell) 
 
 
 async def test_next_slots_are_told_in_the_zone(planned: Shell) -> None:
+    await planned.empty()
     plain = await planned.run("schedule", "next", "tidy", "-n", "2", "--app", PLANNED)
     data = await planned.run("schedule", "next", "tidy", "--app", PLANNED, "--json")
 
@@ -87,6 +89,7 @@ async def test_next_slots_are_told_in_the_zone(planned: Shell) -> None:
     ],
 )
 async def test_what_cannot_be_is_wrong_use(planned: Shell, args: tuple[str, ...], said: str) -> None:
+    await planned.empty()
     done = await planned.run("schedule", *args, "--app", PLANNED)
 
     assert done.code == 2

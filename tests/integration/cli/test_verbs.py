@@ -13,9 +13,11 @@ from typing import Any, Final
 import pytest
 
 from aioqueue import Chain, Group, Server, Signature
+from aioqueue.protocols.messages import Message, Settlement
 from tests.integration.cli.conftest import APP, Shell
+from tests.support.waiting import one
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 NOWHERE: Final = "0199999999997000800000000000aaaa"
 AWAY: Final = ("--broker", "redis://127.0.0.1:1/0?timeout=0.2")
@@ -26,6 +28,16 @@ RECORD: Final = frozenset(
         *("sent_at", "started_at", "finished_at", "next_at"),
     }
 )
+ENTRY: Final = frozenset({"id", "name", "attempt", "priority", "due", "since", "worker"})
+LETTER: Final = frozenset({"key", "id", "name", "queue", "reason", "at", "attempt", "priority"})
+SCHEDULE: Final = frozenset(
+    {
+        *("name", "when", "tz", "task", "source", "paused", "next_at", "last_at", "last_id"),
+        *("misfire", "catch_up", "overlap", "jitter"),
+    }
+)
+GROUPS: Final = ("config", "queue", "dead", "schedule")
+"""Verbs with others below them."""
 CANCELLATION: Final = frozenset({"id", "outcome", "cancelled", "finished"})
 ERROR: Final = frozenset({"type", "message", "traceback", "task_id", "task_name", "attempt", "worker"})
 
@@ -42,7 +54,7 @@ class Case:
     @property
     def verb(self) -> str:
         """Its verb, and what is below it."""
-        return " ".join(self.args[: 2 if self.args[0] == "config" else 1])
+        return " ".join(self.args[: 2 if self.args[0] in GROUPS else 1])
 
 
 def case(*args: str, code: int, keys: set[str] | frozenset[str] = frozenset(), **env: str) -> Case:
@@ -88,7 +100,7 @@ CASES: Final = [
         code=0,
         keys={
             *("name", "queue", "signature", "parameters", "returns"),
-            *("executor", "retry", "timeout", "doc"),
+            *("executor", "retry", "timeout", "schedules", "doc"),
         },
     ),
     case("tasks", "nowhere:server", code=2),
@@ -103,14 +115,78 @@ CASES: Final = [
     case("config", "show", "--file", "none.yml", code=2),
     case("config", "validate", "--json", code=0, keys={"valid", "file", "problems"}),
     case("config", "validate", "--json", code=2, keys={"valid", "file", "problems"}, AIOQUEUE_LEASE="long"),
+    case("queue", "list", *STORE, "--json", code=0, keys={"broker", "queues"}),
+    case("queue", "list", "--jsn", code=2),
+    case("queue", "list", *AWAY, code=3),
+    case("queue", "show", "nobodys", *STORE, "--json", code=0, keys={"queue", "where", "entries", "next"}),
+    case("queue", "show", "nobodys", *STORE, "--after", "x", code=2),
+    case("queue", "show", "nobodys", *AWAY, code=3),
+    case("queue", "pause", "aside", *STORE, "--json", code=0, keys={"queue", "paused", "changed"}),
+    case("queue", "pause", "no queue", *STORE, code=2),
+    case("queue", "pause", "aside", *AWAY, code=3),
+    case("queue", "resume", "other", *STORE, "--json", code=0, keys={"queue", "paused", "changed"}),
+    case("queue", "resume", "no queue", *STORE, code=2),
+    case("queue", "resume", "other", *AWAY, code=3),
+    case("queue", "purge", "aside", *STORE, "--yes", "--json", code=0, keys={"queue", "removed", "left"}),
+    case("queue", "purge", "aside", *STORE, code=2),
+    case("queue", "purge", "aside", *AWAY, "--yes", code=3),
+    case("dead", "list", *STORE, "--json", code=0, keys={"letters", "next"}),
+    case("dead", "list", *STORE, "--limit", "0", code=2),
+    case("dead", "list", *AWAY, code=3),
+    case(
+        *("dead", "show", "{kept}", *STORE, "--json"),
+        code=0,
+        keys=LETTER | {"body", "call", "problem"},
+    ),
+    case("dead", "show", code=2),
+    case("dead", "show", NOWHERE, *AWAY, code=3),
+    case("dead", "show", NOWHERE, *STORE, code=4),
+    case("dead", "requeue", "{again}", *STORE, "--json", code=0, keys={"requeued"}),
+    case("dead", "requeue", "{kept}", *STORE, code=1, AIOQUEUE_MAX_QUEUE="1"),
+    case("dead", "requeue", *STORE, code=2),
+    case("dead", "requeue", NOWHERE, *AWAY, code=3),
+    case("dead", "requeue", NOWHERE, *STORE, code=4),
+    case("dead", "purge", "{dropped}", *STORE, "--json", code=0, keys={"dropped"}),
+    case("dead", "purge", *STORE, code=2),
+    case("dead", "purge", NOWHERE, *AWAY, code=3),
+    case("dead", "purge", NOWHERE, *STORE, code=4),
+    case("schedule", "list", *STORE, "--json", code=0, keys=SCHEDULE),
+    case("schedule", "list", "--app", "nowhere:server", code=2),
+    case("schedule", "list", *AWAY, code=3),
+    case("schedule", "add", "more", "@daily", "sum", "[1]", *STORE, "--json", code=0, keys=SCHEDULE),
+    case("schedule", "add", "more", "61 * * * *", "sum", "[1]", *STORE, code=2),
+    case("schedule", "add", "more", "60", "sum", "[1]", *AWAY, code=3),
+    *(
+        each
+        for verb, keys in (
+            ("pause", {"schedule", "paused"}),
+            ("resume", {"schedule", "paused"}),
+            ("trigger", {"schedule", "id"}),
+            ("remove", {"schedule", "removed"}),
+            ("next", set[str]()),
+        )
+        for each in (
+            case("schedule", verb, f"to-{verb}", *STORE, "--json", code=0, keys=keys),
+            case("schedule", verb, code=2),
+            case("schedule", verb, "nobodys", *AWAY, code=3),
+            case("schedule", verb, "nobodys", *STORE, code=4),
+        )
+    ),
+    case(
+        *("schedule", "trigger", "to-trigger", *STORE),
+        code=1,
+        AIOQUEUE_MAX_QUEUE="1",
+        AIOQUEUE_QUEUE="nobodys",
+    ),
+    case("schedule", "run", "nowhere:server", code=2),
     case("completion", "bash", code=0),
     case("completion", "tcsh", code=2),
     case("version", "--json", code=0, keys={"aioqueue", "python"}),
     case("version", "--jsn", code=2),
 ]
 
-ELSEWHERE: Final = {("worker", 1), ("dev", 0)}
-"""What tests of supervised processes show: a command and its code."""
+ELSEWHERE: Final = {("worker", 1), ("dev", 0), ("schedule run", 0), ("queue purge", 1), ("dead purge", 1)}
+"""What tests of supervised processes, and of a terminal, show: a command and its code."""
 
 
 async def prepared(shell: Shell) -> dict[str, str]:
@@ -126,9 +202,21 @@ async def prepared(shell: Shell) -> dict[str, str]:
             "broken": (await server.send(Chain(steps=[failing, total]))).id,
         }
         assert (await shell.run("worker", APP, "--burst")).code == 0
+        await buried(server, "kept", "again", "dropped")
         for name in ("waits", "spare"):
             ids[name] = (await server.send(total.options(queue="nobodys"))).id
-    return ids
+        for verb in ("pause", "resume", "trigger", "remove", "next"):
+            await server.schedules.add(f"to-{verb}", 86_400, total)
+    return ids | {name: name for name in ("kept", "again", "dropped")}
+
+
+async def buried(server: Server, *ids: str) -> None:
+    """Put dead letters of these ids there."""
+    broker = server.stores.broker
+    async with broker.consume(["nobodys"], prefetch=1, lease=60, worker="w") as consumer:
+        for id in ids:
+            await broker.publish([Message(id, "sum", "nobodys", b'{"v":1,"a":[[1,2]]}')])
+            await consumer.settle([Settlement(await one(consumer), dead="no luck")])
 
 
 def data_of(case: Case, out: str) -> dict[str, Any]:

@@ -93,6 +93,8 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
             log_format="json",
             shutdown_timeout=1.5,
             loop="asyncio",
+            strict=True,
+            no_scheduler=True,
             supervised_by=17,
             birth="0199",
             announce=True,
@@ -133,6 +135,37 @@ def test_excluded_queues_are_left_out_of_those_that_are_known(
     queue: tuple[str, ...], excluded: tuple[str, ...], left: tuple[str, ...] | None
 ) -> None:
     assert served(app(), Flags("x:y", queue=queue, exclude_queue=excluded)) == left
+
+
+@pytest.mark.parametrize(
+    ("queue", "settings", "left"),
+    [
+        (("a:5,b", "c:2"), {}, ("a:5", "c:2")),
+        (("a", "b:3"), {"queues": ["b", "d:2"]}, ("a",)),
+        ((), {"queues": ["d:2", "b:4", "e"]}, ("d:2", "e")),
+        ((), {"routes": {"mail.*": "bulk", "*.b": "b"}}, ("default", "bulk", "own")),
+        ((), {"queue": "shard:5"}, ("shard:5:1", "own")),
+    ],
+)
+def test_queues_that_stay_keep_their_weights(
+    queue: tuple[str, ...], settings: dict[str, Any], left: tuple[str, ...]
+) -> None:
+    server = Server("memory://", **settings)
+    server.register_task("b", lambda: None, queue="b")
+    server.register_task("own", lambda: None, queue="own")
+    found = served(server, Flags("x:y", queue=queue, exclude_queue=("b",)))
+
+    assert found == left
+    assert "b" not in server.worker(queues=found).options.queues
+
+
+def test_queue_that_has_two_weights_is_wrong_use() -> None:
+    flags = Flags("x:y", queue=("a:5", "a:2"), exclude_queue=("b",))
+
+    with pytest.raises(ConfigurationError, match="'a' is named twice"):
+        app().worker(queues=served(app(), flags))
+    with pytest.raises(ConfigurationError, match="--queue: 'a:0': a weight is a whole number"):
+        served(app(), Flags("x:y", queue=("a:0",), exclude_queue=("b",)))
 
 
 def test_leaving_out_every_queue_is_wrong_use() -> None:
