@@ -13,7 +13,6 @@ from aioqueue import Signature, chain, chord
 from aioqueue.models.state import State
 from aioqueue.protocols.messages import OPEN_TTL
 from tests.support.flows import Works, calls, failure, many, retry_of
-from tests.support.waiting import passing, under_way
 
 pytestmark = [pytest.mark.anyio, pytest.mark.days]
 
