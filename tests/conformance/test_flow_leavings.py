@@ -34,7 +34,7 @@ async def test_member_that_went_on_goes_with_the_chord_that_failed(works: Works,
         inner = await crew.take() if runs else {}
         waiting = await under_way(works.backend.wait(plan.nodes[0].message.id, timeout=600))
         await crew.fail(taken["b"], ttl=SHORT)
-        told = await passing(works.clock, waiting)
+        told = await passing(works.clock, waiting, seconds=0.9, step=0.05)
         if runs:
             await crew.end(inner["c"], ttl=SHORT)
         rest = await crew.run()

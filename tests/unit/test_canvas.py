@@ -61,7 +61,13 @@ def into(join: int, number: int = 0) -> Place:
 
 def test_one_call_is_one_node() -> None:
     assert plan(A) == Plan(
-        "w", (node(0, "a", scope=1),), (), (Scope("w.1", fails="w.0"),), Range(0, 1), "w.0", root="w.1"
+        "w",
+        (node(0, "a", scope=1),),
+        (),
+        (Scope("w.1", fails="w.0", first=0),),
+        Range(0, 1),
+        "w.0",
+        root="w.1",
     )
 
 
@@ -77,7 +83,7 @@ def test_a_chain_joins_each_step_to_the_next() -> None:
             Join("w.3", 1, single=True, then=Range(1, 1), scope="w.5"),
             Join("w.4", 1, single=True, then=Range(2, 1), frees="w.3", scope="w.5"),
         ),
-        (Scope("w.5", fails="w.2"),),
+        (Scope("w.5", fails="w.2", first=0),),
         Range(0, 1),
         "w.2",
         root="w.5",
@@ -97,9 +103,9 @@ def test_members_of_a_plain_group_are_scopes_whose_error_is_a_value() -> None:
             Join("w.4", 1, single=True, then=Range(2, 1), scope="w.7"),
         ),
         (
-            Scope("w.5", fails="w.3"),
-            Scope("w.6", fails="w.0", into=into(3, 0), around="w.5"),
-            Scope("w.7", fails="w.2", into=into(3, 1), around="w.5"),
+            Scope("w.5", fails="w.3", first=0),
+            Scope("w.6", fails="w.0", into=into(3, 0), around="w.5", first=0),
+            Scope("w.7", fails="w.2", into=into(3, 1), around="w.5", first=1),
         ),
         Range(0, 2),
         "w.3",
@@ -120,7 +126,7 @@ def test_a_group_in_a_chain_reads_the_join_before_and_frees_it() -> None:
             Join("w.4", 1, single=True, then=Range(1, 2), scope="w.6"),
             Join("w.5", 2, then=Range(3, 1), frees="w.4", scope="w.6"),
         ),
-        (Scope("w.6", fails="w.3"),),
+        (Scope("w.6", fails="w.3", first=0),),
         Range(0, 1),
         "w.3",
         root="w.6",
@@ -135,7 +141,7 @@ def test_a_chord_fails_with_its_first_member_and_tells_once() -> None:
         (
             node(0, "a", into=into(5, 0), scope=7),
             node(1, "b", into=into(6), scope=8),
-            node(2, "e", "error:w.7"),
+            node(2, "e", "error:w.7", None, 9),
             node(3, "c", "w.6", into(5, 1), 8),
             node(4, "d", "w.5", None, 7),
         ),
@@ -143,7 +149,11 @@ def test_a_chord_fails_with_its_first_member_and_tells_once() -> None:
             Join("w.5", 2, then=Range(4, 1), scope="w.7"),
             Join("w.6", 1, single=True, then=Range(3, 1), scope="w.8"),
         ),
-        (Scope("w.7", fails="w.4", then=Range(2, 1)), Scope("w.8", fails="w.3", around="w.7")),
+        (
+            Scope("w.7", fails="w.4", then=Range(2, 1), first=0),
+            Scope("w.8", fails="w.3", around="w.7", first=1),
+            Scope("w.9", fails="w.2", first=2, hangs="w.7"),
+        ),
         Range(0, 2),
         "w.4",
         root="w.7",
@@ -158,9 +168,9 @@ def test_a_chord_that_collects_takes_errors_as_values() -> None:
         Join("w.5", 2, into=into(4, 1), shown=True, scope="w.8"),
     )
     assert made.scopes == (
-        Scope("w.6", fails="w.3"),
-        Scope("w.7", fails="w.0", into=into(4, 0), around="w.6"),
-        Scope("w.8", fails="w.5", into=into(4, 1), around="w.6"),
+        Scope("w.6", fails="w.3", first=0),
+        Scope("w.7", fails="w.0", into=into(4, 0), around="w.6", first=0),
+        Scope("w.8", fails="w.5", into=into(4, 1), around="w.6", first=1),
     )
     assert [n.scope for n in made.nodes] == ["w.7", "w.8", "w.8", "w.6"]
 
@@ -170,13 +180,15 @@ def test_a_group_of_groups_is_plain_all_through() -> None:
 
     assert made.joins == (
         Join("w.2", 2, shown=True, scope="w.5"),
-        Join("w.3", 1, into=into(2, 0), shown=True, scope="w.5"),
-        Join("w.4", 1, into=into(2, 1), shown=True, scope="w.5"),
+        Join("w.3", 1, into=into(2, 0), shown=True, scope="w.6"),
+        Join("w.4", 1, into=into(2, 1), shown=True, scope="w.8"),
     )
     assert made.scopes == (
-        Scope("w.5", fails="w.2"),
-        Scope("w.6", fails="w.0", into=into(3, 0), around="w.5"),
-        Scope("w.7", fails="w.1", into=into(4, 0), around="w.5"),
+        Scope("w.5", fails="w.2", first=0),
+        Scope("w.6", fails="w.3", into=into(2, 0), around="w.5", first=0),
+        Scope("w.7", fails="w.0", into=into(3, 0), around="w.6", first=0),
+        Scope("w.8", fails="w.4", into=into(2, 1), around="w.5", first=1),
+        Scope("w.9", fails="w.1", into=into(4, 0), around="w.8", first=1),
     )
     assert (made.start, made.result) == (Range(0, 2), "w.2")
 
@@ -187,9 +199,9 @@ def test_a_group_that_ends_a_chain_is_plain_and_its_chain_a_scope() -> None:
     assert made.result == "w.4"
     assert made.joins[1] == Join("w.4", 2, shown=True, frees="w.3", scope="w.5")
     assert made.scopes == (
-        Scope("w.5", fails="w.4"),
-        Scope("w.6", fails="w.1", into=into(4, 0), around="w.5"),
-        Scope("w.7", fails="w.2", into=into(4, 1), around="w.5"),
+        Scope("w.5", fails="w.4", first=0),
+        Scope("w.6", fails="w.1", into=into(4, 0), around="w.5", first=1),
+        Scope("w.7", fails="w.2", into=into(4, 1), around="w.5", first=2),
     )
 
 
@@ -201,11 +213,15 @@ def test_callbacks_make_a_group_one_whole() -> None:
         (
             node(0, "a", into=into(4, 0), scope=5),
             node(1, "b", into=into(4, 1), scope=5),
-            node(2, "d", "error:w.5"),
-            node(3, "c", "w.4"),
+            node(2, "d", "error:w.5", None, 6),
+            node(3, "c", "w.4", None, 7),
         ),
         (Join("w.4", 2, then=Range(3, 1), shown=True, scope="w.5"),),
-        (Scope("w.5", fails="w.4", then=Range(2, 1)),),
+        (
+            Scope("w.5", fails="w.4", then=Range(2, 1), first=0),
+            Scope("w.6", fails="w.2", first=2, hangs="w.5"),
+            Scope("w.7", fails="w.3", first=3, hangs="w.4"),
+        ),
         Range(0, 2),
         "w.4",
         root="w.5",
@@ -232,10 +248,11 @@ def test_callbacks_of_a_whole_are_its_last_parts_whatever_their_numbers() -> Non
 def test_a_chain_with_options_in_a_chain_is_a_scope_in_it() -> None:
     made = plan(chain(A, chain(B, C).options(on_error=E), D))
 
-    assert [n.scope for n in made.nodes] == ["w.8", "w.9", None, "w.9", "w.8"]
+    assert [n.scope for n in made.nodes] == ["w.8", "w.9", "w.10", "w.9", "w.8"]
     assert made.scopes == (
-        Scope("w.8", fails="w.4"),
-        Scope("w.9", fails="w.3", then=Range(2, 1), around="w.8"),
+        Scope("w.8", fails="w.4", first=0),
+        Scope("w.9", fails="w.3", then=Range(2, 1), around="w.8", first=1),
+        Scope("w.10", fails="w.2", first=2, hangs="w.9"),
     )
     assert [join.frees for join in made.joins] == [None, "w.5", "w.6"]
 
@@ -287,8 +304,8 @@ def test_nobody_at_the_end_is_full_when_it_is_reached() -> None:
     assert made.joins == (
         Join("w.1", 1, single=True, into=into(3), scope="w.5"),
         Join("w.2", 2, shown=True, frees="w.1", scope="w.5"),
-        Join("w.3", 0, into=into(2, 0), shown=True, scope="w.5"),
-        Join("w.4", 0, into=into(2, 1), shown=True, scope="w.5"),
+        Join("w.3", 0, into=into(2, 0), shown=True, scope="w.6"),
+        Join("w.4", 0, into=into(2, 1), shown=True, scope="w.7"),
     )
     assert (made.result, made.full) == ("w.2", ("w.4",))
 
@@ -296,7 +313,7 @@ def test_nobody_at_the_end_is_full_when_it_is_reached() -> None:
 def test_on_success_of_nobody_is_released_all_the_same() -> None:
     made = plan(NOBODY.options(on_success=B))
 
-    assert (made.nodes, made.start) == ((node(0, "b", "w.1"),), Range(0, 1))
+    assert (made.nodes, made.start) == ((node(0, "b", "w.1", None, 3),), Range(0, 1))
 
 
 # What calls have from the wholes around them.

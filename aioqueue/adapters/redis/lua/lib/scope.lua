@@ -61,8 +61,9 @@ local function uncalled(scope)
     if caller.closed then
       return nil
     end
-    local moment, of, m = closed(s.hangs) or uncalled(s.hangs), part(caller.fails)
-    local place = not moment and of and redis.call('HGET', of, 'p' .. m)
+    local moment = closed(s.hangs) or uncalled(s.hangs)
+    local flow, m = part(caller.fails)
+    local place = not moment and flow and redis.call('HGET', flow, 'p' .. m)
     return moment or (place == '' and (redis.call('HGET', record_key(caller.fails), 'f') or text(NOW))) or nil
   elseif key then
     local f = redis.call('HMGET', key, 'j' .. n, 'f' .. n)
