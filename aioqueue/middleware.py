@@ -25,8 +25,8 @@ class Arguments:
 
 
 Calls = Sequence[Signature[Any]]
-Results = Sequence[AsyncResult[Any]]
-Send = Callable[[Calls], Awaitable[Results]]
+Sent = Sequence[AsyncResult[Any]]
+Send = Callable[[Calls], Awaitable[Sent]]
 """Sends calls, and returns the result of each, in order."""
 Run = Callable[[Arguments], Awaitable[Any]]
 """Calls the task, and returns what that returns."""
@@ -35,7 +35,7 @@ Run = Callable[[Arguments], Awaitable[Any]]
 class Middleware:
     """Hooks around sending and around running; override either. Given by ``Server(middleware=[…])``."""
 
-    async def send(self, calls: Calls, next: Send, /) -> Results:
+    async def send(self, calls: Calls, next: Send, /) -> Sent:
         """Send *calls* by ``await next(calls)``, or others, as many, in their place.
 
         calls: of ``send`` one, of ``send_many`` all of them; a workflow is one call. They have no id yet
@@ -57,7 +57,7 @@ class Hooks:
     """The middleware of a Server, and of its workers. sends, runs: the hooks there are, outermost first."""
 
     def __init__(self, given: Iterable[Middleware]) -> None:
-        self.sends: list[Callable[[Calls, Send], Awaitable[Results]]] = []
+        self.sends: list[Callable[[Calls, Send], Awaitable[Sent]]] = []
         self.runs: list[Callable[[Context, Arguments, Run], Awaitable[Any]]] = []
         for each in given:
             self.add(each)
@@ -75,10 +75,10 @@ class Hooks:
         if kind.run is not Middleware.run:
             self.runs.append(middleware.run)
 
-    async def send(self, calls: Calls, write: Send) -> Results:
+    async def send(self, calls: Calls, write: Send) -> Sent:
         """Send *calls* through all of them; write: what does it in the end. Raises what they raise."""
 
-        async def written(given: Calls) -> Results:
+        async def written(given: Calls) -> Sent:
             _require_as_many(given, calls, "sent {} calls")
             return await write(given)
 
@@ -96,7 +96,7 @@ class Hooks:
         return call(arguments)
 
 
-def _around_send(hook: Callable[[Calls, Send], Awaitable[Results]], inner: Send) -> Send:
+def _around_send(hook: Callable[[Calls, Send], Awaitable[Sent]], inner: Send) -> Send:
     return lambda calls: hook(calls, inner)
 
 

@@ -21,7 +21,7 @@ from aioqueue.dispatch import Dispatcher
 from aioqueue.errors import ConfigurationError, SignatureError
 from aioqueue.group_result import GroupResult
 from aioqueue.letters import DeadLetters
-from aioqueue.middleware import Calls, Hooks, Middleware, Results
+from aioqueue.middleware import Calls, Hooks, Middleware, Sent
 from aioqueue.models.origin import Origin
 from aioqueue.models.settings import Settings
 from aioqueue.models.signature import Link, R_co, Signature
@@ -231,11 +231,11 @@ class Server(Router):
         """
         self._hooks.add(middleware)
 
-    async def _hooked(self, calls: Iterable[Signature[Any]], concurrency: int) -> Results:
+    async def _hooked(self, calls: Iterable[Signature[Any]], concurrency: int) -> Sent:
         """Send calls through the middleware."""
         dispatcher = self._opened()
 
-        async def write(given: Calls) -> Results:
+        async def write(given: Calls) -> Sent:
             return await dispatcher.send_many([_complete(call) for call in given], concurrency=concurrency)
 
         return await self._hooks.send([_complete(call) for call in calls], write)

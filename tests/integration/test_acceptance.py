@@ -1,7 +1,7 @@
 """The acceptance suite of machinery, the task queue for Go, on every pair of stores; ids are its numbers.
 
-M are the tests of its own suite, X what its examples show. M14 (the look at waiting tasks), M20 (several
-hosts in a URL) and X12 (periodic tasks) are to come.
+M are the tests of its own suite, X what its examples show. M14 (the look at waiting tasks) and X12 (periodic
+tasks) are to come.
 """
 
 from __future__ import annotations
@@ -261,6 +261,21 @@ async def test_m19_hook_before_a_task_is_run_is_invoked(served: Server) -> None:
 
     assert await within(result.get()) == 2
     assert seen == [("add", (1, 1))]
+
+
+@pytest.mark.parametrize("hosts", ["dead,live", "live,dead"])
+async def test_m20_live_one_of_several_hosts_is_connected_to(hosts: str) -> None:
+    binary = redis_server.debian() or missing("redis-server", "it is not installed")
+    with RedisServer(binary) as living:
+        ports = {"live": living.port, "dead": redis_server.free_port()}
+        named = ",".join(f"{HOST}:{ports[host]}" for host in hosts.split(","))
+        server = Server(f"redis://{named}/0?namespace={new_id()}")
+        register(server)
+
+        async with server, server.worker():
+            result = await within(server.send(call("add", 1, 1)))
+
+            assert await within(result.get()) == 2
 
 
 async def test_m21_worker_beside_its_sender_gives_the_right_types(server: Server) -> None:

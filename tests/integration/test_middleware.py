@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from aioqueue import (
-    AsyncResult,
     Context,
     Middleware,
     Reject,
@@ -31,7 +29,7 @@ from aioqueue.errors import (
     TaskTimeoutError,
 )
 from aioqueue.ids import new_id
-from aioqueue.middleware import Arguments, Run, Send
+from aioqueue.middleware import Arguments, Calls, Run, Send, Sent
 from aioqueue.models.state import CancelOutcome, State
 from tests.integration.sums import Sums
 from tests.support.waiting import eventually, within
@@ -50,7 +48,7 @@ class Diary(Middleware):
         self.name = name
         self.lines = lines
 
-    async def send(self, calls: Sequence[Signature[Any]], next: Send, /) -> Sequence[AsyncResult[Any]]:
+    async def send(self, calls: Calls, next: Send, /) -> Sent:
         self.lines.append(f"{self.name} sends {' '.join(call.name for call in calls)}")
         results = await next(calls)
         self.lines.append(f"{self.name} has sent {len(results)}")
@@ -70,7 +68,7 @@ class Diary(Middleware):
 class Refusal(Middleware):
     """Refuses to send."""
 
-    async def send(self, calls: Sequence[Signature[Any]], next: Send, /) -> Sequence[AsyncResult[Any]]:
+    async def send(self, calls: Calls, next: Send, /) -> Sent:
         raise PermissionError("not today")
 
 
@@ -89,7 +87,7 @@ class Raising(Middleware):
 class Changing(Middleware):
     """Adds a header to what is sent; adds one to the first argument, and ten to the value."""
 
-    async def send(self, calls: Sequence[Signature[Any]], next: Send, /) -> Sequence[AsyncResult[Any]]:
+    async def send(self, calls: Calls, next: Send, /) -> Sent:
         return await next([call.options(headers={"by": "a middleware"}) for call in calls])
 
     async def run(self, context: Context, arguments: Arguments, next: Run, /) -> Any:

@@ -13,9 +13,11 @@ from aioqueue import (
     AsyncResult,
     Chain,
     Chord,
+    Context,
     Group,
     GroupResult,
     Link,
+    Middleware,
     RetryPolicy,
     Server,
     Signature,
@@ -24,6 +26,7 @@ from aioqueue import (
     group,
 )
 from aioqueue.errors import TaskError
+from aioqueue.middleware import Arguments, Calls, Run, Send, Sent
 
 server = Server("memory://typing")
 
@@ -292,3 +295,17 @@ async def scheduling() -> None:
 # Written by hand, as a process without the task's code does.
 assert_type(Chain(steps=[Signature(name="a"), Group(members=[])]), Chain[Any])
 assert_type(Chord(group=Group(members=[]), callback=Signature(name="b")), Chord[Any])
+
+
+# Middleware overrides either hook, under names of its own.
+class Tracing(Middleware):
+    async def send(self, calls: Calls, go_on: Send, /) -> Sent:
+        return await go_on([call.options(headers={"trace": call.name}) for call in calls])
+
+    async def run(self, context: Context, arguments: Arguments, go_on: Run, /) -> Any:
+        assert_type(arguments.args, tuple[Any, ...])
+        return await go_on(arguments)
+
+
+traced = Server("memory://traced", middleware=[Tracing()])
+traced.add_middleware(Tracing())

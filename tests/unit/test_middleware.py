@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from aioqueue import AsyncResult, Context, Middleware, Server, Signature
+from aioqueue import Context, Middleware, Server, Signature
 from aioqueue.errors import ConfigurationError
-from aioqueue.middleware import Arguments, Hooks, Run, Send
+from aioqueue.middleware import Arguments, Calls, Hooks, Run, Send, Sent
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ class Sending(Middleware):
         self.passed = passed
         self.returned = returned
 
-    async def send(self, calls: Sequence[Signature[Any]], next: Send, /) -> Sequence[AsyncResult[Any]]:
+    async def send(self, calls: Calls, next: Send, /) -> Sent:
         return (await next(calls[: self.passed]))[: self.returned]
 
 
@@ -38,9 +38,9 @@ class Inherited(Running):
     """Has its hook from a class above."""
 
 
-async def write(calls: Sequence[Signature[Any]]) -> Sequence[AsyncResult[Any]]:
+async def write(calls: Calls) -> Sent:
     """Stand for a send: as many results as calls."""
-    return cast("Sequence[AsyncResult[Any]]", list(calls))
+    return cast("Sent", list(calls))
 
 
 def test_hook_that_nobody_overrides_is_none() -> None:
@@ -65,7 +65,7 @@ async def test_send_through_hooks_answers_in_order() -> None:
 async def test_hook_that_drops_a_call_is_told_before_anything_is_written() -> None:
     written: list[object] = []
 
-    async def told(calls: Sequence[Signature[Any]]) -> Sequence[AsyncResult[Any]]:
+    async def told(calls: Calls) -> Sent:
         written.append(calls)
         return await write(calls)
 
