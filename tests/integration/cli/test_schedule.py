@@ -11,6 +11,8 @@ from aioqueue import Server
 from tests.integration.cli.conftest import APP, Shell
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(400)
+
 PLANNED = "planned:server"
 MODULE = """
 from tasks import server
