@@ -109,7 +109,7 @@ class Process:
         """Its process id."""
         return self._popen.pid
 
-    async def line(self, containing: str, *, deadline: float = 10.0) -> str:
+    async def line(self, containing: str, *, deadline: float = 30.0) -> str:
         """Return the first line with *containing* in it that was not returned before.
 
         Fails if there is none within *deadline* s, or at once when the output has ended.
@@ -130,7 +130,7 @@ class Process:
         """Send it a signal."""
         self._popen.send_signal(number)
 
-    async def wait(self, *, deadline: float = 10.0) -> int:
+    async def wait(self, *, deadline: float = 30.0) -> int:
         """Return its exit code, negative where a signal ended it; fail if it still runs after *deadline* s.
 
         Afterwards ``lines`` holds all that it wrote itself.
@@ -142,7 +142,7 @@ class Process:
         self._read()
         return code
 
-    async def end_of_output(self, *, deadline: float = 10.0) -> None:
+    async def end_of_output(self, *, deadline: float = 30.0) -> None:
         """Return once nobody can write any more: it has ended, and so have all to whom it lent its output."""
         end = self._loop.time() + deadline
         while not self._ended:

@@ -101,8 +101,10 @@ async def test_shells_complete_verbs_and_options() -> None:
     scripts = [await run([*AIOQUEUE, "completion", shell]) for shell in ("bash", "zsh", "fish")]
     words = {"_AIOQUEUE_COMPLETE": "bash_complete", "COMP_WORDS": "aioqueue worker --max", "COMP_CWORD": "2"}
     completed = await run([*AIOQUEUE], env=words)
+    below = await run([*AIOQUEUE], env={**words, "COMP_WORDS": "aioqueue dead re"})
 
     assert [done.code for done in scripts] == [0, 0, 0]
     assert all("_AIOQUEUE_COMPLETE" in done.out for done in scripts)
     assert completed.out == "plain,--max-tasks\n"
+    assert below.out == "plain,requeue\n"
     assert (await run([*AIOQUEUE, "completion", "tcsh"])).code == 2

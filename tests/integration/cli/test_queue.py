@@ -14,6 +14,8 @@ from aioqueue.protocols.messages import Message, Settlement
 from tests.integration.cli.conftest import APP, Shell
 from tests.support.waiting import one
 
+pytestmark = pytest.mark.timeout(400)
+
 ON = ("--app", APP)
 
 
@@ -68,7 +70,7 @@ async def test_paused_queue_waits_until_it_is_resumed(shell: Shell) -> None:
         before = (await shell.state(id)).state
         assert (await data(shell, "queue", "pause", "default"))["changed"] is False
         resumed = await data(shell, "queue", "resume", "default")
-        state = await shell.state(id, ended=10)
+        state = await shell.state(id, ended=60)
 
     assert before is State.PENDING
     assert resumed == {"queue": "default", "paused": False, "changed": True}
@@ -148,7 +150,7 @@ async def test_dead_letter_is_sent_anew(shell: Shell) -> None:
         done = await data(shell, "dead", "requeue", "one")
         rest = await shell.run("dead", "requeue", "--all", *ON)
         (sent,) = done["requeued"]
-        state = await shell.state(sent["new_id"], ended=10)
+        state = await shell.state(sent["new_id"], ended=60)
 
     assert sent["id"] == "one"
     assert (state.result, state.queue) == (3, "default")

@@ -112,6 +112,7 @@ async def test_tasks_are_listed_with_how_they_are_called_and_run(shell: Shell) -
         "returns": "list[str]",
         "executor": "thread",
         "timeout": 30.0,
+        "schedules": [],
         "doc": "Send a letter.",
     }
     assert (tidy["queue"], tidy["executor"], tidy["retry"], tidy["doc"]) == ("mail", "loop", None, None)

@@ -11,6 +11,8 @@ from aioqueue import Server
 from tests.integration.cli.conftest import APP, Shell
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(400)
+
 PLANNED = "planned:server"
 MODULE = """
 from tasks import server
@@ -38,6 +40,28 @@ async def test_schedules_of_code_and_data_are_listed(planned: Shell) -> None:
     assert totals.split()[:9] == ["totals", "0", "*", "*", "*", "*", "UTC", "sum", "data"]
     (only,) = json.loads(data.out)
     assert (only["name"], only["when"], only["source"]) == ("totals", "0 * * * *", "data")
+
+
+async def test_tasks_tell_when_they_are_scheduled(planned: Shell) -> None:
+    plain = await planned.run("tasks", PLANNED)
+    data = await planned.run("tasks", PLANNED, "--json")
+    without = await planned.run("tasks", APP)
+
+    (tidy,) = (row for row in json.loads(data.out) if row["name"] == "tidy")
+    assert tidy["schedules"] == [{"name": "tidy", "when": "30 12 * * *", "tz": "Europe/London"}]
+    assert "30 12 * * *" in plain.out
+    assert " when " not in without.out
+
+
+async def test_store_of_an_app_is_made_and_one_that_is_mistyped_is_not(planned: Shell) -> None:
+    url = f"sqlite:///{planned.folder}/mistyped.db"
+    mistyped = await planned.run("schedule", "add", "totals", "@hourly", "sum", "[1]", "--broker", url)
+    added = await planned.run("schedule", "add", "totals", "@hourly", "sum", "[1]", "--app", PLANNED)
+
+    assert mistyped.code == 3
+    assert not (planned.folder / "mistyped.db").exists()
+    assert added.code == 0
+    assert "totals" in added.out
 
 
 async def test_no_schedule_is_told(shell: Shell) -> None:

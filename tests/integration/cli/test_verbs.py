@@ -38,6 +38,8 @@ SCHEDULE: Final = frozenset(
 )
 GROUPS: Final = ("config", "queue", "dead", "schedule")
 """Verbs with others below them."""
+CONTROL: Final = ("queue", "dead", "schedule")
+"""Verbs of those who look after queues, letters and schedules."""
 CANCELLATION: Final = frozenset({"id", "outcome", "cancelled", "finished"})
 ERROR: Final = frozenset({"type", "message", "traceback", "task_id", "task_name", "attempt", "worker"})
 
@@ -227,7 +229,9 @@ def data_of(case: Case, out: str) -> dict[str, Any]:
     return first
 
 
-async def test_every_verb_has_its_exit_codes_and_its_json(shell: Shell) -> None:
+@pytest.mark.parametrize("control", [False, True], ids=["tasks", "control"])
+async def test_every_verb_has_its_exit_codes_and_its_json(shell: Shell, control: bool) -> None:
+    chosen = [each for each in CASES if (each.args[0] in CONTROL) is control]
     ids = await prepared(shell)
     slots = asyncio.Semaphore(2)
 
@@ -246,5 +250,5 @@ async def test_every_verb_has_its_exit_codes_and_its_json(shell: Shell) -> None:
             assert done.err != "", (case, done)
 
     async with asyncio.TaskGroup() as cases:
-        for each in CASES:
+        for each in chosen:
             cases.create_task(come_to(each))
