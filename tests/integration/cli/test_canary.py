@@ -112,7 +112,8 @@ async def test_no_verb_tells_it_where_all_is_well(shell: Shell, redis: RedisServ
     )
     if place == "file":
         (shell.folder / "aioqueue.yaml").write_text(f"broker: {url}\n")
-    found = await texts(shell, VERBS if place == "variable" else VERBS[::3], env)
+    some = [verb for number, verb in enumerate(VERBS) if number % 3 == 0 or verb[0] == "send"]
+    found = await texts(shell, VERBS if place == "variable" else some, env)
     worker = ("worker", APP, "--burst", "--log-level", "debug")
     found |= await texts(shell, [worker, (*worker, "-p", "2"), (*worker, "--log-format", "json")], env)
 

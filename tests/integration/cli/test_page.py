@@ -43,6 +43,6 @@ async def test_blocks_run_and_print_the_json_that_stands_below_them(tmp_path: Pa
             compared += 1
             assert keys(json.loads(text)) <= keys(json.loads(printed.splitlines()[-1])), text
 
-    assert compared == 15
+    assert compared == 16
     assert codes == ["1", "4", "3"]
     assert not (tmp_path / "mistyped.db").exists()
