@@ -211,6 +211,9 @@ def test_wrong_schedules_are_refused_where_they_are_written() -> None:
     async def tidy(n: int = 0) -> int:
         return n
 
+    @server.task
+    async def other() -> None: ...
+
     with pytest.raises(ConfigurationError, match="there is a schedule 'tidy' already"):
         server.schedule("tidy", 10, tidy.s())
     with pytest.raises(ConfigurationError, match="id= is the schedule's to give"):
@@ -222,4 +225,4 @@ def test_wrong_schedules_are_refused_where_they_are_written() -> None:
     with pytest.raises(ConfigurationError, match="cannot name a schedule"):
         server.schedule("a b", 10, tidy.s())
     with pytest.raises(ConfigurationError, match="only a cron line is read in a time zone"):
-        server.periodic(10, tz="UTC")(tidy)
+        server.periodic(10, tz="UTC")(other)

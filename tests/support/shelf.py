@@ -50,7 +50,7 @@ class Shelf:
 
     async def wait(self, id: str, *, timeout: float) -> Record | None:
         self.waits.append(timeout)
-        return Record(id, "group", "default", state=self.state) if id in self.joins else None
+        return Record(id, "group", "", state=self.state) if id in self.joins else None
 
     def result(self, id: str) -> GroupResult[Any]:
         """Return the result of a group that is one of the joins."""

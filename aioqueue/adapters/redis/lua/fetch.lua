@@ -137,7 +137,7 @@ local function take_held(queue, lane, name, most)
       if not f then
         redis.call('XACK', stream, 'w', entry)
       elseif held_up[queue] then
-        hand_on(lane, entry, queue, name, 0, false)
+        apart.hand_on(lane, entry, queue, name, 0, false)
       elseif #rows < limit and not (name == waiter and lane == 'suspect' and suspected) then
         redis.call('XCLAIM', stream, 'w', me, 0, entry, 'JUSTID')
         suspected = suspected or lane == 'suspect'

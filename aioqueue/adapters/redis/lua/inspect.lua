@@ -103,7 +103,7 @@ local function add_delayed()
   end
 end
 
-promote({ queue })
+promote({ queue }, 100)
 if limit > 0 and where_ == 'pending' then
   add_lanes(add_pending)
 elseif limit > 0 and where_ == 'running' then

@@ -142,3 +142,15 @@ def test_digest_is_the_servers(kind: redis_server.Name) -> None:
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script_is_sent_without_its_headers(path: Path) -> None:
     assert "--[[" not in script(path.stem).text
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_what_stands_apart_is_asked_for_there(path: Path) -> None:
+    apart = re.search(r"^Apart (.+)$", header(path.read_text("utf-8")), re.MULTILINE)
+    at_once = re.search(r"^Uses (.+)$", header(path.read_text("utf-8")), re.MULTILINE)
+    names = {name for lib in apart[1].split(", ") for name in defined(lib)} if apart else set[str]()
+    own = {name for lib in at_once[1].split(", ") for name in defined(lib)} if at_once else set[str]()
+
+    bare = [name for name in names - own if re.search(rf"(?<![\w.]){name}\(", body(path))]
+
+    assert bare == []
