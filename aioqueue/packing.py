@@ -66,10 +66,7 @@ class Packer:
         return Message(
             id=id,
             name=signature.name,
-            queue=signature.queue
-            or (beside if isinstance(signature, Workflow) else None)
-            or routed(self.routes, signature.name)
-            or self.queue,
+            queue=signature.queue or self._unnamed(signature, beside),
             body=body,
             priority=signature.priority,
             eta=None if signature.eta is None else signature.eta.timestamp(),
@@ -77,6 +74,12 @@ class Packer:
             tracked=tracked(signature),
             sent=now,
         )
+
+    def _unnamed(self, signature: Signature, beside: str | None) -> str:
+        """Return where a call goes that names no queue."""
+        if beside is not None and isinstance(signature, Workflow):
+            return beside
+        return (routed(self.routes, signature.name) if self.routes else None) or self.queue
 
 
 def tracked(signature: Signature) -> bool:

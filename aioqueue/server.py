@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, Self, TypeVar, overload
 
 from aioqueue.clock import Clock
 from aioqueue.config import load
@@ -287,12 +287,17 @@ class Server(Router):
 
 
 def _complete(call: Signature[R_co] | Link) -> Signature[R_co]:
-    given = cast("object", call)
-    if not isinstance(given, Signature | Link):
-        name = f"{given.name}.s(...)" if isinstance(given, Task) else "task.s(...)"
-        raise SignatureError(f"{given!r} is no call; make one with {name}, and send many with send_many(...)")
     if isinstance(call, Link):
         raise ConfigurationError(
             f"{call.signature.name}.p(...) still wants a previous result; make the complete call with .s(...)"
         )
-    return checked(call)
+    try:
+        return checked(call)
+    except AttributeError:
+        raise _no_call(call) from None
+
+
+def _no_call(given: object) -> SignatureError:
+    """Return the error of something that was sent and is no call."""
+    name = f"{given.name}.s(...)" if isinstance(given, Task) else "task.s(...)"
+    return SignatureError(f"{given!r} is no call; make one with {name}, and send many with send_many(...)")

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from aioqueue import Reject, Server, Signature, current
+from aioqueue import Reject, Server, Signature, Worker, current
 from aioqueue.errors import TaskFailedError, TaskTimeoutError
 from aioqueue.models.state import State
 from aioqueue.protocols.lease import Lease
 from aioqueue.testing import VirtualClock
 from aioqueue.worker.heart import Heart
+from aioqueue.worker.run import Run
 from tests.support.faulty import Faults, FaultyBackend, FaultyBroker
 from tests.support.waiting import eventually, within
 
@@ -179,14 +180,17 @@ async def test_time_spent_waiting_for_a_thread_is_not_the_tasks(opened: Server) 
     async with opened.worker(concurrency=4) as worker:
         worker._pools._threads.total_tokens = 1
         results = await opened.send_many([wait.s(n) for n in range(3)])
-        await eventually(lambda: len(order) == 1)
-        runs = list(worker._term._executor._runs.values()) if worker._term is not None else []
-        limited = [run for run in runs if run._timer is not None]
+        await eventually(lambda: len(order) == 1 and len(_runs(worker)) == 3)
+        limited = [run for run in _runs(worker) if run._timer is not None]
         go.set()
 
         assert sorted([await within(result.get()) for result in results]) == [0, 1, 2]
-    assert len(runs) == 3
     assert len(limited) == 1
+
+
+def _runs(worker: Worker) -> list[Run]:
+    """Return what a worker runs."""
+    return [] if worker._term is None else list(worker._term._executor._runs.values())
 
 
 async def test_task_that_is_given_back_does_not_count_towards_max_tasks(server: Server) -> None:

@@ -27,11 +27,12 @@ pytestmark = pytest.mark.anyio
 
 async def test_paused_queue_starts_nothing_and_goes_on_at_once_when_resumed(opened: Server) -> None:
     ran: list[int] = []
-    going = asyncio.Event()
+    began, going = asyncio.Event(), asyncio.Event()
 
     @opened.task
     async def note(n: int) -> int:
         if n == 0:
+            began.set()
             await going.wait()
         ran.append(n)
         return n
@@ -39,7 +40,7 @@ async def test_paused_queue_starts_nothing_and_goes_on_at_once_when_resumed(open
     queue = opened.queue("default")
     async with opened.worker():
         runs = await note.send(0)
-        await eventually(_held(opened, 1))
+        await within(began.wait())
         assert await queue.pause()
         later = [await note.send(n) for n in (1, 2)]
         await pause(0.3)
@@ -52,7 +53,7 @@ async def test_paused_queue_starts_nothing_and_goes_on_at_once_when_resumed(open
 
         assert await queue.resume()
 
-        assert [await within(result.get(), deadline=2) for result in later] == [1, 2]
+        assert [await within(result.get(), deadline=4) for result in later] == [1, 2]
 
 
 async def test_burst_worker_takes_a_paused_queue_for_idle(opened: Server) -> None:

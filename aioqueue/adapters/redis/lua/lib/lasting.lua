@@ -126,6 +126,7 @@ local function bar(id, keep, late)
   keep = math.max(keep, shown_around(key, workflow))
   redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW), 'u', text(NOW + keep))
   redis.call('PEXPIRE', record, text(math.max(keep, late)))
+  redis.call('PEXPIRE', P .. 'h:' .. id, text(math.max(keep, late)))
   tell(id)
 end
 
