@@ -85,7 +85,7 @@ DOOMED: tuple[Change, ...] = (
 )
 """A process dies by SIGKILL as soon as a script that DOOM names has answered."""
 
-LISTENING = (Change("consumer.py", "_BLOCK: Final = 2.0", "_BLOCK: Final = 30.0"),)
+LISTENING = (Change("consumer.py", "_BLOCK: Final = 5.0", "_BLOCK: Final = 30.0"),)
 """A blocking read outlasts a short lease, as it does where a process is stopped just before it asks."""
 
 
