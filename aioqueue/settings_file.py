@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aioqueue.errors import ConfigurationError
 from aioqueue.machinery import BY_NAME, FORMS, SECTIONS, Fate
@@ -95,6 +95,10 @@ class SettingsFile:
                     self.problems.append(f"{origin.prefix}setting {origin.written!r}: {form.says}")
 
 
+_QUOTED: Final = re.compile(r"'(?![<\\])[^']{2,}'")
+"""What a YAML parser quotes of a file, as an alias or a tag, and not of its own words."""
+
+
 def _theirs(name: str) -> bool:
     return name in BY_NAME and BY_NAME[name].ours != (name,)
 
@@ -117,7 +121,7 @@ def _entries(path: Path) -> Iterator[Entry]:
                 yield Entry(written, _value(loader, node, f"{path}:{line}: setting {written!r}"), line)
     except yaml.MarkedYAMLError as exc:
         mark: Any = exc.problem_mark or exc.context_mark
-        said = ", ".join(filter(None, (exc.context, exc.problem)))
+        said = _QUOTED.sub("'…'", ", ".join(filter(None, (exc.context, exc.problem))))
         raise ConfigurationError(f"{path}: line {mark.line + 1}, column {mark.column + 1}: {said}") from None
     except yaml.reader.ReaderError as exc:
         raise ConfigurationError(f"{path}: {_place(data, exc)}: {exc.reason}") from None

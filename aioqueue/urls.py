@@ -64,10 +64,8 @@ def _misquoted(url: str) -> bool:
     if not slashes:
         return scheme.partition(":")[0] in _BUILT_IN
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    path, _, query = rest[len(authority) :].partition("?")
-    names = re.sub(r"=[^&#]*", "", query)
-    astray = "@" in names or (authority != "" and "@" not in authority and "@" in path)
-    return _AUTHORITY.fullmatch(authority) is None or astray
+    # what ends a password that is not quoted has a part of it before, and the rest behind
+    return _AUTHORITY.fullmatch(authority) is None or "@" in rest[len(authority) :]
 
 
 def file_of(url: str) -> Path | None:

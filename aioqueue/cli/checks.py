@@ -120,7 +120,10 @@ def _app(server: Server, app: str | None) -> Iterator[Finding]:
         except ConfigurationError as exc:
             yield Finding("app", "fail", str(exc))
             return
-    queues = sorted({server.registered(task.name).get("queue", server.settings.queue) for task in tasks})
+    settings = server.settings
+    queues = sorted(
+        {server.registered(task.name).get("queue", settings.queue_of(task.name)) for task in tasks}
+    )
     data = {"tasks": sorted(task.name for task in tasks), "queues": queues}
     if not tasks:
         yield Finding("app", "warn", f"{app}: no task is registered", data)

@@ -125,13 +125,19 @@ def requeue(
 
     if bool(ids) is everything or (of is not None and not everything):
         raise click.UsageError("name the ids of dead letters, or --all, perhaps with --of")
-    sent = _ask(server_of(app, broker, backend), lambda dead: _requeue(dead, ids, of=of, queue=queue))
-    if json:
-        click.echo(as_json({"requeued": [{"id": old, "new_id": new} for old, new in sent]}))
-        return
-    for old, new in sent:
-        click.echo(f"{old} was sent anew as {new}")
-    if not sent:
+    sent: list[tuple[str, str]] = []
+    done = False
+    try:
+        _ask(server_of(app, broker, backend), lambda dead: _requeue(dead, ids, sent, of=of, queue=queue))
+        done = True
+    finally:
+        # one that is unknown hides nothing of those before it
+        if json and (sent or done):
+            click.echo(as_json({"requeued": [{"id": old, "new_id": new} for old, new in sent]}))
+        elif not json:
+            for old, new in sent:
+                click.echo(f"{old} was sent anew as {new}")
+    if not sent and not json:
         click.echo("there is no dead letter")
 
 
@@ -193,17 +199,21 @@ async def _page(dead: DeadLetters, of: str | None, after: str | None, limit: int
 
 
 async def _requeue(
-    dead: DeadLetters, ids: tuple[str, ...], *, of: str | None, queue: str | None
-) -> list[tuple[str, str]]:
-    if not ids:
-        letters = [letter async for letter in dead.all(queue=of)]
-        return [(letter.id, (await dead.requeue(letter, queue=queue)).id) for letter in letters]
-    return [(id, (await dead.requeue(id, queue=queue)).id) for id in ids]
+    dead: DeadLetters, ids: tuple[str, ...], sent: list[tuple[str, str]], *, of: str | None, queue: str | None
+) -> None:
+    """Send them anew, and write down in *sent* each that was."""
+    letters: list[DeadLetter | str] = [*ids] or [letter async for letter in dead.all(queue=of)]
+    for letter in letters:
+        new = await dead.requeue(letter, queue=queue)
+        sent.append((letter if isinstance(letter, str) else letter.id, new.id))
 
 
 async def _drop(dead: DeadLetters, ids: tuple[str, ...], *, of: str | None) -> int:
     if not ids:
         return await dead.purge(queue=of)
+    # all are known before the first is dropped
+    for id in ids:
+        await dead.show(id)
     for id in ids:
         await dead.delete(id)
     return len(ids)

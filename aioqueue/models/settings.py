@@ -102,7 +102,7 @@ class Settings(BaseModel):
     def _mapping(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             raise PydanticCustomError(
-                "routes", 'wants patterns and queues, as a mapping in a file or JSON: {{"mail.*": "mail"}}'
+                "routes", 'wants patterns and queues, as a mapping in a file or JSON: {"mail.*": "mail"}'
             )
         return cast("Mapping[object, object]", value)
 

@@ -211,6 +211,9 @@ def test_key_and_line_of_what_is_wrong_are_named(file: Path, text: str, said: st
         (b"queue: a\nlease: \xff\n", "line 2, column 8"),
         ("queue: a\nü: \x01\n".encode(), "line 2, column 5"),
         (b"queue: !secret canary\n", "line 1, column 8"),
+        (b"queue: !canary x\n", "line 1, column 8"),
+        (b"queue: *canary\n", "line 1, column 8"),
+        (b"queue: [&canary a, &canary b]\n", "line 1, column 20"),
         (b"---\nqueue: a\n---\nqueue: b\n", "line 3, column 1"),
     ],
 )

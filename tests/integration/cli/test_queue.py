@@ -166,6 +166,18 @@ async def test_dead_letter_is_sent_to_another_queue(shell: Shell) -> None:
     assert (entry["name"], entry["priority"]) == ("sum", 3)
 
 
+async def test_one_that_is_unknown_hides_nothing_of_the_others(shell: Shell) -> None:
+    await bury(shell, "one", "two")
+
+    sent = await shell.run("dead", "requeue", "one", "nobody", "--json", *ON)
+    dropped = await shell.run("dead", "purge", "two", "nobody", *ON)
+
+    assert (sent.code, dropped.code) == (4, 4)
+    (requeued,) = json.loads(sent.out)["requeued"]
+    assert requeued["id"] == "one"
+    assert [letter["id"] for letter in (await data(shell, "dead", "list"))["letters"]] == ["two"]
+
+
 async def test_dead_letters_are_dropped(shell: Shell) -> None:
     await bury(shell, "one", "two")
     await bury(shell, "far", queue="far")
