@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any
 
 import httpx
@@ -18,6 +18,7 @@ import pytest
 from aioqueue import Server, State, TaskState
 from aioqueue.ids import new_id
 from tests.support import leaks
+from tests.support.processes import Process
 from tests.support.redis_server import RedisServer, debian
 from tests.support.services import FASTAPI, Service
 from tests.support.stores import missing
@@ -115,15 +116,21 @@ async def warm(service: Service) -> None:
     assert value.status_code == 200
 
 
-async def busy(url: str) -> None:
-    """Return at a moment when the worker runs some tasks."""
+async def stopped(worker: Process, url: str) -> None:
+    """Stop the worker at a moment when it runs some tasks."""
 
-    async def some() -> bool:
+    async def runs() -> bool:
+        worker.signal(SIGSTOP)
+        # what it has said already is heard first
+        await pause(0.05)
         (queue,) = await server.stores.broker.stats(["sums"])
-        return (queue.held or 0) >= 10
+        if queue.held:
+            return True
+        worker.signal(SIGCONT)
+        return False
 
     async with Server(url) as server:
-        await eventually(some)
+        await eventually(runs)
 
 
 async def ended(url: str, ids: list[str]) -> list[TaskState]:
@@ -167,7 +174,7 @@ async def test_requests_outlive_the_worker_that_is_killed(service: Service, redi
     async with asyncio.TaskGroup() as group:
         group.create_task(load.run(8))
         await pause(3)
-        await busy(service.url)
+        await stopped(worker, service.url)
         worker.signal(SIGKILL)
         await service.work(*WORKER)
     print(load)

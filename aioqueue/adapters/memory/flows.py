@@ -248,6 +248,9 @@ class Flows:
         caller = flow.scopes.get(hangs)
         if caller is None or hangs in flow.closed:
             return None
+        if caller.first is None:
+            # with nothing inside it, nothing fails in it
+            return self.clock.time()
         never = self.closed_at(hangs)
         never = self.uncalled_at(hangs) if never is None else never
         return self._decided_at(caller.fails) if never is None and caller.fails is not None else never

@@ -136,6 +136,9 @@ class Seen:
         caller = self.fence(hangs)
         if caller is None or caller.closed is not None:
             return None
+        if caller.scope.first is None:
+            # with nothing inside it, nothing fails in it
+            return self._tx.now
         never = self._never_at(hangs)
         fails = caller.scope.fails
         return self._decided_at(fails) if never is None and fails is not None else never

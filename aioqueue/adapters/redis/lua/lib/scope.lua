@@ -61,13 +61,20 @@ local function uncalled(scope)
     if caller.closed then
       return nil
     end
+    if caller.first == '' then
+      -- with nothing inside it, nothing fails in it
+      return text(NOW)
+    end
     local moment = closed(s.hangs) or uncalled(s.hangs)
     local flow, m = part(caller.fails)
     local place = not moment and flow and redis.call('HGET', flow, 'p' .. m)
-    return moment or (place == '' and (redis.call('HGET', record_key(caller.fails), 'f') or text(NOW))) or nil
+    local over = place == '' or place == NEVER or (flow and redis.call('HGET', flow, 'f' .. m) == '1')
+    return moment or (over and (redis.call('HGET', record_key(caller.fails), 'f') or text(NOW))) or nil
   elseif key then
     local f = redis.call('HMGET', key, 'j' .. n, 'f' .. n)
-    local around = f[1] and not f[2] and string.match(f[1], '^.-\n%S* %d*\n%S*\n(%S*)\n')
+    -- one of nobody is full from the start, and what hangs on it is released by what reaches it
+    local waits = f[1] and (not f[2] or string.find(f[1], '^0 '))
+    local around = waits and string.match(f[1], '^.-\n%S* %d*\n%S*\n(%S*)\n')
     return around and (closed(around) or uncalled(around)) or nil
   end
   return nil
