@@ -122,7 +122,8 @@ prove-cli: .venv/.stamp
 prove-imports: .venv/.stamp
 	$(PYTEST) -s tests/integration/test_imports.py
 
-prove-bench: bench
+prove-bench: .venv/.stamp
+	.venv/bin/python -m benchmarks --quick
 
 prove-rivals: .venv/.stamp
 	.venv/bin/python -m benchmarks --rivals --quick

@@ -114,7 +114,13 @@ class Ticking(World):
         await within(Worker(server, self.router, server.stores, options).run(until_idle=True), deadline=60)
 
 
-@pytest.mark.parametrize("pair", over_few_pairs())
+# a tick is the broker's store's and its send; what two real stores add to that, two memories do
+ALIKE = [
+    made for made in over_few_pairs() if made.id in {"memory", "two memories", "sqlite+sqlite", "redis+redis"}
+]
+
+
+@pytest.mark.parametrize("pair", ALIKE)
 async def test_worker_that_dies_as_schedules_fire_loses_and_doubles_no_slot(
     pair: Pair, tmp_path: Path
 ) -> None:
