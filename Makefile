@@ -126,7 +126,7 @@ prove-bench: .venv/.stamp
 	.venv/bin/python -m benchmarks --quick
 
 prove-rivals: .venv/.stamp
-	.venv/bin/python -m benchmarks --rivals --quick
+	.venv/bin/python -m benchmarks --rivals --quick --rounds 1 --only drain latency
 
 lint: .venv/.stamp ## check style, types and layers
 	.venv/bin/ruff check .
