@@ -114,8 +114,8 @@ class Ticking(World):
         await within(Worker(server, self.router, server.stores, options).run(until_idle=True), deadline=60)
 
 
-# what two real stores add two memories do; on Redis an idle worker looks every 5 s, real ones, after each crash,
-# and test_schedulers kills tickers there
+# what two real stores add two memories do; on Redis an idle worker looks every 5 s, real ones, after each
+# crash, and test_schedulers kills tickers there
 ALIKE = [made for made in over_few_pairs() if made.id in {"memory", "two memories", "sqlite+sqlite"}]
 
 
