@@ -53,6 +53,11 @@ def named(app: str | None, broker: str | None, backend: str | None) -> Server:
     return load(app)
 
 
+def queue_of(server: Server, name: str) -> str:
+    """Return where calls of a registered task go that name no queue."""
+    return server.registered(name).get("queue") or server.settings.queue_of(name)
+
+
 def there(url: str, unavailable: type[UnavailableError]) -> None:
     """Raise *unavailable* if *url* is of a file that is not there: to open it would make it."""
     file = file_of(url)

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from typing import Any, Final, Literal
 
-from aioqueue.cli.apps import there
+from aioqueue.cli.apps import queue_of, there
 from aioqueue.cli.options import shown
 from aioqueue.cli.version import version as own_version
 from aioqueue.errors import (
@@ -120,10 +120,7 @@ def _app(server: Server, app: str | None) -> Iterator[Finding]:
         except ConfigurationError as exc:
             yield Finding("app", "fail", str(exc))
             return
-    settings = server.settings
-    queues = sorted(
-        {server.registered(task.name).get("queue", settings.queue_of(task.name)) for task in tasks}
-    )
+    queues = sorted({queue_of(server, task.name) for task in tasks})
     data = {"tasks": sorted(task.name for task in tasks), "queues": queues}
     if not tasks:
         yield Finding("app", "warn", f"{app}: no task is registered", data)

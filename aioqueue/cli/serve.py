@@ -103,7 +103,7 @@ def served(server: Server, flags: Flags) -> tuple[str, ...] | None:
 def _known(server: Server) -> tuple[str, ...]:
     """Return the queues that the settings and the tasks of an app name."""
     settings = server.settings
-    tasks = [server.registered(task.name).get("queue", settings.queue) for task in server]
+    tasks = [apps.queue_of(server, task.name) for task in server]
     return tuple(dict.fromkeys([settings.queue, *settings.routes.values(), *tasks]))
 
 

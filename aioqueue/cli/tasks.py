@@ -51,13 +51,14 @@ def command(app: str, json: bool) -> None:
 
 
 def _row(server: Server, task: AnyTask) -> dict[str, Any]:
+    from aioqueue.cli.apps import queue_of
     from aioqueue.cli.signatures import parameters_of, returns_of, signature_of
 
     options, definition = server.registered(task.name), task.definition
     timeout = options.get("timeout", server.settings.timeout)
     return {
         "name": task.name,
-        "queue": options.get("queue") or server.settings.queue_of(task.name),
+        "queue": queue_of(server, task.name),
         "signature": signature_of(task),
         "parameters": parameters_of(task),
         "returns": returns_of(task),

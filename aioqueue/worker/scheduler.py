@@ -6,14 +6,12 @@ import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-from aioqueue.errors import UnavailableError
 from aioqueue.router import Router
 from aioqueue.stores import Stores
-from aioqueue.worker.backoff import Backoff
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.signals import stopping
 from aioqueue.worker.ticker import Ticker
-from aioqueue.worker.worker import supervised
+from aioqueue.worker.worker import entered, supervised
 
 _log = logging.getLogger("aioqueue.schedules")
 
@@ -43,7 +41,7 @@ class Scheduler:
             schedule.make()
         with stopping(lambda again: self._stop.set()):
             async with AsyncExitStack() as stack:
-                if await self._open(stack):
+                if await entered(stack, self._opened, self._stop, _log):
                     _log.info("scheduler %s is ready", self._name)
                     await supervised(lambda: self._ticker.run(self._stop), self._stop)
         self._stop = asyncio.Event()
@@ -51,16 +49,3 @@ class Scheduler:
     def stop(self) -> None:
         """End ``run`` as soon as what is under way is done."""
         self._stop.set()
-
-    async def _open(self, stack: AsyncExitStack) -> bool:
-        """Open the stores, as often as it takes; False if a stop came first."""
-        backoff = Backoff()
-        while not self._stop.is_set():
-            try:
-                await stack.enter_async_context(self._opened)
-            except UnavailableError as exc:
-                _log.error("cannot reach the store, trying again: %s", exc)
-                await backoff.wait(self._stop)
-                continue
-            return True
-        return False

@@ -135,7 +135,7 @@ class Worker:
         self._pools = Pools(self.options.concurrency)
         stack = AsyncExitStack()
         try:
-            if await self._open(stack):
+            if await entered(stack, self._opened, self._stop, _log):
                 await self._work(until_idle, stalled)
         finally:
             await self._in_time(stack.aclose(), "the stores do not close")
@@ -156,19 +156,6 @@ class Worker:
         else:
             _log.error("%s in time; left as it is", late)
             task.cancel()
-
-    async def _open(self, stack: AsyncExitStack) -> bool:
-        """Open the stores, as often as it takes; False if a stop came first."""
-        backoff = Backoff()
-        while not self._stop.is_set():
-            try:
-                await stack.enter_async_context(self._opened)
-            except UnavailableError as exc:
-                _log.error("cannot reach the store, trying again: %s", exc)
-                await backoff.wait(self._stop)
-                continue
-            return True
-        return False
 
     async def _work(self, until_idle: bool, stalled: Callable[[], None]) -> None:
         self._started = self._stores.clock.time()
@@ -274,6 +261,25 @@ class Worker:
             shared_map(self._stores)
         for schedule in self._router.scheduled.values():
             schedule.make()
+
+
+async def entered(
+    stack: AsyncExitStack,
+    opened: AbstractAsyncContextManager[object],
+    stop: asyncio.Event,
+    log: logging.Logger,
+) -> bool:
+    """Open the stores, as often as it takes; False if a stop came first."""
+    backoff = Backoff()
+    while not stop.is_set():
+        try:
+            await stack.enter_async_context(opened)
+        except UnavailableError as exc:
+            log.error("cannot reach the store, trying again: %s", exc)
+            await backoff.wait(stop)
+            continue
+        return True
+    return False
 
 
 async def supervised(duty: Callable[[], Awaitable[None]], finished: asyncio.Event) -> None:

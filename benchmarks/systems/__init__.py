@@ -6,6 +6,7 @@ its library by name, as ``Any``; what all of them share here is of the standard 
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
@@ -57,3 +58,18 @@ class Client(Protocol):
         That is the sum of the numbers; the callback's own number is ``numbers.stop``.
         """
         ...
+
+
+async def in_lanes(send: Callable[[int], Awaitable[Sent]], numbers: Sequence[int]) -> list[Sent]:
+    """Send by CONCURRENCY senders at once, where a system has no call for many; return in order."""
+    sent: dict[int, Sent] = {}
+    left = iter(numbers)
+
+    async def lane() -> None:
+        for number in left:
+            sent[number] = await send(number)
+
+    async with asyncio.TaskGroup() as lanes:
+        for _ in range(CONCURRENCY):
+            lanes.create_task(lane())
+    return [sent[number] for number in numbers]

@@ -5,14 +5,13 @@ A worker's command takes asyncio's loop; it is given uvloop's here, as the other
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from benchmarks import marks
-from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT, Sent
+from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT, Sent, in_lanes
 
 _saq: Any = import_module("saq")
 import_module("uvloop").install()
@@ -42,17 +41,7 @@ class Client:
         return partial(_value, await queue.enqueue("noop", number=number, ttl=RESULT_TTL))
 
     async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
-        sent: dict[int, Sent] = {}
-        left = iter(numbers)
-
-        async def lane() -> None:
-            for number in left:
-                sent[number] = await self.send(number)
-
-        async with asyncio.TaskGroup() as lanes:
-            for _ in range(CONCURRENCY):
-                lanes.create_task(lane())
-        return [sent[number] for number in numbers]
+        return await in_lanes(self.send, numbers)
 
 
 async def _value(job: Any) -> int:

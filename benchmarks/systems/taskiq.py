@@ -5,14 +5,13 @@ It has no call that sends many, so as many senders as a worker has slots share t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 from benchmarks import marks
-from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT, Sent
+from benchmarks.systems import RESULT_TTL, STORE, TIMEOUT, Sent, in_lanes
 
 POLL: Final = 0.0005
 """Seconds between two looks for a result; the library's default, 0.2, would be all that is measured."""
@@ -48,17 +47,7 @@ class Client:
         return partial(_value, await _noop.kiq(number))
 
     async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
-        sent: dict[int, Sent] = {}
-        left = iter(numbers)
-
-        async def lane() -> None:
-            for number in left:
-                sent[number] = await self.send(number)
-
-        async with asyncio.TaskGroup() as lanes:
-            for _ in range(CONCURRENCY):
-                lanes.create_task(lane())
-        return [sent[number] for number in numbers]
+        return await in_lanes(self.send, numbers)
 
 
 async def _value(task: Any) -> int:
