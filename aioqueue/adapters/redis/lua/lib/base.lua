@@ -45,6 +45,7 @@ local P = KEYS[1]
 local LANES = { 'again', 'suspect', '9', '8', '7', '6', '5', '4', '3', '2', '1', '0' }
 local FINAL = { SUCCESS = true, FAILURE = true, CANCELLED = true, EXPIRED = true }
 local OPEN_TTL = 2592000000
+local DAY = 86400000
 local SUSPECT = 2
 
 local function text(number)
@@ -57,7 +58,8 @@ local function now_ms()
 end
 
 local NOW = now_ms()
-local NOW_TEXT, OPEN_TEXT = text(NOW), text(OPEN_TTL)
+-- Of what waits: a day more than is promised, in which its start need not renew it.
+local NOW_TEXT, OPEN_TEXT, WAIT_TEXT = text(NOW), text(OPEN_TTL), text(OPEN_TTL + DAY)
 
 local function record_key(id)
   return P .. 't:' .. id

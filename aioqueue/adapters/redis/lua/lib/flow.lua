@@ -128,6 +128,7 @@ end
 
 -- Tells whether the first node inside a scope was released, or none is.
 local function begun(s)
+  write_ended()
   local place = redis.call('HGET', P .. 'f:' .. s.workflow, 'p' .. s.first)
   if not place or place == '' or place == NEVER then
     return place ~= NEVER

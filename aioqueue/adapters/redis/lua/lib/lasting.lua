@@ -16,6 +16,7 @@ end
 -- what has joined, many joins at most. shown: ms that what has ended now is. Returns how long it is kept then, or
 -- nil in the first case.
 local function keep_flow(key, workflow, shown)
+  write_ended()
   local f, joined = redis.call('HMGET', key, 'u', 'k', 't'), P .. 'i:' .. workflow
   local moment = math.max(NOW + math.max(shown, moved[workflow] or 0), tonumber(f[1] or '0'))
   redis.call('HSET', key, 'u', text(moment))
@@ -98,12 +99,8 @@ end
 
 -- Writes that a node has ended. never: it was not released.
 local function leave(id, never)
-  local key, n, workflow = part(id)
-  redis.call('HDEL', key, 'b' .. n, never and 'b' .. n or 'n' .. n)
-  redis.call('SREM', P .. 'o:' .. workflow, n)
-  unsure(P .. 'o:' .. workflow)
-  redis.call('HSET', key, 'p' .. n, never and NEVER or '')
-  moves(workflow, 0)
+  note_ended(id, never and NEVER or '')
+  moves(select(3, part(id)), 0)
 end
 
 -- Returns the same of a workflow or of the one around it, which may be what stops it.
@@ -139,6 +136,7 @@ local function end_tasks()
   while left[1] do
     local workflow = table.remove(left)
     local task = task_around(workflow .. '.0')
+    write_ended()
     if task and stopped(place_of(task)) and redis.call('SCARD', P .. 'o:' .. workflow) == 0 then
       if redis.call('HGET', record_key(task), 'p') == workflow then
         bar(task, 0, LATE)
