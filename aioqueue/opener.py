@@ -66,8 +66,8 @@ class Opener:
     async def keep(self, plan: Plan, *, concurrency: int = WRITERS) -> str:
         """Keep a plan, at most *concurrency* pages of it at a time; safe to repeat.
 
-        Returns the name under which that may be taken back, as it is where it is refused: by a QueueFullError or
-        TakenError. Raises UnavailableError too.
+        Returns the name under which that may be taken back, as it is here if it is refused. Raises
+        UnavailableError, QueueFullError, TakenError.
         """
         keeper = new_id() if plan.digest else ""
         try:

@@ -69,8 +69,8 @@ class Life:
 
 @dataclass(slots=True)
 class Flow:
-    """One workflow. digest: of its pages. keepers: who kept some, if it has one, until it was opened. opening:
-    None before. task: in whose place it runs.
+    """One workflow. digest: of its pages. keepers: who kept some, if it has one, until it was opened.
+    opening: None before. task: in whose place it runs.
 
     cancelled, closed: the moments scopes were; faults: the errors they were closed with, for those who are
     told, or take them. opens: ids of the OPEN messages that were left. released: as of its life, its own.
@@ -147,12 +147,8 @@ class Flows:
         """Keep some of a workflow; what is kept already stays as it is. Return what is a task of its own."""
         now = self.clock.time()
         foreign: list[str] = []
-        if page.first is not None:
-            whole = self._made(page.first, page.digest)
-            if whole.digest != page.digest:
-                return [page.first]
-            if whole.digest and whole.opening is None:
-                whole.keepers.add(page.keeper)
+        if page.first is not None and self._is_other(page, page.first):
+            return [page.first]
         for node in page.nodes:
             message = node.message
             flow = self._made(message.id)
@@ -348,6 +344,13 @@ class Flows:
             row = self.records.row(name) if filling.join.shown else None
             if row is not None and not row.record.state.final:
                 self.records.drop(name)
+
+    def _is_other(self, page: Page, first: str) -> bool:
+        """Tell whether there is another workflow of that id; if not, take note of who keeps this one."""
+        flow = self._made(first, page.digest)
+        if page.digest and flow.digest == page.digest and flow.opening is None:
+            flow.keepers.add(page.keeper)
+        return flow.digest != page.digest
 
     def _up(self, scope: str | None) -> Iterator[tuple[Flow, str]]:
         """Yield a scope and those around it, each with its workflow."""
