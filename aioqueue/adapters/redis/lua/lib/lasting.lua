@@ -1,7 +1,7 @@
 --[[
 lasting: ends nodes, and keeps workflows and what has joined as long as they move or are read; uses base, scope, joins.
 ]]
-local let_go
+local let_go, leave_to_itself
 -- ms that a record is kept for a late copy of its message
 local LATE
 
@@ -13,8 +13,8 @@ local function shown_yet(key, workflow)
 end
 
 -- Keeps a workflow as long as it may move on, is read by the one around it, or any of it is shown, and then lets go of
--- what has joined, many joins at most. shown: ms that what has ended now is. Returns how long it is kept then, or
--- nil in the first case.
+-- what has joined, many joins at most; the rest is for upkeep. shown: ms that what has ended now is. Returns how long
+-- it is kept then, or nil in the first case.
 local function keep_flow(key, workflow, shown)
   write_ended()
   local f, joined = redis.call('HMGET', key, 'u', 'k', 't'), P .. 'i:' .. workflow
@@ -33,11 +33,22 @@ local function keep_flow(key, workflow, shown)
   local around, _, outer = part(f[3] or '')
   -- that it never ran, or was stopped, is to be seen as long as what is around it
   local left = math.max(moment - NOW, around and shown_yet(around, outer) or 0)
-  expire(key, left)
   for _, n in ipairs(redis.call('SPOP', joined, MANY)) do
-    let_go(workflow .. '.' .. n, left)
+    local read = string.match(n, '^%+(.*)')
+    if read then
+      leave_to_itself(read, left)
+    else
+      let_go(workflow .. '.' .. n, left)
+    end
   end
-  expire(joined, left)
+  local stays = left
+  if redis.call('SCARD', joined) > 0 then
+    stays = math.max(left, DAY)
+    redis.call('SADD', P .. 'rest', workflow)
+    extend(P .. 'rest', OPEN_TTL)
+  end
+  expire(key, stays)
+  expire(joined, stays)
   return left
 end
 
@@ -48,14 +59,24 @@ local function settle(id)
   unsure(P .. 'i:' .. workflow)
 end
 
--- Keeps a join of a workflow that ran in place of a task, and that workflow, for a last while, ms.
-local function leave_to_itself(id, keep)
+-- Keeps the values of a join that workflows have read around those that came to it, and those, for a last while, ms. It
+-- is what each has come to that runs in place of a node of the next.
+function leave_to_itself(id, keep)
   local key, _, workflow = part(id)
-  redis.call('HDEL', key, 'k')
-  local left = keep_flow(key, workflow, keep)
-  if left then
-    expire(P .. 'g:' .. id, left)
-    settle(id)
+  while key and redis.call('HGET', key, 'k') == id do
+    redis.call('HDEL', key, 'k')
+    local task = redis.call('HGET', key, 't')
+    local left = keep_flow(key, workflow, keep)
+    if left and part(id) == key then
+      expire(P .. 'g:' .. id, left)
+      settle(id)
+    end
+    key, _, workflow = part(task or '')
+  end
+  if key then
+    -- there it was read
+    redis.call('SREM', P .. 'i:' .. workflow, '+' .. id)
+    unsure(P .. 'i:' .. workflow)
   end
 end
 
