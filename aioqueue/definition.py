@@ -12,10 +12,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.retry import RetryPolicy
-from aioqueue.models.signature import CallOptions
+from aioqueue.models.signature import CallOptions, OnConflict, UniqueUntil
 from aioqueue.models.types import Name, Priority, Seconds
 from aioqueue.results import Reading
 from aioqueue.schema import CallSchema, require_tuple
+from aioqueue.uniqueness import KeyOf, Keys
 
 Executor = Literal["loop", "thread", "process"]
 
@@ -25,7 +26,8 @@ class TaskOptions(TypedDict, total=False):
 
     executor: where a sync function runs. raises: exceptions, or one, that a waiter gets back as
     themselves. spread: it returns a tuple, each of whose values is an argument of its own to what comes
-    after it. The rest are the defaults of its calls.
+    after it. unique_key: a text with the names of parameters in braces, or a function of a call's arguments.
+    The rest are the defaults of its calls.
     """
 
     executor: Executor
@@ -37,6 +39,10 @@ class TaskOptions(TypedDict, total=False):
     retry: RetryPolicy
     result_ttl: float | timedelta
     ignore_result: bool
+    unique: UniqueUntil
+    unique_key: KeyOf
+    unique_for: float | timedelta
+    on_conflict: OnConflict
 
 
 class NamedTaskOptions(TaskOptions, total=False):
@@ -63,6 +69,10 @@ class _Options(BaseModel):
     retry: InstanceOf[RetryPolicy] | None = None
     result_ttl: Seconds = 0.0
     ignore_result: Annotated[bool, Field(strict=True)] = False
+    unique: UniqueUntil | None = None
+    unique_key: Annotated[str, Field(min_length=1)] | Callable[..., Any] | None = None
+    unique_for: Seconds = 0.0
+    on_conflict: OnConflict = "return"
 
 
 def checked_options(name: str, options: TaskOptions) -> TaskOptions:
@@ -95,6 +105,7 @@ class Definition:
             "tuple[type[Exception], ...]", options.get("raises", ())
         )
         self.retry: RetryPolicy | None = options.get("retry")
+        self.unique_key: KeyOf | None = options.get("unique_key")
         self.spread: bool = options.get("spread", False)
         if self.spread:
             self._require_tuple()
@@ -127,6 +138,11 @@ class Definition:
         return schema
 
     @functools.cached_property
+    def keys(self) -> Keys:
+        """How the unique keys of its calls are made."""
+        return Keys(self.function, self.name)
+
+    @functools.cached_property
     def reading(self) -> Reading:
         """How a waiter reads the result."""
         return Reading(self.schema.result.load, self.raises)
@@ -147,4 +163,10 @@ def call_defaults(options: TaskOptions) -> CallOptions:
         defaults["priority"] = options["priority"]
     if options.get("ignore_result"):
         defaults["ignore_result"] = True
+    if "unique" in options:
+        defaults["unique"] = options["unique"]
+    if "unique_for" in options:
+        defaults["unique_for"] = options["unique_for"]
+    if "on_conflict" in options:
+        defaults["on_conflict"] = options["on_conflict"]
     return defaults

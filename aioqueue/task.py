@@ -86,12 +86,19 @@ class Task(Generic[P, R_co]):
     def s(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R_co]:
         """Return the complete call. Raises SignatureError naming the argument that does not fit."""
         # what it is of the same for all its calls is validated once, the arguments by their own types
-        return self._call.with_arguments(*self.definition.schema.dump(args, kwargs))
+        call = self._call.with_arguments(*self.definition.schema.dump(args, kwargs))
+        return call if call.unique is None else self._keyed(call, args, kwargs)
 
     @functools.cached_property
     def _call(self) -> Signature[R_co]:
         call: Signature[R_co] = Signature.checked({"name": self.name, **self.defaults, "takes": "none"})
         return call.by(self.way)
+
+    def _keyed(self, call: Signature[R_co], args: Any, kwargs: Any) -> Signature[R_co]:
+        """Return a unique call with the key that its arguments come to."""
+        keys, key = self.definition.keys, self.defaults.get("unique_key") or self.definition.unique_key
+        made = keys.digest(call.args, call.kwargs) if key is None else keys.made(key, args, kwargs)
+        return call.model_copy(update={"unique_key": made})
 
     async def send(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
         """Send a call and return its result to await, as soon as the store has accepted it.
