@@ -54,7 +54,7 @@ _OUTSIDE_OF_WHOLE: Final = tuple([_KEYS[field] for field in ("name", "id", "dela
 _OUTSIDE: Final = (*_OUTSIDE_OF_WHOLE, _KEYS["queue"], _KEYS["priority"])
 _CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "steps", "members": "members"}
 _CALL: Final = frozenset({"group", "callback"})
-_CLAIMS: Final = frozenset({"unique", "unique_key", "on_conflict", "unique_for"})
+_CLAIMS: Final = frozenset({"unique", "unique_key", "on_conflict", "unique_for", "debounce", "debounce_max"})
 """What only the sender and the store need."""
 _PLAIN: Final = _CLAIMS | {"name", "id", "queue", "priority", "delay", "eta", "args", "kwargs", "takes"}
 _PLAIN_KEYS: Final = frozenset({"n", "a", "k", "t"})

@@ -43,6 +43,8 @@ class TaskOptions(TypedDict, total=False):
     unique_key: KeyOf
     unique_for: float | timedelta
     on_conflict: OnConflict
+    debounce: float | timedelta
+    debounce_max: float | timedelta
 
 
 class NamedTaskOptions(TaskOptions, total=False):
@@ -73,6 +75,8 @@ class _Options(BaseModel):
     unique_key: Annotated[str, Field(min_length=1)] | Callable[..., Any] | None = None
     unique_for: Seconds = 0.0
     on_conflict: OnConflict = "return"
+    debounce: Seconds = 0.0
+    debounce_max: Seconds = 0.0
 
 
 def checked_options(name: str, options: TaskOptions) -> TaskOptions:
@@ -169,4 +173,8 @@ def call_defaults(options: TaskOptions) -> CallOptions:
         defaults["unique_for"] = options["unique_for"]
     if "on_conflict" in options:
         defaults["on_conflict"] = options["on_conflict"]
+    if "debounce" in options:
+        defaults["debounce"] = options["debounce"]
+    if "debounce_max" in options:
+        defaults["debounce_max"] = options["debounce_max"]
     return defaults

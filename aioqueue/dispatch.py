@@ -18,6 +18,7 @@ from aioqueue.canvas import Plan
 from aioqueue.clock import Clock
 from aioqueue.errors import (
     BrokerUnavailableError,
+    ConfigurationError,
     QueueFullError,
     SignatureError,
     UnavailableError,
@@ -37,7 +38,7 @@ from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message, Record, When
 from aioqueue.protocols.unique import Answer, Held
 from aioqueue.results import AsyncResult, Reading, Results
-from aioqueue.uniqueness import claim_of
+from aioqueue.uniqueness import claim_of, is_unique
 
 _REPLACED: Final = 10
 """Tries at a unique key that others take again and again; then it is theirs."""
@@ -59,6 +60,11 @@ class TwoStepSubmitter:
         self._backend = backend
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
+        if any(message.unique is not None and message.unique.collapse is not None for message in messages):
+            raise ConfigurationError(
+                "debounce= takes a broker that is the backend too, as the task that waits and its record are "
+                "changed in one step; name one store, or use on_conflict='replace' and a delay"
+            )
         if limit is not None:
             await require_room(self._broker, messages, limit)
         accepted = iter(await self._put([record_of(message) for message in messages if message.tracked]))
@@ -276,11 +282,11 @@ class Dispatcher:
     def _packed(self, call: Signature, id: str, now: float) -> Message:
         require_releasable(call, id)
         message = self._packer.message(call, id=id, now=now)
-        if call.unique is None:
+        if not is_unique(call):
             return message
         # it is by the record that a key is known to be free
         self._results.required()
-        return replace(message, unique=claim_of(call))
+        return replace(message, unique=claim_of(call), delay=max(call.delay, call.debounce or 0.0))
 
     def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""

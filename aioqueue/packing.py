@@ -21,7 +21,7 @@ from aioqueue.models.state import ErrorInfo
 from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.messages import Message, Record
 from aioqueue.schema import json_fault
-from aioqueue.uniqueness import require_plain
+from aioqueue.uniqueness import is_unique, require_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Packer:
 
 def tracked(signature: Signature) -> bool:
     """Tell whether the task has a record: all but those whose result nobody wants and that need none."""
-    needed = signature.id is not None or signature.retry is not None or signature.unique is not None
+    needed = signature.id is not None or signature.retry is not None or is_unique(signature)
     return not signature.ignore_result or needed
 
 

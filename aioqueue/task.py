@@ -18,6 +18,7 @@ from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import CallOptions, Link, R_co, Signature, Way
 from aioqueue.models.workflow import Group
 from aioqueue.results import AsyncResult, Reading
+from aioqueue.uniqueness import is_unique
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,7 +88,7 @@ class Task(Generic[P, R_co]):
         """Return the complete call. Raises SignatureError naming the argument that does not fit."""
         # what it is of the same for all its calls is validated once, the arguments by their own types
         call = self._call.with_arguments(*self.definition.schema.dump(args, kwargs))
-        return call if call.unique is None else self._keyed(call, args, kwargs)
+        return self._keyed(call, args, kwargs) if is_unique(call) else call
 
     @functools.cached_property
     def _call(self) -> Signature[R_co]:

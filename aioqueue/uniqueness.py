@@ -24,10 +24,18 @@ _LONGEST: Final = 200
 _DIGEST: Final = 16
 
 
-def claim_of(call: Signature[Any]) -> Unique | None:
-    """Return what *call* claims; None where it is not unique. Raises SignatureError."""
-    if call.unique is None:
-        return None
+def is_unique(call: Signature[Any]) -> bool:
+    """Tell whether *call* claims a key."""
+    return call.unique is not None or bool(call.debounce)
+
+
+def claim_of(call: Signature[Any]) -> Unique:
+    """Return what *call*, which is unique, claims. Raises SignatureError."""
+    if call.debounce and (call.unique == "until_done" or call.on_conflict != "return"):
+        raise SignatureError(
+            f"{call.name}: with debounce= a key is free when its task starts, and a second call changes the "
+            "first; leave out unique='until_done' and on_conflict="
+        )
     key = call.unique_key or digest_of_arguments(call.args, call.kwargs)
     if len(key) > _LONGEST:
         key = blake2s(key.encode(), digest_size=_DIGEST).hexdigest()
@@ -36,15 +44,18 @@ def claim_of(call: Signature[Any]) -> Unique | None:
         until_done=call.unique == "until_done",
         replace=COMMIT_TTL if call.on_conflict == "replace" else None,
         ttl=OPEN_TTL if call.unique_for is None else call.unique_for,
+        collapse=call.debounce_max or (10 * call.debounce if call.debounce else None),
     )
 
 
 def require_plain(call: Signature[Any]) -> None:
     """Raise SignatureError if a call that is released later would have to claim a key then."""
-    if call.unique is not None:
+    if is_unique(call):
+        option = "debounce" if call.unique is None else "unique"
         raise SignatureError(
-            f"{call.name}: unique={call.unique!r} is for a call that is sent by itself: one in a workflow, "
-            "or a callback, cannot claim a key when its turn comes; write .options(unique=None) there"
+            f"{call.name}: {option}={getattr(call, option)!r} is for a call that is sent by itself: one in "
+            "a workflow, or a callback, cannot claim a key when its turn comes; "
+            f"write .options({option}=None) there"
         )
 
 

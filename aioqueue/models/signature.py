@@ -84,6 +84,8 @@ class CallOptions(TypedDict, total=False):
     unique_key: str | None
     unique_for: float | timedelta | None
     on_conflict: OnConflict
+    debounce: float | timedelta | None
+    debounce_max: float | timedelta | None
 
 
 _JSON: Final = "json"
@@ -186,6 +188,8 @@ class Signature(BaseModel, Generic[R_co]):
     or ended for good. unique_key: the key among those of the name; one of the arguments by default.
     unique_for: most seconds past the moment it is due for which it has its key. on_conflict: what becomes of
     it where another has the key: its result is that one's, or an error; it takes its place; it is dropped.
+    debounce: calls of its key become one, as the last was, which is due so many seconds after that, and
+    debounce_max, ten times as many by default, after the first at the latest.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
@@ -212,6 +216,8 @@ class Signature(BaseModel, Generic[R_co]):
     unique_key: Annotated[str, Field(min_length=1)] | None = None
     unique_for: Seconds | None = None
     on_conflict: OnConflict = "return"
+    debounce: Seconds | None = None
+    debounce_max: Seconds | None = None
 
     _way: Way = PrivateAttr(default_factory=Way)
 

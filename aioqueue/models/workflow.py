@@ -49,7 +49,7 @@ WRITERS: Final = 4
 """Pages of a workflow that are written at a time, where its sender does not say."""
 
 _OF_ONE_CALL: Final = ("args", "kwargs", "takes", "immutable", "ignore_result")
-_OF_ONE_SENT: Final = ("unique", "unique_key", "unique_for", "on_conflict")
+_OF_ONE_SENT: Final = ("unique", "unique_key", "unique_for", "on_conflict", "debounce", "debounce_max")
 _DEFAULTS: Final = ("queue", "priority", "timeout", "retry", "result_ttl")
 _PARTS: Final = frozenset({"name", "steps", "members", "group", "callback", "errors"})
 

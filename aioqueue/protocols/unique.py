@@ -19,13 +19,16 @@ class Unique:
     until_done: until it has ended for good, retries included; else while its first attempt waits to start.
     replace: the task that has the key is cancelled for this one, running or not, and its record shown for so
     many seconds; None where this one gives way. ttl: seconds, past the moment it is due, after which it has
-    the key no more, whatever has become of it.
+    the key no more, whatever has become of it. collapse: the task that has the key, and waits, takes this
+    one's body, queue and moment, which is at most so many seconds after that one was sent; None where it does
+    not. One store alone can do that; *until_done* is false then.
     """
 
     key: str
     until_done: bool = True
     replace: float | None = None
     ttl: float = OPEN_TTL
+    collapse: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from aioqueue import Signature
+from aioqueue.errors import ConfigurationError
 from aioqueue.ids import new_id
-from aioqueue.models.state import CancelOutcome, State
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
 from aioqueue.models.stats import Where
-from aioqueue.protocols.messages import Message
+from aioqueue.protocols.messages import Message, When
 from aioqueue.protocols.unique import Answer, Held, Unique
 from aioqueue.queues import purged
 from tests.support.counting import counts
@@ -325,3 +326,99 @@ async def test_upkeep_keeps_the_key_of_an_open_task_and_only_that(works: Works) 
 
     assert list(cancelled) == [CancelOutcome.CANCELLED]
     assert await send(works, task(works), task(works, Unique("other"))) == [Held(first.id), True]
+
+
+@pytest.fixture
+def one_store(works: Works) -> Works:
+    """One store, which alone can change a task that waits and its record in one step."""
+    if not works.one_step:
+        pytest.skip("a message in another store stays as it is")
+    return works
+
+
+def debounced(works: Works, body: bytes, *, delay: float = 5.0, most: float = 50.0, **what: Any) -> Message:
+    unique = Unique("key", until_done=False, collapse=most)
+    return replace(task(works, unique, delay=delay, **what), body=body)
+
+
+async def test_task_that_waits_becomes_the_last_of_its_key(one_store: Works) -> None:
+    works = one_store
+    first = debounced(works, b"1", delay=0.5)
+    await send(works, first)
+    before = (await works.record(first.id)).due or 0.0
+
+    answers = await send(works, debounced(works, b"2"), debounced(works, b"3", delay=0.8, priority=5))
+    due = (await works.record(first.id)).due or 0.0
+    stats = await counts(works.broker, works.queue)
+    await works.clock.advance(1.5)
+
+    assert answers == [Held(first.id)] * 2
+    assert due > before
+    assert (stats.ready, stats.delayed) == (0, 1)
+    async with works.crew() as crew:
+        (delivery,) = await crew.take_all()
+        assert (delivery.message.id, delivery.message.body) == (first.id, b"3")
+        assert await crew.end(delivery)
+
+
+async def test_task_is_put_off_no_further_than_it_may_be(one_store: Works) -> None:
+    works = one_store
+    first = debounced(works, b"1", delay=0.1, most=0.5)
+    await send(works, first)
+    due = (await works.record(first.id)).due or 0.0
+
+    await send(works, debounced(works, b"2", delay=600.0, most=600.0))
+
+    assert (await works.record(first.id)).due == pytest.approx(due + 0.4, abs=0.1)
+    await works.clock.advance(1.0)
+    async with works.crew() as crew:
+        (delivery,) = await crew.take_all()
+        assert (delivery.message.id, delivery.message.body) == (first.id, b"2")
+
+
+async def test_task_that_is_due_and_waits_is_put_off_too(one_store: Works) -> None:
+    works = one_store
+    first = debounced(works, b"1", delay=0.0)
+    await send(works, first)
+
+    await send(works, debounced(works, b"2", delay=3600.0, most=7200.0))
+
+    async with works.crew() as crew:
+        # the first one was sent to be due at most 50 s later
+        assert await crew.take_all() == []
+    assert (await counts(works.broker, works.queue)).delayed == 1
+
+
+async def test_task_that_has_started_is_left_and_the_next_of_its_key_waits(one_store: Works) -> None:
+    works = one_store
+    first, second = debounced(works, b"1", delay=0.0), debounced(works, b"2")
+    await send(works, first)
+
+    async with works.crew() as crew:
+        (delivery,) = await crew.take_all()
+        answers = await send(works, second, debounced(works, b"3"))
+
+        assert answers == [True, Held(second.id)]
+        assert await crew.end(delivery)
+    assert (await works.record(second.id)).state is State.PENDING
+
+
+async def test_task_that_was_put_off_may_be_rescheduled_and_cancelled(one_store: Works) -> None:
+    works = one_store
+    first, second = debounced(works, b"1"), debounced(works, b"3")
+    await send(works, first, debounced(works, b"2"))
+
+    moved = await works.submitter.reschedule(first.id, When(delay=100.0))
+    await works.submitter.cancel([first.id], ttl=60)
+
+    assert moved is RescheduleOutcome.RESCHEDULED
+    assert (await counts(works.broker, works.queue)).delayed == 0
+    assert await send(works, second) == [True]
+
+
+async def test_two_stores_say_that_they_cannot_change_what_waits(works: Works) -> None:
+    if works.one_step:
+        pytest.skip("one store can")
+
+    with pytest.raises(ConfigurationError, match="debounce"):
+        await send(works, debounced(works, b"1"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from aioqueue import Router, Server, Signature, State, chain
+from aioqueue import AsyncResult, Router, Server, Signature, State, chain
 from aioqueue.errors import ConfigurationError, SignatureError, TaskCancelledError, UniqueConflictError
+from aioqueue.ids import new_id
+from aioqueue.testing import VirtualClock
 from tests.support.waiting import within
 
 pytestmark = pytest.mark.anyio
@@ -212,3 +215,59 @@ async def test_key_that_cannot_be_made_is_an_error_that_names_it(
 def test_option_that_is_none_is_told_at_the_decorator(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         Router().task(**options)(pay)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+async def held(clock: VirtualClock) -> AsyncIterator[Server]:
+    """A Server in memory whose time is the test's own."""
+    async with Server(f"memory://{new_id()}", clock=clock) as server:
+        yield server
+
+
+async def test_debounced_calls_become_one_with_the_last_arguments(held: Server, clock: VirtualClock) -> None:
+    task = held.register_task("save", pay, debounce=5, debounce_max=12, unique_key="document")
+    results: list[AsyncResult[Any]] = []
+    due: list[float] = []
+    for n in range(4):
+        results.append(await task.send(n))
+        due.append(((await results[-1].state()).next_at or 0.0) - clock.time())
+        await clock.advance(4)
+
+    await within(held.worker().run(until_idle=True))
+
+    assert due == pytest.approx([5, 5, 4, 0], abs=0.01)
+    assert [result.created for result in results] == [True, False, False, False]
+    assert [await within(result.get()) for result in results] == [3, 3, 3, 3]
+    assert (await task.send(9)).created
+
+
+async def test_debounce_of_one_call_is_ten_times_itself_at_most(held: Server, clock: VirtualClock) -> None:
+    task = held.register_task("save", pay).options(debounce=timedelta(seconds=1), unique_key="document")
+    first = await task.send(1)
+    for n in range(20):
+        await clock.advance(0.9)
+        result = await task.send(n)
+
+    assert first.created
+    assert result.id == first.id
+    assert (await first.state()).next_at == pytest.approx(clock.time() - 8, abs=0.01)
+
+
+@pytest.mark.parametrize("options", [{"unique": "until_done"}, {"on_conflict": "drop"}])
+async def test_debounce_says_itself_what_becomes_of_a_second_call(held: Server, options: Any) -> None:
+    task = held.register_task("save", pay, debounce=5, **options)
+
+    with pytest.raises(SignatureError, match="debounce"):
+        await task.send(1)
+
+
+async def test_debounced_call_cannot_be_in_a_workflow(held: Server) -> None:
+    task = held.register_task("save", pay, debounce=5)
+
+    with pytest.raises(SignatureError, match="debounce=None"):
+        await held.send(chain(task.s(1), task.s(2)))

@@ -85,6 +85,8 @@ class MemorySubmitter:
         for message in messages:
             holder, unique = self._core.records.holder(message), message.unique
             if holder is not None and unique is not None:
+                if unique.collapse is not None:
+                    moment.collapse(self._core, holder, unique, message)
                 if unique.replace is None:
                     answers.append(Held(holder))
                     continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aioqueue.clock import Clock
 from aioqueue.models.state import State
@@ -12,11 +12,15 @@ from aioqueue.protocols.unique import Unique
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A claim of the task *id*. until: Unix seconds after which it is none, whatever the task does."""
+    """A claim of the task *id*. until: Unix seconds after which it is none, whatever the task does.
+
+    latest: Unix seconds at which the task is due at the latest, however often it is put off.
+    """
 
     id: str
     until_done: bool
     until: float
+    latest: float
 
     def lasts(self, record: Record) -> bool:
         """Tell whether the task of that record has the key."""
@@ -33,8 +37,16 @@ class Keys:
 
     def take(self, unique: Unique, id: str, due: float) -> str:
         """Let *id*, which is due then, have a key, whoever has had it; return the key."""
-        self._holds[unique.key] = Hold(id, unique.until_done, due + unique.ttl)
+        latest = max(due, self._clock.time() + (unique.collapse or 0.0))
+        self._holds[unique.key] = Hold(id, unique.until_done, due + unique.ttl, latest)
         return unique.key
+
+    def put_off(self, unique: Unique, due: float) -> float:
+        """Let who has a key be due at another moment, as far as it may be put off; return the moment."""
+        hold = self._holds[unique.key]
+        due = min(due, hold.latest)
+        self._holds[unique.key] = replace(hold, until=due + unique.ttl)
+        return due
 
     def hold(self, key: str) -> Hold | None:
         """Return the last claim of a key, if it is one still."""

@@ -91,7 +91,12 @@ def _claim_args(message: Message) -> tuple[Value, Value, Value]:
         return "", "", ""
     replace = -1 if unique.replace is None else milliseconds(unique.replace)
     key, how = claim_args(unique)
-    return key, f"{how} {replace}", b"" if unique.replace is None else advance.cancelled("{id}", message.name)
+    collapse = -1 if unique.collapse is None else milliseconds(unique.collapse)
+    return (
+        key,
+        f"{how} {replace} {collapse}",
+        b"" if unique.replace is None else advance.cancelled("{id}", message.name),
+    )
 
 
 def _require_few(messages: Sequence[Message]) -> None:

@@ -25,9 +25,24 @@ def holder(tx: Transaction, unique: Unique, id: str) -> str | None:
 def take(tx: Transaction, unique: Unique, id: str, due: float) -> None:
     """Let *id*, which is due then, have a key, whoever has had it."""
     tx.db.execute(
-        "INSERT OR REPLACE INTO uniques (key, id, until_done, until) VALUES (?, ?, ?, ?)",
-        (unique.key, id, int(unique.until_done), max(due, tx.now) + unique.ttl),
+        "INSERT OR REPLACE INTO uniques (key, id, until_done, until, latest) VALUES (?, ?, ?, ?, ?)",
+        (
+            unique.key,
+            id,
+            int(unique.until_done),
+            max(due, tx.now) + unique.ttl,
+            max(due, tx.now + (unique.collapse or 0.0)),
+        ),
     )
+
+
+def put_off(tx: Transaction, unique: Unique, due: float) -> float:
+    """Let who has a key be due at another moment, as far as it may be put off; return the moment."""
+    (moment,) = tx.db.execute(
+        "UPDATE uniques SET until = min(:due, latest) + :ttl WHERE key = :key RETURNING min(:due, latest)",
+        {"key": unique.key, "due": due, "ttl": unique.ttl},
+    ).fetchone()
+    return float(moment)
 
 
 def drop(tx: Transaction, after: str, most: int) -> str | None:

@@ -77,7 +77,8 @@ CREATE TABLE IF NOT EXISTS uniques (
   key TEXT PRIMARY KEY,
   id TEXT NOT NULL,
   until_done INTEGER NOT NULL,
-  until REAL NOT NULL -- after it the task has it no more
+  until REAL NOT NULL, -- after it the task has it no more
+  latest REAL NOT NULL -- the task is due then, however often it was put off
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS leases (

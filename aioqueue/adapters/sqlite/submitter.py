@@ -54,6 +54,8 @@ def admit(tx: Transaction, sent: Sequence[Message], limit: int | None = None) ->
         unique = message.unique
         if unique is not None and _is_new(message) and not records.known(tx, [message.id]):
             holder = keys.holder(tx, unique, message.id)
+            if holder is not None and unique.collapse is not None:
+                moment.collapse(tx, holder, unique, message)
             if holder is not None and unique.replace is None:
                 answers.append(Held(holder))
                 continue

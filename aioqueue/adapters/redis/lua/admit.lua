@@ -7,7 +7,8 @@ ARGV[1] again      1: the same call may have been made before; a task of the sam
 ARGV[2] limit      most messages a queue may hold, or -1
 ARGV[3] tasks      8 values each: id, name, queue, meta, body, key or '', how, and the error with which a
                    workflow goes on in whose place the task ran that is replaced, '{id}' standing for its id.
-                   how: until_done? ttl replace, with ttl in ms, and ms for which what it replaces is shown, or -1
+                   how: until_done? ttl replace collapse, with ttl in ms, and ms for which what it replaces is
+                   shown, and for which what it finds may be put off, or -1
 Returns a list of 1, 0 for each copy or known id, or the id of the task that has its key; or, with nothing
 written, one list: the name of a queue that is full, how many it holds and how many more there were.
 ]]
@@ -19,8 +20,22 @@ local function conflict(m, at)
   if unique == '' or redis.call('EXISTS', record_key(m.id)) == 1 then
     return nil
   end
-  local done, ttl, replace = string.match(ARGV[at + WIDTH + 1], '^([01]) (%d+) (%S+)$')
-  return holder_of(unique, m.id), { unique = unique, done = done, ttl = tonumber(ttl), replace = tonumber(replace) }
+  local how = { unique = unique }
+  how.done, how.ttl, how.replace, how.collapse =
+    string.match(ARGV[at + WIDTH + 1], '^([01]) (%d+) (%S+) (%S+)$')
+  how.ttl, how.replace, how.collapse = tonumber(how.ttl), tonumber(how.replace), tonumber(how.collapse)
+  return holder_of(unique, m.id), how
+end
+
+-- Lets a task that waits for its first start run as a message says, at its moment.
+local function collapse(id, m, how)
+  local key = record_key(id)
+  local record = redis.call('HMGET', key, 'q', 'e')
+  apart.withdraw(id, record[1], 1, record[2])
+  local due = put_off(how.unique, id, due_of(m), how.ttl)
+  m.id, m.eta, m.delay = id, due, 0
+  redis.call('HSET', key, 'q', m.queue, 'd', text(due), 'e', place(m))
+  redis.call('PEXPIRE', key, text(math.max(due - NOW, 0) + OPEN_TTL))
 end
 
 if limit >= 0 then
@@ -48,6 +63,9 @@ local answers = {}
 for at = 3, #ARGV, EACH do
   local m = read_message(at)
   local holder, how = conflict(m, at)
+  if holder and how.collapse >= 0 then
+    collapse(holder, m, how)
+  end
   if holder and how.replace < 0 then
     answers[#answers + 1] = holder
   else
@@ -56,7 +74,7 @@ for at = 3, #ARGV, EACH do
     end
     local added = submit(m, again)
     if added and how then
-      take_key(how.unique, m.id, how.done, due_of(m), how.ttl)
+      take_key(how.unique, m.id, how.done, due_of(m), how.ttl, math.max(how.collapse, 0))
     end
     answers[#answers + 1] = added and 1 or 0
   end

@@ -16,7 +16,7 @@ for at = 1, #ARGV, FIELDS + 2 do
     answers[#answers + 1] = put_record(at, false) and 1 or 0
     if not known then
       local done, ttl = string.match(ARGV[at + FIELDS + 1], '^([01]) (%d+)$')
-      take_key(unique, id, done, tonumber(ARGV[at + 5]) or NOW, tonumber(ttl))
+      take_key(unique, id, done, tonumber(ARGV[at + 5]) or NOW, tonumber(ttl), 0)
     end
   end
 end
