@@ -19,6 +19,7 @@ from aioqueue.schema import CallSchema, require_tuple
 from aioqueue.uniqueness import KeyOf, Keys
 
 Executor = Literal["loop", "thread", "process"]
+Acks = Literal["early", "late"]
 
 
 class TaskOptions(TypedDict, total=False):
@@ -26,13 +27,15 @@ class TaskOptions(TypedDict, total=False):
 
     executor: where a sync function runs. raises: exceptions, or one, that a waiter gets back as
     themselves. spread: it returns a tuple, each of whose values is an argument of its own to what comes
-    after it. unique_key: a text with the names of parameters in braces, or a function of a call's arguments.
+    after it. acks: early, it is never run again once it has begun, at most once; late, the default, at least
+    once. unique_key: a text with the names of parameters in braces, or a function of a call's arguments.
     The rest are the defaults of its calls.
     """
 
     executor: Executor
     raises: tuple[type[Exception], ...] | type[Exception]
     spread: bool
+    acks: Acks
     queue: str
     priority: int
     timeout: float | timedelta
@@ -65,6 +68,7 @@ class _Options(BaseModel):
     executor: Executor = "thread"
     raises: Annotated[tuple[type[Exception], ...], BeforeValidator(_listed)] = ()
     spread: Annotated[bool, Field(strict=True)] = False
+    acks: Acks = "late"
     queue: Name = ""
     priority: Priority = 0
     timeout: Seconds = 0.0
