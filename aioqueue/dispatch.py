@@ -38,7 +38,7 @@ from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message, Record, When
 from aioqueue.protocols.unique import Answer, Held
 from aioqueue.results import AsyncResult, Reading, Results
-from aioqueue.uniqueness import claim_of, is_unique
+from aioqueue.uniqueness import claim_of
 
 _REPLACED: Final = 10
 """Tries at a unique key that others take again and again; then it is theirs."""
@@ -167,7 +167,7 @@ class Dispatcher:
         if isinstance(answer, Held):
             if call.on_conflict == "raise":
                 raise UniqueConflictError.of(call.name, task_id=answer.id)
-            return self._held(call, result, answer)
+            return self._held(call, result, answer.id)
         result.created = answer
         return result
 
@@ -203,33 +203,33 @@ class Dispatcher:
         except UnavailableError as exc:
             raise _unsure(results, exc) from exc
         for result, id in zip(results, ids, strict=True):
-            result.created = bool(created.get(id, False))
+            result.created = created.get(id) is True
             if id in known:
                 result.known_as(known[id])
-        return self._settled(signatures, results, created)
+        held = {id: answer.id for id, answer in created.items() if answer is not True and answer is not False}
+        return self._settled(signatures, results, held) if held else results
 
     def _settled(
-        self,
-        calls: Sequence[Signature[R_co]],
-        results: list[AsyncResult[R_co]],
-        answers: Mapping[str, Answer],
+        self, calls: Sequence[Signature[R_co]], results: list[AsyncResult[R_co]], held: Mapping[str, str]
     ) -> list[AsyncResult[R_co]]:
-        """Return *results*, for those whose keys others have what they are to have; or raise for them."""
-        held = [answers.get(result.id) for result in results]
+        """Return *results*, for calls whose keys others have what they are to have; or raise for them.
+
+        held: which tasks have the keys, by the calls' ids.
+        """
         settled = [
-            self._held(call, result, answer) if isinstance(answer, Held) else result
-            for call, result, answer in zip(calls, results, held, strict=True)
+            self._held(call, result, held[result.id]) if result.id in held else result
+            for call, result in zip(calls, results, strict=True)
         ]
-        for call, answer in zip(calls, held, strict=True):
-            if isinstance(answer, Held) and call.on_conflict == "raise":
-                raise UniqueConflictError.of(call.name, task_id=answer.id, results=settled)
+        for call, result in zip(calls, results, strict=True):
+            if call.on_conflict == "raise" and result.id in held:
+                raise UniqueConflictError.of(call.name, task_id=held[result.id], results=settled)
         return settled
 
-    def _held(self, call: Signature[R_co], result: AsyncResult[R_co], answer: Held) -> AsyncResult[R_co]:
-        """Return the result of a call whose key another has: that one's, or its own, which will not come."""
+    def _held(self, call: Signature[R_co], result: AsyncResult[R_co], holder: str) -> AsyncResult[R_co]:
+        """Return the result of a call whose key *holder* has: that one's, or its own, which will not come."""
         if call.on_conflict in ("return", "replace"):
-            result = AsyncResult(answer.id, self._results, self._reading(call.name))
-        result.created, result.held_by = False, answer.id
+            result = AsyncResult(holder, self._results, self._reading(call.name))
+        result.created, result.held_by = False, holder
         return result
 
     async def _sent(
@@ -282,7 +282,7 @@ class Dispatcher:
     def _packed(self, call: Signature, id: str, now: float) -> Message:
         require_releasable(call, id)
         message = self._packer.message(call, id=id, now=now)
-        if not is_unique(call):
+        if call.unique is None and call.debounce is None:
             return message
         # it is by the record that a key is known to be free
         self._results.required()

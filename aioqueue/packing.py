@@ -85,8 +85,8 @@ class Packer:
 
 def tracked(signature: Signature) -> bool:
     """Tell whether the task has a record: all but those whose result nobody wants and that need none."""
-    needed = signature.id is not None or signature.retry is not None or is_unique(signature)
-    return not signature.ignore_result or needed
+    needed = signature.id is not None or signature.retry is not None
+    return not signature.ignore_result or needed or is_unique(signature)
 
 
 def checked(signature: Signature) -> Signature:

@@ -88,12 +88,16 @@ class Task(Generic[P, R_co]):
         """Return the complete call. Raises SignatureError naming the argument that does not fit."""
         # what it is of the same for all its calls is validated once, the arguments by their own types
         call = self._call.with_arguments(*self.definition.schema.dump(args, kwargs))
-        return self._keyed(call, args, kwargs) if is_unique(call) else call
+        return self._keyed(call, args, kwargs) if self._is_unique else call
 
     @functools.cached_property
     def _call(self) -> Signature[R_co]:
         call: Signature[R_co] = Signature.checked({"name": self.name, **self.defaults, "takes": "none"})
         return call.by(self.way)
+
+    @functools.cached_property
+    def _is_unique(self) -> bool:
+        return is_unique(self._call)
 
     def _keyed(self, call: Signature[R_co], args: Any, kwargs: Any) -> Signature[R_co]:
         """Return a unique call with the key that its arguments come to."""

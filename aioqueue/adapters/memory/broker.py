@@ -45,7 +45,7 @@ class MemorySubmitter:
         self._core = core
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
-        if any(message.unique is not None for message in messages):
+        if [message for message in messages if message.unique is not None]:
             return self._admit(messages, limit)
         if limit is not None:
             self._core.require_room(messages, limit)

@@ -57,4 +57,4 @@ def collapse(core: MemoryCore, id: str, unique: Unique, message: Message) -> Non
     due = core.records.keys.put_off(unique, message.due(core.clock.time()))
     row.record = replace(row.record, queue=message.queue, due=due)
     core.records.write(row, until=max(row.kept, due + OPEN_TTL))
-    core.add([replace(message, id=id, eta=due, delay=0.0, unique=None)])
+    core.add([replace(message, id=id, eta=due, delay=0.0, unique=None)], losses=row.record.losses)

@@ -30,7 +30,7 @@ class RedisSubmitter:
         self._access = access
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
-        if any(message.unique is not None for message in messages):
+        if [message for message in messages if message.unique is not None]:
             return await admit(self._access, messages, limit=limit)
         return await send(self._access, messages, recorded=True, limit=limit)
 

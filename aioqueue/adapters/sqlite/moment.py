@@ -36,4 +36,4 @@ def collapse(tx: Transaction, id: str, unique: Unique, message: Message) -> None
     entry.due, entry.queue = keys.put_off(tx, unique, message.due(tx.now)), message.queue
     entry.shown = entry.kept = max(entry.kept, entry.due + OPEN_TTL)
     records.save(tx, [entry])
-    messages.add(tx, [(replace(message, id=id, eta=entry.due, delay=0.0), 0)])
+    messages.add(tx, [(replace(message, id=id, eta=entry.due, delay=0.0), entry.losses)])

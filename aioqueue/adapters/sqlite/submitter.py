@@ -103,7 +103,7 @@ class SqliteSubmitter:
         self._access = access
 
     async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
-        if any(message.unique is not None for message in messages):
+        if [message for message in messages if message.unique is not None]:
             return await self._access.write(lambda tx: admit(tx, messages, limit))
         return await self._access.write(lambda tx: submit(tx, messages, limit))
 

@@ -30,10 +30,10 @@ end
 -- Lets a task that waits for its first start run as a message says, at its moment.
 local function collapse(id, m, how)
   local key = record_key(id)
-  local record = redis.call('HMGET', key, 'q', 'e')
+  local record = redis.call('HMGET', key, 'q', 'e', 'l')
   apart.withdraw(id, record[1], 1, record[2])
   local due = put_off(how.unique, id, due_of(m), how.ttl)
-  m.id, m.eta, m.delay = id, due, 0
+  m.id, m.eta, m.delay, m.losses = id, due, 0, record[3] or '0'
   redis.call('HSET', key, 'q', m.queue, 'd', text(due), 'e', place(m))
   redis.call('PEXPIRE', key, text(math.max(due - NOW, 0) + OPEN_TTL))
 end
