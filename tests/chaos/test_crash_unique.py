@@ -79,7 +79,7 @@ class Keyed(World):
         async with server:
             last = await server.send(self.calls[0].options(on_conflict="replace"))
             await self.work(server)
-            state, before = await last.state(), await replaced.state()
+            state, before = await last.state(), await server.result(replaced.id).state()
             held = await server.send(self.calls[0])
         await self.clear_up()
         assert (last.created, state.state, before.state) == (True, State.SUCCESS, State.CANCELLED)
