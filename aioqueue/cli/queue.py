@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from aioqueue.cli.group import Group
 from aioqueue.cli.options import json_option, option, shown, store_options
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@click.group(name="queue", short_help="Pause, resume, empty and look into queues.")
+@click.group(cls=Group, name="queue", short_help="Pause, resume, empty and look into queues.")
 def command() -> None:
     """List queues, look into one, pause it, resume it, or take out what waits in it.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import click
@@ -43,7 +44,8 @@ class SendCommand(click.Command):
         rest = super().parse_args(ctx, args[:cut])
         for word in ctx.params.get("args") or ():
             if word.startswith("-") and not _NUMBER.match(word):
-                raise click.NoSuchOption(word, ctx=ctx)
+                known = [name for option in self.params for name in option.opts if name.startswith("--")]
+                raise click.NoSuchOption(word, possibilities=get_close_matches(word, known), ctx=ctx)
         ctx.params["args"] = (*(ctx.params.get("args") or ()), *args[cut + 1 :])
         return rest
 
@@ -99,8 +101,6 @@ def call_of(
 
     Raises UnknownTaskError, and SignatureError if they do not fit the task.
     """
-    from difflib import get_close_matches
-
     from aioqueue.errors import UnknownTaskError
     from aioqueue.models.signature import Signature
 
