@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aioqueue.cli.group import MISUSED, Group
-from aioqueue.cli.options import app_option, by_variable, json_option, option, shown
+from aioqueue.cli.options import by_variable, json_option, option, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ def command() -> None:
 
 
 @command.command(short_help="Show the settings.")
-@app_option
+@option("--app", metavar="APP", variable="AIOQUEUE_APP", help="Show those of this app, module:attribute.")
 @option("--file", metavar="FILE", help="Read this file, instead of the nearest aioqueue.yaml.")
 @json_option
 def show(app: str | None, file: str | None, json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar
@@ -29,9 +30,6 @@ def option(
 json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = option(
     "--json", is_flag=True, help="Print JSON, for programs."
 )
-app_option: Callable[[Callable[..., Any]], Callable[..., Any]] = option(
-    "--app", metavar="APP", variable="AIOQUEUE_APP", help="Ask the store of this app, module:attribute."
-)
 
 
 def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,7 +38,7 @@ def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def without_app(*args: Any, **given: Any) -> Any:
         if (given["broker"], given["backend"]) != (None, None) and by_variable("app"):
-            given["app"] = None
+            given["app"] = click.get_current_context().params["app"] = None
         return function(*args, **given)
 
     asked: Callable[..., Any] = without_app
@@ -54,10 +52,30 @@ def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
         option(
             "--broker", metavar="URL", setting="broker", help="The store, instead of that of the settings."
         ),
-        app_option,
+        option(
+            "--app",
+            metavar="APP",
+            variable="AIOQUEUE_APP",
+            help="Ask the store of this app, module:attribute.",
+        ),
     ):
         asked = decorate(asked)
     return asked
+
+
+def advised(*words: str) -> str:
+    """Return a command that asks the same store, as it can be typed; for a URL with a password stands URL."""
+    from aioqueue.urls import redacted
+
+    params = click.get_current_context().params
+    said = {f"--{name}": params.get(name) for name in ("app", "broker", "backend")}
+    store = [
+        word
+        for name, text in said.items()
+        if text is not None
+        for word in (name, text if redacted(text) == text else "URL")
+    ]
+    return shlex.join(["aioqueue", *words, *store])
 
 
 def by_variable(name: str) -> bool:

@@ -127,14 +127,15 @@ async def _send(server: Server, call: Signature, given: Given) -> int:
             "queue": call.queue or server.settings.queue_of(call.name),
             "created": sent.created,
         }
-        if not given["json"]:
+        if given["wait"] or not given["json"]:
             said = (
                 "sent {name}[{id}] to queue {queue}"
                 if sent.created
                 else "the id {id} is known; nothing was sent"
             )
-            click.echo(said.format(**receipt))
-        elif not given["wait"]:
+            # who is interrupted while he waits knows the id; standard output is the record's alone
+            click.echo(said.format(**receipt), err=given["json"])
+        else:
             click.echo(as_json(receipt))
         if not given["wait"]:
             return 0

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Final, Never, cast
 
-from aioqueue.cli import apps, logs
+from aioqueue.cli import apps, known, logs
 from aioqueue.cli.banner import banner
 from aioqueue.cli.reload import reloading
 from aioqueue.cli.worker import Flags, Loop
@@ -78,7 +78,7 @@ def served(server: Server, flags: Flags) -> tuple[str, ...] | None:
     """
     if not flags.excluded:
         return flags.queues or None
-    specs = flags.queues or server.settings.queues or tuple(map(plain, _known(server)))
+    specs = flags.queues or server.settings.queues or tuple(map(plain, known.of_app(server)))
     try:
         names = [weighed([spec])[0][0] for spec in specs]
     except ValueError as exc:
@@ -94,13 +94,6 @@ def served(server: Server, flags: Flags) -> tuple[str, ...] | None:
             f"--exclude-queue leaves none of the queues {', '.join(names)}; name others with --queue"
         )
     return left
-
-
-def _known(server: Server) -> tuple[str, ...]:
-    """Return the queues that the settings and the tasks of an app name."""
-    settings = server.settings
-    tasks = [apps.queue_of(server, task.name) for task in server]
-    return tuple(dict.fromkeys([settings.queue, *settings.routes.values(), *tasks]))
 
 
 async def _health(server: Server) -> Sequence[str]:

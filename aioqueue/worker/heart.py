@@ -31,8 +31,8 @@ class Heart:
     """Beats for one consumer. Started and stopped on the loop it watches.
 
     lease, beat, warn, stall: seconds. lapsed: called on the loop when a lease is lost. stalled:
-    called in the thread when the loop has stood still for *stall*. attempt: says, in the thread, which attempt's
-    code an asyncio task runs.
+    called in the thread when the loop has stood still for *stall*. attempt: says, in the thread, whose code
+    an asyncio task runs.
     """
 
     def __init__(
@@ -116,12 +116,8 @@ class Heart:
             return True
         if not self._told:
             self._told = True
-            _log.warning(
-                "the event loop has been blocked for %.1f s by %s at %s",
-                stood,
-                self._culprit(),
-                self._place(),
-            )
+            who, where = self._culprit(), self._place()
+            _log.warning("the event loop has been blocked for %.1f s by %s at %s", stood, who, where)
         if stood < self._stall:
             return True
         _log.critical(

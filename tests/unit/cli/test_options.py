@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from aioqueue import Server, config
 from aioqueue.cli import group
-from aioqueue.cli.options import pair, split, value
+from aioqueue.cli.options import advised, pair, split, value
 from aioqueue.cli.serve import served
 from aioqueue.cli.worker import Flags, command
 from aioqueue.errors import (
@@ -239,6 +239,22 @@ def test_misspelled_verb_or_option_is_told_with_the_nearest(args: tuple[str, ...
 
     assert done.exit_code == 2
     assert said in done.output
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        ({}, "aioqueue result a"),
+        ({"app": "my app:server", "broker": None}, "aioqueue result a --app 'my app:server'"),
+        ({"broker": "x://a", "backend": "x://h"}, "aioqueue result a --broker x://a --backend x://h"),
+        ({"broker": "redis://:secret@h"}, "aioqueue result a --broker URL"),
+    ],
+)
+def test_advised_command_asks_the_same_store_without_a_password(given: dict[str, Any], command: str) -> None:
+    context = click.Context(click.Command("result"))
+    context.params = given
+    with context:
+        assert advised("result", "a") == command
 
 
 def test_store_that_is_typed_goes_before_an_app_that_a_variable_names(tmp_path: Path) -> None:
