@@ -44,7 +44,7 @@ class SendCommand(click.Command):
         rest = super().parse_args(ctx, args[:cut])
         for word in ctx.params.get("args") or ():
             if word.startswith("-") and not _NUMBER.match(word):
-                known = [name for option in self.params for name in option.opts if name.startswith("--")]
+                known: list[str] = [name for option in self.params for name in option.opts if name[:2] == "--"]
                 raise click.NoSuchOption(word, possibilities=get_close_matches(word, known), ctx=ctx)
         ctx.params["args"] = (*(ctx.params.get("args") or ()), *args[cut + 1 :])
         return rest
