@@ -42,11 +42,12 @@ class SendCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         cut = args.index("--") if "--" in args else len(args)
         rest = super().parse_args(ctx, args[:cut])
-        for word in ctx.params.get("args") or ():
+        words: tuple[str, ...] = ctx.params.get("args") or ()
+        known = [name for option in self.params for name in option.opts if name.startswith("--")]
+        for word in words:
             if word.startswith("-") and not _NUMBER.match(word):
-                known: list[str] = [name for option in self.params for name in option.opts if name[:2] == "--"]
                 raise click.NoSuchOption(word, possibilities=get_close_matches(word, known), ctx=ctx)
-        ctx.params["args"] = (*(ctx.params.get("args") or ()), *args[cut + 1 :])
+        ctx.params["args"] = (*words, *args[cut + 1 :])
         return rest
 
 
