@@ -111,10 +111,24 @@ async def test_options_are_read_from_variables(shell: Shell) -> None:
     assert "  queues       a, b\n  concurrency  3\n" in done.err
 
 
-async def test_several_processes_tell_of_a_misspelled_variable_once(shell: Shell) -> None:
-    done = await shell.run("worker", APP, "-b", "-p", "2", env={"AIOQUEUE_WORKER_PROCESES": "3"})
+APART = """
+import os
+from aioqueue import Server
+server = Server({url!r})
+@server.task(executor="process")
+def pid() -> int:
+    return os.getpid()
+"""
 
-    assert done.code == 0
+
+async def test_several_processes_run_what_wants_one_of_its_own_and_tell_of_a_misspelled_variable_once(
+    shell: Shell,
+) -> None:
+    shell.module("apart", APART.format(url=shell.url))
+    id = await shell.sent("pid")
+    done = await shell.run("worker", "apart:server", "-b", "-p", "2", env={"AIOQUEUE_WORKER_PROCESES": "3"})
+
+    assert (done.code, (await shell.state(id)).state) == (0, State.SUCCESS), done.err
     assert done.err.count("AIOQUEUE_WORKER_PROCESES") == 1
     assert "did you mean AIOQUEUE_WORKER_PROCESSES" in done.err
 
