@@ -112,6 +112,7 @@ class Term:
             stall=self._options.stall,
             lapsed=self._lapse,
             stalled=stalled,
+            attempt=self._executor.attempt_in,
         )
         heart.start()
         try:
