@@ -42,7 +42,7 @@ class Site:
         if client is not None:
             files["ssl_certfile"] = str(self.folder / f"{client}.pem")
             files["ssl_keyfile"] = str(self.folder / f"{client}.key")
-        query = urlencode({"namespace": new_id(), "timeout": "1", **files})
+        query = urlencode({"namespace": new_id(), "timeout": "4", **files})
         return f"rediss://{host}:{port or self.port}/0?{query}"
 
 
