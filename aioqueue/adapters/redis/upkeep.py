@@ -77,7 +77,14 @@ class Upkeep:
             moved += await self.hand_on(consumer.decode(), "lost")
         while await self._access.script("trim", _DEAD_MS) == _STEP:
             continue
+        await self.tend()
         return moved
+
+    async def tend(self) -> None:
+        """Free the slots of those that died, and wake who is parked and could start."""
+        scopes = await self._access.command("HKEYS", f"{self._access.core.options.prefix}limits")
+        for first in range(0, len(scopes), _STEP):
+            await self._access.script("tend", *scopes[first : first + _STEP])
 
     async def hand_on(self, consumer: str, why: str) -> int:
         """Hand on what *consumer* holds, in steps; return how many messages that were."""
