@@ -82,7 +82,8 @@ class Upkeep:
 
     async def tend(self) -> None:
         """Free the slots of those that died, and wake who is parked and could start."""
-        scopes = await self._access.command("HKEYS", f"{self._access.core.options.prefix}limits")
+        limits = await self._access.command("HGETALL", f"{self._access.core.options.prefix}limits")
+        scopes = limits[::2]
         for first in range(0, len(scopes), _STEP):
             await self._access.script("tend", *scopes[first : first + _STEP])
 

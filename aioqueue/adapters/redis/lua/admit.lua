@@ -8,7 +8,7 @@ ARGV[2] asks      each: receipt, id/attempt/hop, scope, slots or '', number of r
 Returns a list of 1, or 0 for what is put off or not held.
 ]]
 -- first what needs no memory, so that it is let through at maxmemory
-redis.call('HDEL', LIMITS, '')
+redis.call('HDEL', P .. 'limits', '')
 local me, answers, at = ARGV[1], {}, 2
 while at <= #ARGV do
   local receipt, member, scope, most = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])

@@ -2,7 +2,6 @@
 limits: whose turn it is to start, and who has a slot; uses base, messages, promote.
 ]]
 local LATE, EARLY, PARKED = 1000, 1, 3600000
-local LIMITS = P .. 'limits'
 
 -- A slot is the consumer and the receipt it was admitted by, and is none any more once it does not hold that.
 local function slot_of(consumer, receipt)
@@ -33,8 +32,8 @@ local function next_turn(scope, rates)
 end
 
 local function remember_scope(scope, most)
-  redis.call('HSET', LIMITS, scope, text(most))
-  keep(LIMITS, OPEN_TTL)
+  redis.call('HSET', P .. 'limits', scope, text(most))
+  keep(P .. 'limits', OPEN_TTL)
 end
 
 -- Returns nil where a message may start, else until when it is put off. most: slots, or nil. It may ask again.
@@ -57,7 +56,10 @@ local function ask(consumer, receipt, member, queue, scope, most, rates)
   end
   turn = turn and NOW - tonumber(turn) <= LATE and tonumber(turn) or next_turn(scope, rates)
   if turn - NOW > EARLY then
-    redis.call('ZREMRANGEBYSCORE', turns, '-inf', text(NOW - 2 * LATE))
+    local missed = redis.call('ZRANGEBYSCORE', turns, '-inf', text(NOW - 2 * LATE), 'LIMIT', 0, 100)
+    if missed[1] then
+      redis.call('ZREM', turns, unpack(missed))
+    end
     redis.call('ZADD', turns, string.format('%.3f', turn), member)
     keep(turns, math.max(redis.call('PTTL', turns), math.ceil(turn - NOW) + 2 * LATE))
     return math.ceil(turn)
@@ -73,13 +75,14 @@ end
 -- Makes at most *most* of a scope ready that are parked, as slots are free; forgets a scope that has nothing.
 local function wake(scope, most)
   local slots, parked = P .. 'slots:' .. scope, P .. 'parked:' .. scope
-  local all = tonumber(redis.call('HGET', LIMITS, scope) or '0')
+  local all = tonumber(redis.call('HGET', P .. 'limits', scope) or '0')
   local free = math.min(most, all - redis.call('SCARD', slots))
   while free > 0 do
-    local first = redis.call('ZPOPMIN', parked)
+    local first = redis.call('ZRANGE', parked, 0, 0, 'WITHSCORES')
     if not first[1] then
       break
     end
+    redis.call('ZREM', parked, first[1])
     local member, queue = string.match(first[1], '^([^\n]+)\n(.*)$')
     local waiting = P .. 'd:' .. queue
     -- one that was given another moment waits for that
@@ -93,7 +96,7 @@ local function wake(scope, most)
     end
   end
   if redis.call('EXISTS', slots, parked) == 0 then
-    redis.call('HDEL', LIMITS, scope)
+    redis.call('HDEL', P .. 'limits', scope)
   end
 end
 
