@@ -107,7 +107,7 @@ async def _feed(server: Server, killed: asyncio.Event) -> list[AsyncResult[int]]
     results: list[AsyncResult[int]] = []
     while not killed.is_set():
         (queue,) = await server.stores.broker.stats(["default"])
-        if queue.ready + queue.delayed < ROUND:
+        if (queue.ready or 0) + (queue.delayed or 0) < ROUND:
             calls = (
                 Signature(name="slotted", args=[len(results) + n, random.uniform(0.1, 0.4)])
                 for n in range(ROUND)

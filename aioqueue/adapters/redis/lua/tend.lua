@@ -5,9 +5,11 @@ KEYS[1] prefix  of the namespace
 ARGV[1] scopes  their names
 Returns nothing.
 ]]
+-- where there are more slots, each round looks at others
+local LOOKED = 1000
 for _, scope in ipairs(ARGV) do
   local key = P .. 'slots:' .. scope
-  for _, slot in ipairs(redis.call('SMEMBERS', key)) do
+  for _, slot in ipairs(redis.call('SRANDMEMBER', key, LOOKED)) do
     free_slot(scope, string.match(slot, '^(%S+) (.*)$'))
   end
   keep(key, OPEN_TTL)
