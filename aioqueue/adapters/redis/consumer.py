@@ -119,7 +119,7 @@ class RedisConsumer:
         args: list[Value] = [self.id]
         for each, asked in asks:
             args += ask_args(each, receipt_of(each).place, asked)
-        answers = [answer == 1 for answer in await self._access.script("admit", *args)]
+        answers = [answer == 1 for answer in await self._access.script("gate", *args)]
         refused: list[Receipt] = []
         for (each, asked), admitted in zip(asks, answers, strict=True):
             if not admitted:

@@ -1,4 +1,4 @@
-"""Limits: what ``admit`` is asked, and which of what a consumer holds has a slot."""
+"""Limits: what ``gate`` is asked, and which of what a consumer holds has a slot."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Slots:
 
 
 def ask_args(delivery: Delivery, place: str, limits: Limits) -> list[Value]:
-    """Return what ``admit`` takes of one delivery."""
+    """Return what ``gate`` takes of one delivery."""
     m = delivery.message
     slots = "" if limits.running is None else limits.running
     args: list[Value] = [place, f"{m.id}/{m.attempt}/{m.hop}", limits.scope, slots, len(limits.rates)]

@@ -1,5 +1,5 @@
 --[[
-admit: tell which deliveries may start now, by the limits of their tasks; the others are put off in this step.
+gate: tell which deliveries may start now, by the limits of their tasks; the others are put off in this step.
 Uses base, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on, promote, limits
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
