@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -74,12 +75,16 @@ async def test_a_hundred_a_second_on_four_processes(url: str, tmp_path: Path) ->
 
 
 async def _starts(server: Server, history: History) -> int:
-    """Send more than can start in time; return how many start in it, from the first one on."""
+    """Send more than can start in time; return how many start in it, as a rule, from some start on.
+
+    The very first is not late; counted from it alone the lateness of the others would tell.
+    """
     known, count = len(history.begun()), int(RATE * (SECONDS + 1))
     await server.send_many([Signature(name="paced", args=[known + n]) for n in range(count)])
     await eventually(lambda: len(history.begun()) == known + count, deadline=60)
     starts = sorted(line.at for line in history.lines() if line.event == "begin" and line.n >= known)
-    return sum(at - starts[0] < SECONDS for at in starts)
+    firsts = [first for first in starts if first < starts[-1] - SECONDS]
+    return round(median(sum(first <= at < first + SECONDS for at in starts) for first in firsts))
 
 
 async def test_never_more_at_once_than_may_and_never_stuck_under_kills(url: str, tmp_path: Path) -> None:
