@@ -31,7 +31,7 @@ class Run:
     """A delivery that is being executed. losses: workers that died holding it.
 
     extended: seconds that its deadline was moved by. interruptible: whether a cancel reaches the user's code;
-    None before that has begun.
+    None before that has begun. once: it has begun, and is never to run again.
     """
 
     __slots__ = (
@@ -46,6 +46,7 @@ class Run:
         "extended",
         "interruptible",
         "losses",
+        "once",
         "reason",
         "started",
     )
@@ -56,6 +57,7 @@ class Run:
         self.reason: Reason | None = None
         self.closed: bool = False
         self.abandoned: bool = False
+        self.once: bool = False
         self.extended: float = 0.0
         self.interruptible: bool | None = None
         self._overrun: tuple[float, Callable[[], None]] | None = None

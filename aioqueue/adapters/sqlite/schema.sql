@@ -72,6 +72,15 @@ CREATE TABLE IF NOT EXISTS attempts (
 );
 CREATE INDEX IF NOT EXISTS attempts_task ON attempts (id, seq);
 
+-- Unique keys and the tasks that claimed them last; whether one has its key still its record tells.
+CREATE TABLE IF NOT EXISTS uniques (
+  key TEXT PRIMARY KEY,
+  id TEXT NOT NULL,
+  until_done INTEGER NOT NULL,
+  until REAL NOT NULL, -- after it the task has it no more
+  latest REAL NOT NULL -- the task is due then, however often it was put off
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS leases (
   owner TEXT PRIMARY KEY,
   until REAL NOT NULL,
