@@ -26,6 +26,7 @@ from aioqueue.worker import outcome
 from aioqueue.worker.committer import Committer
 from aioqueue.worker.executor import Executor
 from aioqueue.worker.fetcher import Fetcher
+from aioqueue.worker.gate import Gate
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
 from aioqueue.worker.options import WorkerOptions
@@ -89,7 +90,12 @@ class Term:
             self._finisher, self._written, lambda ending, exc: outcome.unwritable(ending, exc, rules)
         )
         self._fetcher = Fetcher(
-            consumer, self._finisher, self._executor, self._committer.give_back, budget=budget
+            consumer,
+            self._finisher,
+            self._executor,
+            self._committer.give_back,
+            gate=Gate(consumer, router),
+            budget=budget,
         )
 
     @property
