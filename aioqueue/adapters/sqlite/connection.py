@@ -24,7 +24,7 @@ from aioqueue.adapters.sqlite.gate import Gate
 from aioqueue.adapters.sqlite.options import Options
 from aioqueue.errors import ConfigurationError
 
-VERSION: Final = 1
+VERSION: Final = 2
 OLDEST: Final = (3, 35, 0)
 WAL_IS_SAFE: Final = (3, 51, 3)
 JOURNAL: Final = (
@@ -157,6 +157,11 @@ class Connection:
             raise ConfigurationError(
                 f"{options.url} was written by a newer aioqueue:"
                 f" its version is {version}, this one knows {VERSION}; update this process"
+            )
+        if 0 < version < VERSION:
+            raise ConfigurationError(
+                f"{options.url} was written by an older aioqueue: its version is {version}, this one needs"
+                f" {VERSION}; let that one empty the queues, or name another file"
             )
         if version == 0 and tables:
             raise ConfigurationError(f"{options.url} is another program's database; name a file of its own")

@@ -1,4 +1,4 @@
--- The tables of aioqueue, version 1 (PRAGMA user_version). Moments are Unix seconds.
+-- The tables of aioqueue, version 2 (PRAGMA user_version). Moments are Unix seconds.
 
 -- What waits and what is held. seq is the order of acceptance and never used twice; taken counts
 -- how often the message was handed out, so (seq, taken) is a receipt.

@@ -92,7 +92,7 @@ async def refused(url: str) -> AioqueueError:
     broker = connect(url).broker
     assert broker is not None
     with pytest.raises(AioqueueError) as caught:
-        await within(broker.open(), deadline=5.0)
+        await within(broker.open(), deadline=12.0)
     return caught.value
 
 

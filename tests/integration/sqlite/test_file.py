@@ -56,12 +56,13 @@ async def test_folder_is_no_file(tmp_path: Path) -> None:
         await opened(f"sqlite:///{tmp_path}")
 
 
-async def test_file_of_a_newer_version_is_left_alone(path: Path, url: str) -> None:
+@pytest.mark.parametrize(("version", "told"), [(VERSION + 1, "newer"), (VERSION - 1, "older")])
+async def test_file_of_another_version_is_left_alone(path: Path, url: str, version: int, told: str) -> None:
     await opened(url)
-    execute(path, f"PRAGMA user_version = {VERSION + 1}")
+    execute(path, f"PRAGMA user_version = {version}")
     before = content(path)
 
-    with pytest.raises(ConfigurationError, match="newer"):
+    with pytest.raises(ConfigurationError, match=told):
         await opened(url)
 
     assert content(path) == before
