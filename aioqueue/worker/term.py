@@ -28,6 +28,7 @@ from aioqueue.worker.executor import Executor
 from aioqueue.worker.fetcher import Fetcher
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
+from aioqueue.worker.notes import Notes
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Rules
 from aioqueue.worker.pools import Pools
@@ -83,6 +84,7 @@ class Term:
             queues=options.queues,
             workflows=Workflows(stores, packer),
             hooks=hooks,
+            notes=self._notes,
         )
         self._watch = Watch(stores.backend, stores.store, self._executor)
         self._committer = Committer(
@@ -177,6 +179,10 @@ class Term:
         for delivery in self._executor.surrender():
             _log.warning("%s does not end when cancelled; it is given back", label(delivery))
             self._committer.give_back(delivery)
+
+    def _notes(self, run: Run) -> Notes:
+        backend, sent = self._stores.backend, run.delivery.message
+        return Notes(backend, self._consumer.id, sent, self._options.max_payload)
 
     async def _change(self, deadline: float | None) -> None:
         self._executor.changed.clear()
