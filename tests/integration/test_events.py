@@ -21,6 +21,7 @@ from aioqueue.errors import (
 )
 from aioqueue.models.event import Event, ProgressEvent, StateEvent, ValueEvent
 from aioqueue.testing import VirtualClock
+from aioqueue.worker.birth import bury
 from tests.support.waiting import eventually, within
 
 pytestmark = pytest.mark.anyio
@@ -225,6 +226,34 @@ async def test_given_back_run_begins_the_stream_anew(opened: Server, bench: Benc
 
     assert [short(event) for event in events] == ["PENDING", "STARTED", 0, 1, "STARTED", 0, 1, 2, "SUCCESS"]
     assert len(bench.closed) == 2
+
+
+async def test_run_after_a_lost_worker_begins_the_stream_anew(opened: Server, bench: Bench) -> None:
+    dead = opened.worker(birth="victim", beat=0.2)
+    async with dead:
+        result = await bench.held.send(2)
+        before = await first(result, 4)
+        await bury(opened.stores, "victim")
+        after = await first(result, 4, after=before[-1].id)
+        bench.go.set()
+        after += await told(result, after=after[-1].id)
+
+    seen = [(event.attempt, event.losses, short(event)) for event in (*before, *after)]
+    assert seen == [
+        (1, 0, "PENDING"),
+        (1, 0, "STARTED"),
+        (1, 0, 0),
+        (1, 0, 1),
+        (1, 0, "RETRY"),
+        (1, 1, "STARTED"),
+        (1, 1, 0),
+        (1, 1, 1),
+        (1, 1, 2),
+        (1, 1, "SUCCESS"),
+    ]
+    (lost,) = [event for event in after if isinstance(event, StateEvent) and event.state is State.RETRY]
+    assert lost.error is not None
+    assert lost.error.type == "WorkerLost"
 
 
 async def test_many_values_are_neither_lost_nor_doubled(opened: Server, bench: Bench) -> None:
