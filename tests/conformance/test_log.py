@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from aioqueue import Signature, chain
 from aioqueue.ids import new_id
 from aioqueue.models.state import State
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
-from aioqueue.protocols.log import LOG_PAGE, LOG_PROGRESS, PAGE_BYTES, Log, Note, standing
+from aioqueue.protocols.log import LOG_BYTES, LOG_PAGE, LOG_PROGRESS, PAGE_BYTES, Log, Note, standing
 from aioqueue.protocols.messages import Delivery, Ending
 from tests.support.clocks import MovableClock
+from tests.support.flows import Works
 from tests.support.onestep import Hand, OneStep
 from tests.support.twostep import claim, commit
 from tests.support.waiting import message, under_way, within
@@ -255,3 +257,51 @@ async def test_who_has_seen_less_of_the_record_is_answered_at_once(
 async def test_unknown_task_has_no_log(backend: Backend) -> None:
     assert await within(backend.log(new_id(), after=0, seen=None, timeout=60)) is None
     assert await within(backend.log("no name\n", after=0, seen=None, timeout=60)) is None
+
+
+async def test_values_of_earlier_runs_make_room_and_those_of_this_run_do_not(
+    shop: OneStep, hand: Hand, queue: str, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for store in ("memory", "sqlite"):
+        monkeypatch.setattr(f"aioqueue.adapters.{store}.log.LOG_VALUES", 5)
+    monkeypatch.setattr("aioqueue.adapters.redis.log._MOST", f"5 {LOG_BYTES} {LOG_PROGRESS}")
+    delivery = await started(shop, hand, queue)
+    sent, owner = delivery.message, hand.consumer.id
+    await tell(shop.backend, delivery, owner, values(b"a", b"b", b"c", b"d"))
+    again = replace(sent, attempt=2)
+    await hand.end(delivery, State.RETRY, error=b"no", follow=(again,), next_at=clock.time())
+    next_one = await hand.one()
+    await tell(shop.backend, next_one, owner, values(b"1", b"2", b"3"))
+    some = await read_all(shop.backend, sent.id)
+    await tell(shop.backend, next_one, owner, values(b"4", b"5", b"6"), first=3)
+
+    assert some == [b"c", b"d", b"1", b"2", b"3"]
+    assert await read_all(shop.backend, sent.id) == [b"1", b"2", b"3", b"4", b"5", b"6"]
+
+
+async def test_node_tells_as_any_task_until_its_whole_is_cancelled(works: Works) -> None:
+    plan = await works.send(chain(Signature(name="a", takes="none"), Signature(name="b")))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        owner = crew.consumer.id
+        before = await tell(works.backend, delivery, owner, values(b"1"))
+        await works.submitter.cancel([plan.id], ttl=60)
+        after = await tell(works.backend, delivery, owner, values(b"2"), first=1)
+
+        assert (before, after) == (True, False)
+        log = await read(works.backend, delivery.message.id)
+        assert (log.record.state, [e.data for e in log.entries]) == (State.CANCELLED, [b"1"])
+
+
+async def test_node_that_was_told_of_by_its_last_value_lets_its_workflow_go_on(works: Works) -> None:
+    plan = await works.send(chain(Signature(name="a", takes="none"), Signature(name="b")))
+    async with works.crew() as crew:
+        delivery = (await crew.take())["a"]
+        await tell(works.backend, delivery, crew.consumer.id, [*values(b"1"), *progress(b"2")])
+        await crew.end(delivery)
+        ran = await crew.run()
+
+    log = await read(works.backend, delivery.message.id)
+    assert ran == ["b"]
+    assert [e.data for e in log.entries] == [b"1", b"2"]
+    assert (await works.record(plan.result)).state is State.SUCCESS
