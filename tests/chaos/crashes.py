@@ -35,6 +35,9 @@ SHORT_LEASE = 2.0
 TOGETHER = 12
 """Runs at once where time is to be waited for."""
 
+DEADLINE = 180.0
+"""Real seconds that a worker of so many may take to finish, on a loaded machine."""
+
 Pair = tuple[Implementation, Implementation]
 """Broker and backend: one store if they are the same object, else two, though they may be of one kind."""
 
@@ -109,7 +112,7 @@ class World:
 
     async def work(self, server: Server) -> None:
         """Work until nothing is left."""
-        await within(self.worker(server).run(until_idle=True), deadline=60)
+        await within(self.worker(server).run(until_idle=True), deadline=DEADLINE)
 
     async def doomed(self, faults: Faults) -> None:
         """Work until nothing is left, or until the process dies, and all that runs in it."""
@@ -197,7 +200,9 @@ async def crash_everywhere(live: Callable[[Faults], Awaitable[None]], *, togethe
         await live(listing)
         points = moments(listing)
         for start in range(0, len(points), together):
-            await asyncio.gather(*map(tried, points[start : start + together]))
+            async with asyncio.TaskGroup() as worlds:
+                for point in points[start : start + together]:
+                    worlds.create_task(tried(point))
     return crashes
 
 

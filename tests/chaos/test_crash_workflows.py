@@ -11,22 +11,28 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from aioqueue.protocols.flow import PAGE
 from tests.chaos.crashes import (
     MEMORY,
     TWO_MEMORIES,
     Pair,
     crash_everywhere,
+    is_served,
     over_few_pairs,
     together,
 )
 from tests.chaos.harvest import Harvest
 from tests.chaos.lasting import brief_chord, late_member
 from tests.chaos.orders import Order, Orders, long, mixed, wide
+from tests.support.stores import BUILT_IN
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
-POINTS = {"one store": 65, "two stores": 95}
-"""How many moments there are at least with each seed; fewer would mean that calls go by unseen."""
+POINTS, COALESCED = {"one store": 65, "two stores": 95}, 8
+"""How many moments there are at least with each seed; fewer would mean that calls go by unseen.
+
+Where a service keeps the time some calls may come together that are apart on a virtual clock.
+"""
 
 MANY, SOME, FEW = 20, 5, 2
 """Seeds of memory, where it is to be quick, and of stores that take their time."""
@@ -58,23 +64,26 @@ async def test_worker_that_dies_at_any_moment_loses_and_doubles_no_node(
     )
 
     print(f"{crashes} moments")
-    assert crashes >= POINTS["one store" if pair[0] is pair[1] else "two stores"]
+    least = POINTS["one store" if pair[0] is pair[1] else "two stores"]
+    assert crashes >= least - (COALESCED if is_served(pair) else 0)
 
 
 @pytest.mark.parametrize("pair", over_few_pairs())
-@pytest.mark.parametrize("made", [wide, long], ids=["a group of 1,000", "a chain of 1,000"])
+@pytest.mark.parametrize("made", [wide, long], ids=["a group", "a chain"])
 async def test_of_what_a_dying_sender_sends_all_runs_or_nothing(
     pair: Pair, made: Callable[[int], Order], tmp_path: Path
 ) -> None:
-    order = made(1_000)
+    # a step of a chain is a commit to the disk there
+    brief = made is long and BUILT_IN[1] in pair
+    order = made(PAGE + 1 if brief else 1_000)
 
     crashes = await crash_everywhere(
         lambda faults: Orders(pair, tmp_path, order, at_once=False).live(faults), together=together(pair)
     )
 
     print(f"{crashes} moments")
-    # five pages, and the opening of the whole
-    assert crashes >= 2 * (5 + 1)
+    # the pages, and the opening of the whole
+    assert crashes >= 2 * ((2 if brief else 5) + 1)
 
 
 @pytest.mark.parametrize("pair", over_few_pairs())
