@@ -224,7 +224,7 @@ class CallSchema:
             result = SpreadSchema if spread else ValueSchema
             returned = hints.get("return", Any)
             streams = inspect.isasyncgenfunction(function)
-            self.item = ValueSchema(yielded(returned) if streams else Any, f"{name}() value")
+            self.item: ValueSchema = ValueSchema(yielded(returned) if streams else Any, f"{name}() value")
             self.result: SpreadSchema | ValueSchema = result(
                 int if streams else awaited(returned), f"{name}() result"
             )

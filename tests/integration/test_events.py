@@ -38,6 +38,7 @@ class Bench:
 
     def __init__(self, server: Server) -> None:
         self.go = asyncio.Event()
+        self.seen = asyncio.Semaphore(0)
         self.closed: list[str] = []
 
         @server.task
@@ -54,8 +55,8 @@ class Bench:
         async def steps(n: int) -> str:
             for i in range(1, n + 1):
                 current().progress(i, n, f"step {i}")
-                # so that each of them is written
-                await asyncio.sleep(0.06)
+                # so that each of them is told before the next
+                await self.seen.acquire()
             return "done"
 
         @server.task
@@ -156,8 +157,16 @@ async def test_next_step_of_a_chain_takes_the_count(opened: Server, bench: Bench
 
 
 async def test_progress_is_told_between_the_states(opened: Server, bench: Bench) -> None:
+    events: list[Event[Any]] = []
+
+    async def follow(result: AsyncResult[Any]) -> None:
+        async for event in result.events():
+            events.append(event)
+            if isinstance(event, ProgressEvent):
+                bench.seen.release()
+
     async with opened.worker():
-        events = await told(await bench.steps.send(3))
+        await within(follow(await bench.steps.send(3)), deadline=DEADLINE)
 
     assert [short(event) for event in events] == [
         "PENDING",
@@ -278,7 +287,7 @@ async def test_cancel_closes_the_generator_and_ends_the_events(opened: Server, b
 
 async def test_timeout_closes_the_generator_and_keeps_what_it_told(opened: Server, bench: Bench) -> None:
     async with opened.worker():
-        result = await bench.held.options(timeout=0.3).send(2)
+        result = await bench.held.options(timeout=1).send(2)
         events = await told(result)
 
         assert [short(event) for event in events] == ["PENDING", "STARTED", 0, 1, "FAILURE"]
