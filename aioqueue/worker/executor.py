@@ -321,6 +321,7 @@ class Executor:
     async def _raised(self, run: Run, prepared: Prepared, exc: BaseException) -> Finished:
         """Return what an attempt comes to that raised *exc*; what it told before is written first."""
         if run.notes is not None:
+            run.unlimit()
             await run.notes.leave(write=run.reason is not Reason.LOST)
         run.close()
         refusal = None if run.notes is None else run.notes.refusal
