@@ -178,17 +178,21 @@ class Dispatcher:
         starting = [node.message for plan in plans if plan.id not in known for node in plan.starting]
         if starting and self._limit is not None:
             await require_room(self._broker, [*messages, *starting], self._limit)
-        kept: list[Plan] = []
-        for plan in plans:
-            try:
-                await self._opener.keep(plan, concurrency=concurrency)
-                kept.append(plan)
-            except TakenError:
-                if plan.id not in known:
-                    raise
-        answers = await self._submitter.submit(messages, limit=self._limit) if messages else ()
+        kept: list[tuple[Plan, str]] = []
+        try:
+            for plan in plans:
+                try:
+                    kept.append((plan, await self._opener.keep(plan, concurrency=concurrency)))
+                except TakenError:
+                    if plan.id not in known:
+                        raise
+            answers = await self._submitter.submit(messages, limit=self._limit) if messages else ()
+        except (QueueFullError, TakenError):
+            for plan, keeper in kept:
+                await self._opener.retract(plan, keeper)
+            raise
         created = dict(zip((message.id for message in messages), answers, strict=True))
-        for plan in kept:
+        for plan, _ in kept:
             created[plan.id] = await self._submitter.open_workflow(self._opener.opening(plan))
         return created
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from aioqueue import codec
 from aioqueue.canvas import Plan, compiled
-from aioqueue.errors import SignatureError
+from aioqueue.errors import QueueFullError, SignatureError, UnavailableError
+from aioqueue.ids import new_id
 from aioqueue.layout import Stead
 from aioqueue.models.signature import Signature
 from aioqueue.models.workflow import WRITERS
@@ -61,12 +63,29 @@ class Opener:
         # an id that somebody has chosen may come again, and with something else
         return plan if call.id is None else replace(plan, digest=digest_of(call))
 
-    async def keep(self, plan: Plan, *, concurrency: int = WRITERS) -> None:
+    async def keep(self, plan: Plan, *, concurrency: int = WRITERS) -> str:
         """Keep a plan, at most *concurrency* pages of it at a time; safe to repeat.
 
-        Raises UnavailableError, QueueFullError, TakenError.
+        Returns the name under which that may be taken back, as it is here if it is refused. Raises
+        UnavailableError, QueueFullError, TakenError.
         """
-        left = deque(pages(plan))
+        keeper = new_id() if plan.digest else ""
+        try:
+            await self._keep(plan, keeper, concurrency)
+        except (QueueFullError, TakenError):
+            await self.retract(plan, keeper)
+            raise
+        return keeper
+
+    async def retract(self, plan: Plan, keeper: str) -> None:
+        """Take back what was kept of a plan that will not be opened; if it cannot be, it lapses as one whose
+        sender has died."""
+        if plan.digest:
+            with suppress(UnavailableError):
+                await self._backend.retract(plan.id, keeper)
+
+    async def _keep(self, plan: Plan, keeper: str, concurrency: int) -> None:
+        left = deque(pages(plan, keeper))
         foreign: list[str] = []
 
         async def write() -> None:
@@ -104,9 +123,9 @@ class Opener:
         return await self._submitter.open_workflow(self.opening(plan))
 
 
-def pages(plan: Plan) -> Iterator[Page]:
-    """Return *plan* in pages."""
+def pages(plan: Plan, keeper: str = "") -> Iterator[Page]:
+    """Return *plan* in pages, as a *keeper* keeps them."""
     longest = max(len(plan.nodes), len(plan.joins), len(plan.scopes))
     for first in range(0, longest, PAGE):
         part = slice(first, first + PAGE)
-        yield Page(plan.nodes[part], plan.joins[part], plan.scopes[part], plan.digest)
+        yield Page(plan.nodes[part], plan.joins[part], plan.scopes[part], plan.digest, keeper)

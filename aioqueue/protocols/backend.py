@@ -110,6 +110,14 @@ class Backend(Protocol):
         """
         ...
 
+    async def retract(self, workflow: str, keeper: str) -> None:
+        """Take back what a *keeper* has kept of a workflow, which is refused and will not open it.
+
+        It is dropped once all have done so who kept a page of it, and not if it was opened: another sender of
+        the same finds all that it has kept. Safe to repeat; of an unknown workflow or keeper it is nothing.
+        """
+        ...
+
     async def open_workflow(self, opening: Opening) -> Opened:
         """Open a workflow whose messages are in another store. Safe to repeat: what has not started is
         answered again."""

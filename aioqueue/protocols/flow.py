@@ -136,13 +136,15 @@ class Members:
 class Page:
     """Some of a workflow: at most PAGE nodes, PAGE joins and PAGE scopes.
 
-    digest: what tells it from another workflow of its id, if that may come.
+    digest: what tells it from another workflow of its id, if that may come. keeper: who keeps it then, a name
+    for one send alone, under which that may take it back.
     """
 
     nodes: tuple[Node, ...] = ()
     joins: tuple[Join, ...] = ()
     scopes: tuple[Scope, ...] = ()
     digest: str = ""
+    keeper: str = ""
 
     @property
     def first(self) -> str | None:

@@ -123,11 +123,12 @@ class Run:
         self.closed = self.abandoned = True
 
     def close(self) -> None:
-        """Say that the user's code has ended."""
+        """Say that the user's code has ended, and let go of it: rings wait for the garbage collector."""
         self.closed = True
         for handle in (self._timer, self._repeat):
             if handle is not None:
                 handle.cancel()
+        self._task = self._timer = self._repeat = self._overrun = None
 
     def _cancel(self, times: int) -> None:
         if self._task is None or self._task.done() or (self.closed and not self.abandoned):

@@ -90,3 +90,23 @@ async def test_what_a_cancelled_task_was_to_go_on_as_goes_at_once(works: Works, 
     assert (done, rest, left) == (False, [], [None] * len(instead.nodes))
     assert not await works.open(instead)
     assert await gone(works, plan.id)
+
+
+@pytest.mark.parametrize("around", [A, chain(A, NEXT), many(A, B), chain(A, NEXT).options(on_success=[LAST])])
+async def test_plans_within_plans_go_with_what_they_came_to(works: Works, around: Signature) -> None:
+    plan = await works.send(around)
+    async with works.crew() as crew:
+        taken = await crew.take()
+        if "b" in taken:
+            await crew.end(taken["b"], ttl=SHORT)
+        outer = await works.instead(taken["a"], chain(C, D), on_success=(LAST,) if around is A else ())
+        await crew.go_on(taken["a"], outer)
+        await crew.end((await crew.take())["c"], ttl=SHORT)
+        middle = (await crew.take())["d"]
+        inner = await works.instead(middle, many(B, B))
+        await crew.go_on(middle, inner)
+        while batch := await crew.take_all():
+            for delivery in batch:
+                await crew.end(delivery, ttl=SHORT)
+
+    assert await gone(works, plan.id, outer.id, inner.id)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aioqueue import Chain, Server, Signature, chain, chord, current, group
-from aioqueue.errors import ResultTimeoutError, TaskError, TaskFailedError
+from aioqueue.errors import ResultTimeoutError, SignatureError, TaskError, TaskFailedError
 from aioqueue.models.state import State
 from tests.integration.sums import Sums
 from tests.support.waiting import eventually, within
@@ -196,6 +196,20 @@ async def test_workflow_sent_twice_under_one_id_runs_once(bench: Bench) -> None:
     await eventually(lambda: bool(bench.told))
 
     assert bench.told == [("tell", 2)]
+
+
+async def test_ids_of_refused_workflows_are_free_for_others(bench: Bench) -> None:
+    server = bench.server
+    await server.send(bench.add.s(1, 1).options(id="taken.4", delay=3_600))
+    members = group([bench.add.s(n, 1) for n in range(5)])
+    with pytest.raises(SignatureError, match="choose another id"):
+        await server.send_many([members.options(id="with"), members.options(id="taken")])
+    results = [
+        await server.send(chain(bench.add.s(1, 1), bench.add.p(1)).options(id=id)) for id in ("with", "taken")
+    ]
+
+    assert [await within(result.get()) for result in results] == [3, 3]
+    assert [result.created for result in results] == [True, True]
 
 
 async def test_group_is_awaited_while_some_have_ended_and_some_have_not(bench: Bench) -> None:

@@ -302,6 +302,9 @@ class SplitBackend:
         foreign: Sequence[str] = await self._far.call("backend", "plan", page)
         return foreign
 
+    async def retract(self, workflow: str, keeper: str) -> None:
+        await self._far.call("backend", "retract", workflow, keeper)
+
     async def open_workflow(self, opening: Opening) -> Opened:
         opened: Opened = await self._far.call("backend", "open_workflow", opening)
         return opened

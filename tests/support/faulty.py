@@ -322,6 +322,11 @@ class FaultyBackend:
     async def plan(self, page: Page) -> Sequence[str]:
         return await self.faults.around("plan", BackendUnavailableError, lambda: self.real.plan(page))
 
+    async def retract(self, workflow: str, keeper: str) -> None:
+        await self.faults.around(
+            "retract", BackendUnavailableError, lambda: self.real.retract(workflow, keeper)
+        )
+
     async def workflow(self, id: str) -> Whole | None:
         return await self.faults.around("workflow", BackendUnavailableError, lambda: self.real.workflow(id))
 

@@ -9,7 +9,7 @@ import pytest
 
 from aioqueue import Chain, Group, Server, Signature
 from aioqueue.canvas import Plan
-from aioqueue.errors import BackendUnavailableError, SignatureError
+from aioqueue.errors import BackendUnavailableError, QueueFullError, SignatureError
 from aioqueue.opener import Opener
 from aioqueue.packing import Packer
 from aioqueue.protocols.flow import Opening, Page
@@ -54,6 +54,38 @@ class Desk:
     @property
     def plan_of_ten_pages(self) -> Plan:
         return self.opener.compile(WIDE, id="wide", now=0.0)
+
+
+class Refusing:
+    """A store that refuses the second page. unavailable: it cannot be told to take anything back.
+
+    keepers: who has kept pages. retracted: who has taken them back.
+    """
+
+    def __init__(self, refusal: Exception | str, *, unavailable: bool = False) -> None:
+        self.keepers: set[str] = set()
+        self.retracted: list[tuple[str, str]] = []
+        self._refusal = refusal
+        self._unavailable = unavailable
+
+    async def plan(self, page: Page) -> list[str]:
+        self.keepers.add(page.keeper)
+        if page.first != "wide.200":
+            return []
+        if isinstance(self._refusal, Exception):
+            raise self._refusal
+        return [self._refusal]
+
+    async def retract(self, workflow: str, keeper: str) -> None:
+        if self._unavailable:
+            raise BackendUnavailableError("the cable is out")
+        self.retracted.append((workflow, keeper))
+
+    async def keep(self, *, chosen: bool = True) -> None:
+        """Keep a workflow, under an id that the sender has chosen."""
+        opener = Opener(cast(Any, self), cast(Any, self), Packer("default", 1_000_000))
+        call = WIDE.options(id="wide") if chosen else WIDE
+        await opener.keep(opener.compile(call, id="wide", now=0.0))
 
 
 @pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (3, 3), (50, 10)])
@@ -102,6 +134,37 @@ async def test_sender_that_is_cancelled_leaves_nobody_writing() -> None:
         await within(sending)
 
     assert (desk.writing, desk.kept, desk.opened) == (0, 0, [])
+
+
+@pytest.mark.parametrize("refusal", ["wide.201", QueueFullError("full")])
+async def test_sender_that_is_refused_takes_back_what_it_has_kept(refusal: Exception | str) -> None:
+    store = Refusing(refusal)
+    with pytest.raises((SignatureError, QueueFullError)):
+        await store.keep()
+
+    assert store.retracted == [("wide", keeper) for keeper in store.keepers]
+    assert store.keepers != {""}
+
+
+async def test_refusal_is_told_though_nothing_can_be_taken_back() -> None:
+    with pytest.raises(SignatureError, match="choose another id"):
+        await Refusing("wide.201", unavailable=True).keep()
+
+
+async def test_sender_that_may_send_again_takes_nothing_back() -> None:
+    store = Refusing(BackendUnavailableError("the cable is out"))
+    with pytest.raises(BackendUnavailableError):
+        await store.keep()
+
+    assert store.retracted == []
+
+
+async def test_nothing_is_taken_back_under_an_id_that_cannot_come_again() -> None:
+    store = Refusing("wide.201")
+    with pytest.raises(SignatureError):
+        await store.keep(chosen=False)
+
+    assert (store.keepers, store.retracted) == ({""}, [])
 
 
 async def test_fewer_than_one_page_at_a_time_is_refused() -> None:

@@ -95,6 +95,9 @@ class MemoryBackend:
     async def plan(self, page: Page) -> Sequence[str]:
         return self.core.flows.plan(page)
 
+    async def retract(self, workflow: str, keeper: str) -> None:
+        self.core.flows.retract(workflow, keeper)
+
     async def open_workflow(self, opening: Opening) -> Opened:
         first, messages = move.started(self.core.flows, opening, again=True)
         return Opened(first, tuple(messages))

@@ -69,7 +69,8 @@ class Life:
 
 @dataclass(slots=True)
 class Flow:
-    """One workflow. digest: of its pages. opening: None before it was opened. task: in whose place it runs.
+    """One workflow. digest: of its pages. keepers: who kept some, if it has one, until it was opened.
+    opening: None before. task: in whose place it runs.
 
     cancelled, closed: the moments scopes were; faults: the errors they were closed with, for those who are
     told, or take them. opens: ids of the OPEN messages that were left. released: as of its life, its own.
@@ -77,6 +78,7 @@ class Flow:
 
     life: Life
     digest: str = ""
+    keepers: set[str] = field(default_factory=set[str])
     opening: Opening | None = None
     task: str | None = None
     cancelled: dict[str, float] = field(default_factory=dict[str, float])
@@ -145,7 +147,7 @@ class Flows:
         """Keep some of a workflow; what is kept already stays as it is. Return what is a task of its own."""
         now = self.clock.time()
         foreign: list[str] = []
-        if page.first is not None and self._made(page.first, page.digest).digest != page.digest:
+        if page.first is not None and self._is_other(page, page.first):
             return [page.first]
         for node in page.nodes:
             message = node.message
@@ -299,6 +301,14 @@ class Flows:
         if flow is not None and flow.opening is None:
             flow.kept = self.clock.time()
 
+    def retract(self, id: str, keeper: str) -> None:
+        """Forget one who kept some of a workflow that is not open, and with the last one all of it."""
+        flow = self.whole(id)
+        if flow is not None and flow.opening is None and keeper in flow.keepers:
+            flow.keepers.remove(keeper)
+            if not flow.keepers:
+                self._sweep(id)
+
     def renew(self, id: str, due: float | None = None) -> None:
         """Keep the workflow of a node that has started, or is *due*, as long, and the tasks it runs for."""
         now = max(self.clock.time(), due or 0.0)
@@ -323,14 +333,24 @@ class Flows:
         """Drop workflows whose time is over, with the records of what they never released or filled."""
         now = self.clock.time()
         for id in [id for id, flow in self._flows.items() if flow.kept <= now]:
-            flow = self._flows.pop(id)
-            for name, step in flow.steps.items():
-                if step.stage is Stage.WAITING:
-                    self.records.drop(name)
-            for name, filling in flow.joins.items():
-                row = self.records.row(name) if filling.join.shown else None
-                if row is not None and not row.record.state.final:
-                    self.records.drop(name)
+            self._sweep(id)
+
+    def _sweep(self, id: str) -> None:
+        flow = self._flows.pop(id)
+        for name, step in flow.steps.items():
+            if step.stage is Stage.WAITING:
+                self.records.drop(name)
+        for name, filling in flow.joins.items():
+            row = self.records.row(name) if filling.join.shown else None
+            if row is not None and not row.record.state.final:
+                self.records.drop(name)
+
+    def _is_other(self, page: Page, first: str) -> bool:
+        """Tell whether there is another workflow of that id; if not, take note of who keeps this one."""
+        flow = self._made(first, page.digest)
+        if page.digest and flow.digest == page.digest and flow.opening is None:
+            flow.keepers.add(page.keeper)
+        return flow.digest != page.digest
 
     def _up(self, scope: str | None) -> Iterator[tuple[Flow, str]]:
         """Yield a scope and those around it, each with its workflow."""

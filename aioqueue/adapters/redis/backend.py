@@ -120,6 +120,9 @@ class RedisBackend:
     async def plan(self, page: Page) -> Sequence[str]:
         return await flow.plan(self._access, page)
 
+    async def retract(self, workflow: str, keeper: str) -> None:
+        await self._access.script("retract", workflow, keeper)
+
     async def open_workflow(self, opening: Opening) -> Opened:
         return await flow.opened(self._access, opening)
 

@@ -45,7 +45,7 @@ async def plan(access: Access, page: Page) -> list[str]:
     for id in ids:
         if numbered(id) is None:
             raise ValueError(f"{id!r} is not <workflow>.<number>")
-    args: list[Value] = [f"{len(page.nodes)} {len(page.joins)} {page.digest}"]
+    args: list[Value] = [f"{len(page.nodes)} {len(page.joins)} {page.digest} {page.keeper}"]
     for node in page.nodes:
         args += _node(node)
     for join in page.joins:

@@ -1,4 +1,5 @@
-"""Upkeep: hands on what dead consumers held, in small steps, and drops old dead letters.
+"""Upkeep: hands on what dead consumers held, in small steps, drops old dead letters, and lets go of the rest
+of workflows that were too much for one step.
 
 A lease lapses by the server's clock. After a restart, a failover, a stall or a jump of that clock,
 leases look lapsed that could not be kept; so nobody is judged before this process has seen the same
@@ -76,6 +77,8 @@ class Upkeep:
         for consumer in await self._access.script("judge", int(calm * 1000)):
             moved += await self.hand_on(consumer.decode(), "lost")
         while await self._access.script("trim", _DEAD_MS) == _STEP:
+            continue
+        while await self._access.script("rest"):
             continue
         return moved
 

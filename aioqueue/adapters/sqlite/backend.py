@@ -19,7 +19,7 @@ from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.lease import SqliteLease
 from aioqueue.adapters.sqlite.listeners import LOOK
 from aioqueue.adapters.sqlite.move import Move
-from aioqueue.adapters.sqlite.plan import plan
+from aioqueue.adapters.sqlite.plan import plan, retract
 from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.adapters.sqlite.seen import never_called
 from aioqueue.codec import decode_messages, encode_messages
@@ -99,6 +99,9 @@ class SqliteBackend:
 
     async def plan(self, page: Page) -> Sequence[str]:
         return await self._access.write(lambda tx: plan(tx, page))
+
+    async def retract(self, workflow: str, keeper: str) -> None:
+        await self._access.write(lambda tx: retract(tx, workflow, keeper))
 
     async def open_workflow(self, opening: Opening) -> Opened:
         return await self._access.write(lambda tx: open_workflow(tx, opening))

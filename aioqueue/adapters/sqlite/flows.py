@@ -7,6 +7,7 @@ read by what comes after in another.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -116,9 +117,29 @@ def is_other(tx: Transaction, id: str, digest: str) -> bool:
     return row is not None and row[0] != digest
 
 
-def mark(tx: Transaction, id: str, digest: str) -> None:
-    """Write the digest of a workflow's pages."""
+def mark(tx: Transaction, id: str, digest: str, keeper: str) -> None:
+    """Write the digest of a workflow's pages, and, until it is open, who has kept some."""
     tx.db.execute("UPDATE flows SET digest = ? WHERE id = ?", (digest, id))
+    there = keepers(tx, id)
+    if there is not None and keeper not in there:
+        tx.db.execute("UPDATE flows SET keepers = ? WHERE id = ?", (listed([*there, keeper]), id))
+
+
+def keepers(tx: Transaction, id: str) -> list[str] | None:
+    """Return who has kept some of a workflow; None if it is open, or there is none."""
+    row = tx.db.execute("SELECT keepers FROM flows WHERE id = ? AND result IS NULL", (id,)).fetchone()
+    names: list[str] | None = None if row is None else json.loads(row[0] or "[]")
+    return names
+
+
+def retract(tx: Transaction, id: str, keeper: str) -> bool:
+    """Forget one who kept some of a workflow; tell whether that was the last one."""
+    there = keepers(tx, id)
+    if there is None or keeper not in there:
+        return False
+    there.remove(keeper)
+    tx.db.execute("UPDATE flows SET keepers = ? WHERE id = ?", (listed(there), id))
+    return not there
 
 
 def renew(tx: Transaction, ids: Iterable[str], until: float) -> None:

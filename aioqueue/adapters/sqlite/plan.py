@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from aioqueue.adapters.sqlite import flows, joins, records, scopes
 from aioqueue.adapters.sqlite.database import Transaction
@@ -12,6 +13,8 @@ from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.adapters.sqlite.scopes import Fence
 from aioqueue.protocols.flow import Node, Page, Scope
 from aioqueue.protocols.messages import OPEN_TTL, Record
+
+_DROPPED: Final = 1_000
 
 
 def plan(tx: Transaction, page: Page) -> list[str]:
@@ -48,9 +51,18 @@ def plan(tx: Transaction, page: Page) -> list[str]:
     scopes.save(tx, [Fence(scope, flows.parts(scope.id)[0]) for scope in page.scopes], new=True)
     flows.keep(tx, {home.id: home for home in homes.values()}.values())
     if page.digest:
-        flows.mark(tx, workflow, page.digest)
+        flows.mark(tx, workflow, page.digest, page.keeper)
     records.save(tx, fresh)
     return foreign
+
+
+def retract(tx: Transaction, workflow: str, keeper: str) -> None:
+    """Take back what a keeper has kept; what is much of what the last one leaves goes with upkeep."""
+    if flows.retract(tx, workflow, keeper):
+        flows.discard(tx, workflow)
+        never = flows.drop(tx, [workflow], _DROPPED)[1]
+        records.remove(tx, never)
+        tx.news.ended.update(never)
 
 
 def _homes(tx: Transaction, page: Page) -> dict[str, Flow]:

@@ -130,6 +130,7 @@ CREATE TABLE IF NOT EXISTS flows (
   home TEXT,
   task TEXT, -- in whose place it runs
   digest TEXT, -- of its pages
+  keepers TEXT, -- who kept some of them, if they have one
   result TEXT, -- this and the next two from its opening
   root TEXT,
   outline BLOB

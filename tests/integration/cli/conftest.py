@@ -11,8 +11,11 @@ import pytest
 
 from aioqueue import Server, Signature, TaskState
 from tests.support.processes import AIOQUEUE, Done, Process, run
+from tests.support.zygote import run_module
 
 APP = "tasks:server"
+_RUNNING = (("worker",), ("dev",))
+"""Commands that start processes of their own kind: they are started as a user does."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,9 @@ class Shell:
 
     async def run(self, *args: str, env: Mapping[str, str] | None = None, stdin: int | None = None) -> Done:
         """Run it to its end. stdin: a file descriptor it reads."""
-        return await run([*AIOQUEUE, *args], env=env, cwd=self.folder, stdin=stdin, deadline=90)
+        if args[:1] in _RUNNING:
+            return await run([*AIOQUEUE, *args], env=env, cwd=self.folder, stdin=stdin, deadline=90)
+        return await run_module("aioqueue", args, env=env, cwd=self.folder, stdin=stdin, deadline=90)
 
     def start(self, *args: str, env: Mapping[str, str] | None = None) -> Process:
         """Start it."""

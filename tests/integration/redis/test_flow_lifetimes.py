@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
 
 from aioqueue import Signature, chain, chord
+from aioqueue.adapters.redis import scripts
 from aioqueue.models.state import State
 from aioqueue.models.workflow import Group
 from aioqueue.protocols.flow import PAGE
 from aioqueue.protocols.messages import OPEN_TTL
 from tests.integration.redis.apparatus import Namespace
-from tests.integration.redis.flows import BRIEF, DAY, SHOWN, SOON, age, kept, left, named
+from tests.integration.redis.flows import BRIEF, DAY, SHOWN, SOON, age, kept, left, named, one_store
 from tests.support.flows import Crew, Works, calls, ended, many, retry_of
 
 pytestmark = pytest.mark.anyio
@@ -353,3 +357,58 @@ def assert_brief(works: Works, namespace: Namespace) -> None:
     lasting = {key: left(namespace, key) for key in namespace.keys(kinds)}
     assert all(seconds <= BRIEF for seconds in lasting.values()), lasting
     assert all(left(namespace, key) <= DAY for key in namespace.keys("t:*"))
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Let a script keep, or let go of, no more joins of a workflow than these."""
+    folder, most = tmp_path / "lua", 4
+    copytree(str(scripts._FOLDER), folder)
+    joins = folder / "lib" / "joins.lua"
+    text = joins.read_text()
+    assert "local MANY = 2000\n" in text
+    joins.write_text(text.replace("local MANY = 2000\n", f"local MANY = {most}\n"))
+    monkeypatch.setattr(scripts, "_FOLDER", folder)
+    scripts.script.cache_clear()
+    yield most
+    monkeypatch.undo()
+    scripts.script.cache_clear()
+
+
+async def test_upkeep_lets_go_of_more_groups_than_one_step_does(
+    few: int, url: str, namespace: Namespace
+) -> None:
+    async with one_store(url) as works:
+        plan = await works.send(many(*[many(A) for _ in range(3 * few)]))
+        async with works.crew() as crew:
+            await crew.run()
+        before, value = kept(namespace, "g"), await works.value(plan.result)
+        await works.maintain()
+
+    assert value == [["a"]] * (3 * few)
+    assert len(before) == 3 * few + 1
+    assert kept(namespace, "g") == before
+    assert kept(namespace, "o", "i") == namespace.keys("rest") == []
+    assert all(left(namespace, key) <= SHOWN for key in kept(namespace, "f", "g"))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_upkeep_lets_go_of_more_plans_than_one_step_does(
+    few: int, url: str, namespace: Namespace, fails: bool
+) -> None:
+    names = named([f"n{number}" for number in range(3 * few)])
+    async with one_store(url) as works:
+        await works.send(chord(many(*names), NEXT))
+        async with works.crew() as crew:
+            for delivery in await crew.take_all():
+                await crew.go_on(delivery, await works.instead(delivery, many(B, C)))
+            *inner, last = await crew.take_all()
+            for delivery in inner:
+                await crew.end(delivery)
+            await (crew.fail(last) if fails else crew.end(last))
+            ran = await crew.run()
+        await works.maintain()
+
+    assert ran == ([] if fails else ["next"])
+    assert kept(namespace, "o", "i") == namespace.keys("rest") == []
+    assert all(left(namespace, key) <= DAY for key in kept(namespace, "f", "g"))

@@ -88,7 +88,9 @@ local function begin(m, receipt)
       'n', m.name, 'q', m.queue, 'c', m.sent, 'l', m.losses
     )
   end
-  redis.call('PEXPIRE', key, OPEN_TEXT)
+  if record[1] ~= 'PENDING' or m.attempt ~= '1' or NOW - tonumber(m.sent) * 1000 > DAY then
+    redis.call('PEXPIRE', key, OPEN_TEXT)
+  end
   return record[1] and (record[4] or '0') or m.losses
 end
 
@@ -157,9 +159,18 @@ local function take_new(queue, lane, count)
     make_group(stream)
     reply = redis.call('XREADGROUP', 'GROUP', 'w', me, 'COUNT', count, 'STREAMS', stream, '>')
   end
-  local entries = reply and reply[1][2] or {}
-  for _, entry in ipairs(entries) do
-    take(lane, entry[1], queue, fields(entry[2]))
+  local entries, read, nodes = reply and reply[1][2] or {}, {}, {}
+  for i, entry in ipairs(entries) do
+    read[i] = fields(entry[2])
+    if begins and part(read[i].i or '') then
+      nodes[#nodes + 1] = read[i].i
+    end
+  end
+  if nodes[1] then
+    apart.read_places(nodes)
+  end
+  for i, entry in ipairs(entries) do
+    take(lane, entry[1], queue, read[i])
   end
   return #entries
 end

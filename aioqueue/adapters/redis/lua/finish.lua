@@ -54,11 +54,82 @@ local function read_ending(at)
   return e
 end
 
+-- Entries that are held, a stream each.
+local held = {}
+local HELD_MOST = 1000
+
+local function is_before(entry, other)
+  local at, number = string.match(entry, '^(%d+)-(%d+)$')
+  local other_at, other_number = string.match(other, '^(%d+)-(%d+)$')
+  if at == other_at then
+    return tonumber(number) < tonumber(other_number)
+  end
+  return tonumber(at) < tonumber(other_at)
+end
+
+-- Looks at once which of the endings' entries are held, and where nodes stand.
+local function look(endings)
+  local first, last, nodes = {}, {}, {}
+  for _, e in ipairs(endings) do
+    local stream = e.stream
+    if e.tracked == '1' and part(e.id) then
+      nodes[#nodes + 1] = e.id
+    end
+    if not first[stream] or is_before(e.entry, first[stream]) then
+      first[stream] = e.entry
+    end
+    if not last[stream] or is_before(last[stream], e.entry) then
+      last[stream] = e.entry
+    end
+  end
+  for stream, entry in pairs(first) do
+    local mine = redis.pcall('XPENDING', stream, 'w', entry, last[stream], HELD_MOST, me)
+    local found = {}
+    for _, item in ipairs(mine.err and {} or mine) do
+      found[item[1]] = true
+    end
+    -- of more than that it is not known
+    held[stream] = #mine < HELD_MOST and found or nil
+  end
+  if nodes[1] then
+    apart.read_places(nodes)
+  end
+end
+
+local function is_held(e)
+  local mine = held[e.stream]
+  if mine then
+    return mine[e.entry]
+  end
+  return holds(e.stream, e.entry, me)
+end
+
+local forgotten, forgotten_first = {}, false
+
+-- Forgets the message of an ending, the first at once and others together. XACK is first of all, as a script whose first
+-- write needs no memory is let through at maxmemory.
+local function forget(e)
+  if held[e.stream] then
+    held[e.stream][e.entry] = nil
+  end
+  if forgotten_first then
+    forgotten[e.stream] = forgotten[e.stream] or {}
+    table.insert(forgotten[e.stream], e.entry)
+    return
+  end
+  forgotten_first = true
+  forget_entry(e.stream, e.entry)
+end
+
+local function write_forgotten()
+  for stream, entries in pairs(forgotten) do
+    redis.call('XACK', stream, 'w', unpack(entries))
+    redis.call('XDEL', stream, unpack(entries))
+  end
+end
+
 -- Returns 'done' for a repeat, 'mine' for what is this consumer's to end, or nil; and the record.
 local function judge(e)
-  if e.forgotten then
-    return 'mine', e.record
-  end
   local record = {}
   if e.tracked == '1' then
     record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p', 'b', 'w', 'l', 'i')
@@ -72,12 +143,12 @@ local function judge(e)
     return nil, record
   end
   local on_record = own and record[4] == e.receipt
-  if holds(e.stream, e.entry, me) then
+  if is_held(e) then
     return (on_record or not record[1]) and 'mine' or nil, record
   end
   -- what the consumer believes to hold was deleted by somebody: nobody else can hold it
-  local gone = e.held == '1' and on_record and #redis.call('XRANGE', e.stream, e.entry, e.entry) == 0
-  return gone and 'mine' or nil, record
+  local lost = e.held == '1' and on_record and #redis.call('XRANGE', e.stream, e.entry, e.entry) == 0
+  return lost and 'mine' or nil, record
 end
 
 -- Stands for an entry that somebody has deleted.
@@ -187,10 +258,10 @@ local function let_go_of(e, record)
   if e.opening and (barred or FINAL[record[1]]) then
     apart.discard(e.opening.workflow)
   end
-  if not (barred or FINAL[record[1]] or record[6]) or not holds(e.stream, e.entry, me) then
+  if not (barred or FINAL[record[1]] or record[6]) or not is_held(e) then
     return
   end
-  forget_entry(e.stream, e.entry)
+  forget(e)
   if e.marked == '1' then
     unmark(e)
   end
@@ -203,8 +274,8 @@ end
 local function finish(e, at)
   local verdict, record = judge(e)
   if verdict == 'done' then
-    if holds(e.stream, e.entry, me) then
-      forget_entry(e.stream, e.entry)
+    if is_held(e) then
+      forget(e)
     end
     return 1
   elseif not verdict then
@@ -216,9 +287,7 @@ local function finish(e, at)
     f = entry_at(e.stream, e.entry)
     f = f and unpack_entry(f, e.queue) and f or gone(e)
   end
-  if not e.forgotten then
-    forget_entry(e.stream, e.entry)
-  end
+  forget(e)
   if e.tracked == '1' then
     write_record(e, record, f)
   end
@@ -238,27 +307,6 @@ local function finish(e, at)
   return 1
 end
 
--- Forgets the messages of plain tasks together, which takes fewer commands. What none of the other endings can
--- change is judged for that: no node of a workflow, nor what is ended twice here.
-local function forget_together(endings)
-  local seen, streams = {}, {}
-  for _, e in ipairs(endings) do
-    if e.tracked == '1' and e.buried == '0' and not seen[e.id] and not part(e.id) then
-      local verdict, record = judge(e)
-      if verdict == 'mine' and record[1] then
-        e.forgotten, e.record = true, record
-        streams[e.stream] = streams[e.stream] or {}
-        table.insert(streams[e.stream], e.entry)
-      end
-    end
-    seen[e.id] = true
-  end
-  for stream, entries in pairs(streams) do
-    redis.call('XACK', stream, 'w', unpack(entries))
-    redis.call('XDEL', stream, unpack(entries))
-  end
-end
-
 local answers, endings, at = {}, {}, 2
 while at <= #ARGV do
   local e = read_ending(at)
@@ -266,10 +314,11 @@ while at <= #ARGV do
   endings[#endings + 1] = e
   at = at + 6 + e.followers * WIDTH
 end
-forget_together(endings)
+look(endings)
 for i, e in ipairs(endings) do
   answers[i] = finish(e, e.at)
 end
+write_forgotten()
 if moves then
   apart.keep_moved()
 end

@@ -2,7 +2,7 @@
 plan: keep some of a workflow; nothing of it runs before it is opened.
 Uses base, scope
 KEYS[1] prefix  of the namespace
-ARGV[1] counts  of nodes and joins, and the digest, if any
+ARGV[1] counts  of nodes and joins, and the digest and who keeps it, if any
 ARGV[2] parts   nodes, 7 values each: id, name, queue, meta, body, place, queues. meta: attempt hop priority tracked
                 eta delay sent, with eta and delay in ms, and both once more, for another store. place: join number
                 scope; queues: those of its range, where it is the last of a long one. Joins, 6 values each: id,
@@ -12,7 +12,7 @@ Returns the ids of nodes that are not kept, as there is a task of that id which 
 the first part, where there is a workflow of another digest.
 ]]
 local EVER = 100000000000000
-local nodes, joins, digest = string.match(ARGV[1], '^(%d+) (%d+) (%S*)$')
+local nodes, joins, digest, keeper = string.match(ARGV[1], '^(%d+) (%d+) (%S*) (%S*)$')
 local joins_at = 2 + nodes * 7
 local scopes_at = joins_at + joins * 6
 local flow = part(ARGV[2])
@@ -111,7 +111,12 @@ for at = scopes_at, #ARGV, 7 do
   redis.call('HSETNX', flow, 'x' .. n, scope)
 end
 if digest ~= '' then
-  redis.call('HSET', flow, 'i', digest)
+  local f = redis.call('HMGET', flow, 'w', 's')
+  local keepers = f[2] or ' '
+  if not f[1] and not string.find(keepers, ' ' .. keeper .. ' ', 1, true) then
+    keepers = keepers .. keeper .. ' '
+  end
+  redis.call('HSET', flow, 'i', digest, 's', keepers)
 end
 -- last, as they free memory, and a plan is refused at maxmemory
 for _, id in ipairs(hidden) do

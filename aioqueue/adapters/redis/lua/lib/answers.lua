@@ -67,16 +67,19 @@ end
 local function release(owner, first, count)
   local _, _, workflow = part(owner)
   local now, rest = split(count)
-  for number = first, first + now - 1 do
-    local node = waiting_node(workflow .. '.' .. text(number))
+  local numbers, longest = {}, 0
+  for node, n in waiting_nodes(workflow, first, now) do
     if node then
       local eta, delay = string.match(node.meta, '^%S+ %S+ %S+ %S+ (%S+) (%S+)')
-      write_released(node, owner, math.max(tonumber(eta), NOW + tonumber(delay)), count)
+      local left = write_released(node, owner, math.max(tonumber(eta), NOW + tonumber(delay)), count)
+      longest = math.max(longest, left)
+      numbers[#numbers + 1] = n
       answer_node(node)
     else
-      note_early(workflow, text(number))
+      note_early(workflow, n)
     end
   end
+  note_released(workflow, numbers, longest)
   if rest > 0 then
     answer_open(workflow, first + now, rest)
   end

@@ -22,12 +22,14 @@ f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and na
                           node inside and what calls all of it; c<n> closed at, a<n> cancelled at, y<n> error for what comes then, or is put
                           when node <m> comes up, whose y<m> names the scope. Of node or join: g<n> forgotten. o<n>: messages were left that stand for what
                           begins with that node; q<n> their queues, where it is the last of that. e
-                          latest eta, d sum of delays, i digest, u shown until, w root and result once it is open, h outline, t
-                          task in whose place it runs, k the workflow around that reads it; of two stores z ranges
+                          latest eta, d sum of delays, i digest, s who kept it, each after a space, u shown until, w root and result once it is open, h outline, t
+                          task in whose place it runs, k the join it came to, if the workflow around reads that; of two stores z ranges
                           its cancel released
 o:<workflow>              set, numbers of its nodes, and ids of messages that stand for more, that are released and
                           have not ended; with none it moves no more
-i:<workflow>              set, numbers of its joins that have members and are kept longer than what it came to is shown
+i:<workflow>              set, numbers of its joins that have members and are kept longer than what it came to is shown, and,
+                          after a +, the joins of other workflows which those have come to that it reads
+rest                      set, workflows that are over of whose i: some is left for upkeep
 g:<join>                  hash, the members of a join by number: kind (v, e, j) and data
 m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its entry), or that was published
                           without a record (k)
@@ -49,6 +51,7 @@ local P = KEYS[1]
 local LANES = { 'again', 'suspect', '9', '8', '7', '6', '5', '4', '3', '2', '1', '0' }
 local FINAL = { SUCCESS = true, FAILURE = true, CANCELLED = true, EXPIRED = true }
 local OPEN_TTL = 2592000000
+local DAY = 86400000
 local SUSPECT = 2
 
 local function text(number)
@@ -61,7 +64,8 @@ local function now_ms()
 end
 
 local NOW = now_ms()
-local NOW_TEXT, OPEN_TEXT = text(NOW), text(OPEN_TTL)
+-- Of what waits: a day more than is promised, in which its start need not renew it.
+local NOW_TEXT, OPEN_TEXT, WAIT_TEXT = text(NOW), text(OPEN_TTL), text(OPEN_TTL + DAY)
 
 local function record_key(id)
   return P .. 't:' .. id

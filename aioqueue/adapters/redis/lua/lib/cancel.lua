@@ -20,6 +20,7 @@ local looked = 0
 -- Ends nodes of a cancelled whole that wait and whose messages are here, and those in whose place nothing runs any
 -- more: a page of them at most; others are barred when they come up. keep: ms they are shown.
 local function bar_some(workflow, keep)
+  write_ended()
   for _, n in ipairs(redis.call('SRANDMEMBER', P .. 'o:' .. workflow, PAGE)) do
     local id = workflow .. '.' .. n
     local place = looked < PAGE and place_of(id)
@@ -28,6 +29,7 @@ local function bar_some(workflow, keep)
       local record = redis.call('HMGET', record_key(id), 's', 'q', 'a', 'e', 'p')
       if record[5] then
         bar_some(record[5], keep)
+        write_ended()
         if redis.call('SCARD', P .. 'o:' .. record[5]) == 0 then
           bar(id, keep, LATE)
         end

@@ -73,8 +73,10 @@ local function succeed_task(j, member, keep)
     return '', ''
   end
   if kind == 'j' and into ~= '' then
-    local key = part(j.id)
-    redis.call('HSET', key, 'k', '1')
+    local key, reader = part(j.id), select(3, part(into))
+    redis.call('HSET', key, 'k', data)
+    redis.call('SADD', P .. 'i:' .. reader, '+' .. data)
+    extend(P .. 'i:' .. reader, OPEN_TTL)
   elseif kind == 'j' and string.find(j.meta, ' 0$') then
     let_go(data, keep)
   end
@@ -131,6 +133,7 @@ end
 
 -- Tells whether the first node inside a scope was released, or none is.
 local function begun(s)
+  write_ended()
   local place = redis.call('HGET', P .. 'f:' .. s.workflow, 'p' .. s.first)
   if not place or place == '' or place == NEVER then
     return place ~= NEVER

@@ -2,7 +2,7 @@
 joins: keeps what has joined, and what a node that waits or runs will need; uses base, scope.
 ]]
 local PAGE = 200
--- most joins of one workflow that a script keeps, or lets go of: more of them lapse by themselves
+-- most joins of one workflow that a script keeps, or lets go of: upkeep does so with more of them
 local MANY = 2000
 
 local joins = {}

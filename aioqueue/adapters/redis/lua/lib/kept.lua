@@ -13,9 +13,12 @@ local function split(count)
 end
 
 -- Returns a node that waits and may start: id, name, queue, meta, body, place, whether it is forgotten. Else nil.
-local function waiting_node(id)
-  local key, n = part(id)
-  local f = redis.call('HMGET', key, 'b' .. n, 'n' .. n, 'p' .. n, 'g' .. n)
+-- f: body, the rest, place and whether it is forgotten, if they have been read.
+local function waiting_node(id, f)
+  if not f then
+    local key, n = part(id)
+    f = redis.call('HMGET', key, 'b' .. n, 'n' .. n, 'p' .. n, 'g' .. n)
+  end
   if not (f[1] and f[2] and f[3]) then
     return nil
   end
@@ -23,6 +26,31 @@ local function waiting_node(id)
   node.meta, node.queue, node.name = string.match(f[2], '^(.*) (%S+) (%S+)$')
   local state = redis.call('HGET', record_key(id), 's')
   return (not state or state == 'PENDING') and not stopped(node.place) and node or nil
+end
+
+local AHEAD = 20
+
+-- Returns the nodes of a range that wait and may start one by one, false for another, and the number of each.
+local function waiting_nodes(workflow, first, count)
+  local at, read, rows = 0, 0, {}
+  return function()
+    if at == count then
+      return nil
+    elseif at == read then
+      local asked = {}
+      read = math.min(count, at + AHEAD)
+      for number = first + at, first + read - 1 do
+        local n = text(number)
+        for _, field in ipairs({ 'b', 'n', 'p', 'g' }) do
+          asked[#asked + 1] = field .. n
+        end
+      end
+      rows = redis.call('HMGET', P .. 'f:' .. workflow, unpack(asked))
+    end
+    local n, row = text(first + at), 4 * (at % AHEAD)
+    at = at + 1
+    return waiting_node(workflow .. '.' .. n, { rows[row + 1], rows[row + 2], rows[row + 3], rows[row + 4] }) or false, n
+  end
 end
 
 local early = {}
@@ -33,6 +61,7 @@ local function note_early(workflow, number)
 end
 
 -- Writes the record of a node that is released, with its receipt where there is one, and whose value only it takes.
+-- Returns for how long, ms, it is kept.
 local function write_released(node, owner, due, count, receipt)
   local key, n, workflow = part(node.id)
   local record = record_key(node.id)
@@ -47,11 +76,11 @@ local function write_released(node, owner, due, count, receipt)
     redis.call('HSET', record, 'g', '1')
   end
   local left = math.max(0, due - NOW) + OPEN_TTL
-  redis.call('PEXPIRE', record, text(left))
+  redis.call('PEXPIRE', record, text(left + DAY))
   if count == 1 then
     redis.call('HSET', key, 'p' .. n, string.match(node.place, '^%S* %d* %S*') .. ' ' .. owner)
+    places[node.id] = nil
   end
-  redis.call('SADD', P .. 'o:' .. workflow, n)
   extend(key, left)
   if due > NOW then
     -- what it takes, and what is around it, must be there by then
@@ -60,8 +89,17 @@ local function write_released(node, owner, due, count, receipt)
     end
     renew(node.id, node.place, due)
   end
-  -- who is in it must be known as long as there is anything to be known of
-  extend(P .. 'o:' .. workflow, math.max(left, lives[key] or 0))
+  return left
+end
+
+-- Notes the nodes that are released, by their numbers; left: ms that those are kept at least.
+local function note_released(workflow, numbers, left)
+  if numbers[1] then
+    local released = P .. 'o:' .. workflow
+    redis.call('SADD', released, unpack(numbers))
+    -- who is in it must be known as long as there is anything to be known of
+    extend(released, math.max(left, lives[P .. 'f:' .. workflow] or 0))
+  end
 end
 
 -- Returns the messages that stand for the rest of a range, one a queue in which some of it is to wait: id, queue,

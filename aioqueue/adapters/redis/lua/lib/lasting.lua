@@ -1,7 +1,7 @@
 --[[
 lasting: ends nodes, and keeps workflows and what has joined as long as they move or are read; uses base, scope, joins.
 ]]
-local let_go
+local let_go, leave_to_itself
 -- ms that a record is kept for a late copy of its message
 local LATE
 
@@ -13,9 +13,10 @@ local function shown_yet(key, workflow)
 end
 
 -- Keeps a workflow as long as it may move on, is read by the one around it, or any of it is shown, and then lets go of
--- what has joined, many joins at most. shown: ms that what has ended now is. Returns how long it is kept then, or
--- nil in the first case.
+-- what has joined, many joins at most; the rest is for upkeep. shown: ms that what has ended now is. Returns how long
+-- it is kept then, or nil in the first case.
 local function keep_flow(key, workflow, shown)
+  write_ended()
   local f, joined = redis.call('HMGET', key, 'u', 'k', 't'), P .. 'i:' .. workflow
   local moment = math.max(NOW + math.max(shown, moved[workflow] or 0), tonumber(f[1] or '0'))
   redis.call('HSET', key, 'u', text(moment))
@@ -32,11 +33,22 @@ local function keep_flow(key, workflow, shown)
   local around, _, outer = part(f[3] or '')
   -- that it never ran, or was stopped, is to be seen as long as what is around it
   local left = math.max(moment - NOW, around and shown_yet(around, outer) or 0)
-  expire(key, left)
   for _, n in ipairs(redis.call('SPOP', joined, MANY)) do
-    let_go(workflow .. '.' .. n, left)
+    local read = string.match(n, '^%+(.*)')
+    if read then
+      leave_to_itself(read, left)
+    else
+      let_go(workflow .. '.' .. n, left)
+    end
   end
-  expire(joined, left)
+  local stays = left
+  if redis.call('SCARD', joined) > 0 then
+    stays = math.max(left, DAY)
+    redis.call('SADD', P .. 'rest', workflow)
+    extend(P .. 'rest', OPEN_TTL)
+  end
+  expire(key, stays)
+  expire(joined, stays)
   return left
 end
 
@@ -47,14 +59,24 @@ local function settle(id)
   unsure(P .. 'i:' .. workflow)
 end
 
--- Keeps a join of a workflow that ran in place of a task, and that workflow, for a last while, ms.
-local function leave_to_itself(id, keep)
+-- Keeps the values of a join that workflows have read around those that came to it, and those, for a last while, ms. It
+-- is what each has come to that runs in place of a node of the next.
+function leave_to_itself(id, keep)
   local key, _, workflow = part(id)
-  redis.call('HDEL', key, 'k')
-  local left = keep_flow(key, workflow, keep)
-  if left then
-    expire(P .. 'g:' .. id, left)
-    settle(id)
+  while key and redis.call('HGET', key, 'k') == id do
+    redis.call('HDEL', key, 'k')
+    local task = redis.call('HGET', key, 't')
+    local left = keep_flow(key, workflow, keep)
+    if left and part(id) == key then
+      expire(P .. 'g:' .. id, left)
+      settle(id)
+    end
+    key, _, workflow = part(task or '')
+  end
+  if key then
+    -- there it was read
+    redis.call('SREM', P .. 'i:' .. workflow, '+' .. id)
+    unsure(P .. 'i:' .. workflow)
   end
 end
 
@@ -98,12 +120,8 @@ end
 
 -- Writes that a node has ended. never: it was not released.
 local function leave(id, never)
-  local key, n, workflow = part(id)
-  redis.call('HDEL', key, 'b' .. n, never and 'b' .. n or 'n' .. n)
-  redis.call('SREM', P .. 'o:' .. workflow, n)
-  unsure(P .. 'o:' .. workflow)
-  redis.call('HSET', key, 'p' .. n, never and NEVER or '')
-  moves(workflow, 0)
+  note_ended(id, never and NEVER or '')
+  moves(select(3, part(id)), 0)
 end
 
 -- Returns the same of a workflow or of the one around it, which may be what stops it.
@@ -142,6 +160,7 @@ local function end_tasks()
   while left[1] do
     local workflow = table.remove(left)
     local task = task_around(workflow .. '.0')
+    write_ended()
     if task and stopped(place_of(task)) and redis.call('SCARD', P .. 'o:' .. workflow) == 0 then
       if redis.call('HGET', record_key(task), 'p') == workflow then
         bar(task, 0, LATE)

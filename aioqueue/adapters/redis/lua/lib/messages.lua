@@ -129,7 +129,7 @@ local function submit(m, again)
     'HSET', key, 's', 'PENDING', 'a', m.attempt, 'n', m.name, 'q', m.queue, 'c', sent, 'd', moment_text(due),
     'e', receipt
   )
-  redis.call('PEXPIRE', key, due == NOW and OPEN_TEXT or text(due - NOW + OPEN_TTL))
+  redis.call('PEXPIRE', key, due == NOW and WAIT_TEXT or text(due - NOW + OPEN_TTL + DAY))
   return true
 end
 

@@ -5,22 +5,16 @@ lasting, kept.
 -- here there is none
 LATE = 0
 
-local function release_node(id, owner, count)
-  local node = waiting_node(id)
-  if not node then
-    return false
-  end
-  local m = { id = id, name = node.name, queue = node.queue, body = node.body, losses = '0', seen = '0', marked = '0' }
+-- Returns for how long, ms, the node is kept then.
+local function release_node(node, owner, count)
+  local m = { id = node.id, name = node.name, queue = node.queue, body = node.body, losses = '0', seen = '0', marked = '0' }
   local eta, delay
   m.attempt, m.hop, m.priority, m.tracked, eta, delay, m.sent =
     string.match(node.meta, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
   m.eta, m.delay = tonumber(eta), tonumber(delay)
   -- before HDEL, as a start of a workflow is refused at maxmemory
   local receipt = place(m)
-  write_released(node, owner, due_of(m), count, receipt)
-  local key, n = part(id)
-  redis.call('HDEL', key, 'b' .. n)
-  return true
+  return write_released(node, owner, due_of(m), count, receipt)
 end
 
 -- Takes back the message of a task that has not started; tells whether it was there.
@@ -55,10 +49,19 @@ end
 local function release(owner, first, count)
   local _, _, workflow = part(owner)
   local now, rest = split(count)
-  for number = first, first + now - 1 do
-    if not release_node(workflow .. '.' .. text(number), owner, count) then
-      note_early(workflow, text(number))
+  local numbers, bodies, longest = {}, {}, 0
+  for node, n in waiting_nodes(workflow, first, now) do
+    if node then
+      longest = math.max(longest, release_node(node, owner, count))
+      numbers[#numbers + 1] = n
+      bodies[#bodies + 1] = 'b' .. n
+    else
+      note_early(workflow, n)
     end
+  end
+  note_released(workflow, numbers, longest)
+  if numbers[1] then
+    redis.call('HDEL', P .. 'f:' .. workflow, unpack(bodies))
   end
   if rest > 0 then
     leave_open(workflow, first + now, rest)

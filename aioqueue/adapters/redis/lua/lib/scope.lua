@@ -2,9 +2,11 @@
 scope: tells which nodes of workflows can start or end no more; uses base.
 ]]
 local CANCELLED = 86400000
-local DAY = 86400000
 -- place of a node that has ended and was not released
 local NEVER = '.'
+
+-- Places of nodes that have ended, a workflow each: they are written together.
+local ended, ended_count = {}, 0
 
 local scopes = {}
 
@@ -38,10 +40,36 @@ local function closed(scope)
   return moment_around(scope, 'closed')
 end
 
+-- what has been read of places, or is to be written
+local places = {}
+
+-- Reads the places of many nodes at once.
+local function read_places(ids)
+  local asked, numbers = {}, {}
+  for _, id in ipairs(ids) do
+    local key, n = part(id)
+    if key and not asked[key] then
+      asked[key], numbers[key] = {}, {}
+    end
+    if key then
+      table.insert(asked[key], id)
+      table.insert(numbers[key], 'p' .. n)
+    end
+  end
+  for key, of in pairs(asked) do
+    for at, place in ipairs(redis.call('HMGET', key, unpack(numbers[key]))) do
+      places[of[at]] = place
+    end
+  end
+end
+
 -- Returns the place of a node or a join that has not ended, or nil.
 local function place_of(id)
   local key, n = part(id)
-  local place = key and redis.call('HGET', key, 'p' .. n)
+  local place = places[id]
+  if place == nil then
+    place = key and redis.call('HGET', key, 'p' .. n)
+  end
   return place and place ~= '' and place ~= NEVER and place or nil
 end
 
@@ -67,8 +95,8 @@ local function uncalled(scope)
     end
     local moment = closed(s.hangs) or uncalled(s.hangs)
     local flow, m = part(caller.fails)
-    local place = not moment and flow and redis.call('HGET', flow, 'p' .. m)
-    local over = place == '' or place == NEVER or (flow and redis.call('HGET', flow, 'f' .. m) == '1')
+    local waits = not moment and flow and redis.call('HEXISTS', flow, 'p' .. m) == 1
+    local over = (waits and not place_of(caller.fails)) or (flow and redis.call('HGET', flow, 'f' .. m) == '1')
     return moment or (over and (redis.call('HGET', record_key(caller.fails), 'f') or text(NOW))) or nil
   elseif key then
     local f = redis.call('HMGET', key, 'j' .. n, 'f' .. n)
@@ -119,4 +147,38 @@ end
 local function expire(key, left)
   redis.call('PEXPIRE', key, text(left))
   unsure(key)
+end
+
+local ENDED_MOST = 1000
+
+-- Writes the places of nodes that have ended. What reads more of them than their places does so first.
+local function write_ended()
+  for workflow, places in pairs(ended) do
+    local key, released = P .. 'f:' .. workflow, P .. 'o:' .. workflow
+    local gone, numbers, written = {}, {}, {}
+    for n, place in pairs(places) do
+      numbers[#numbers + 1] = n
+      written[#written + 1] = 'p' .. n
+      written[#written + 1] = place
+      gone[#gone + 1] = 'b' .. n
+      gone[#gone + 1] = place == '' and 'n' .. n or nil
+    end
+    redis.call('HDEL', key, unpack(gone))
+    redis.call('SREM', released, unpack(numbers))
+    unsure(released)
+    redis.call('HSET', key, unpack(written))
+  end
+  ended, ended_count = {}, 0
+end
+
+-- Notes the place of a node that has ended.
+local function note_ended(id, place)
+  local _, n, workflow = part(id)
+  ended[workflow] = ended[workflow] or {}
+  ended[workflow][n] = place
+  places[id] = place
+  ended_count = ended_count + 1
+  if ended_count == ENDED_MOST then
+    write_ended()
+  end
 end
