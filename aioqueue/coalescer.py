@@ -19,6 +19,7 @@ from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message, When
+from aioqueue.protocols.unique import Answer
 
 MOST: Final = 200
 """Most messages of a batch; a single send that has more goes alone."""
@@ -36,7 +37,7 @@ class _Send:
 
     messages: Sequence[Message]
     limit: int | None
-    answer: asyncio.Future[Sequence[bool]]
+    answer: asyncio.Future[Sequence[Answer]]
     size: int
     alone: bool = False
 
@@ -65,7 +66,7 @@ class Coalescer:
         """Give a task another moment."""
         return await self._submitter.reschedule(id, when)
 
-    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
         """Accept all or none. A caller that is cancelled does not hear what came of it.
 
         What had not left then is not sent; what is on its way goes on.
@@ -84,9 +85,9 @@ class _Lane:
         self._submitter = submitter
         self._gathered: deque[_Send] = deque()
         self._batch: list[_Send] = []
-        self._on_its_way: asyncio.Task[Sequence[bool]] | None = None
+        self._on_its_way: asyncio.Task[Sequence[Answer]] | None = None
 
-    def send(self, messages: Sequence[Message], limit: int | None) -> asyncio.Future[Sequence[bool]]:
+    def send(self, messages: Sequence[Message], limit: int | None) -> asyncio.Future[Sequence[Answer]]:
         """Let *messages* go with the next batch; the future has their answers."""
         size = sum([len(message.body) for message in messages])
         send = _Send(messages, limit, self.loop.create_future(), size)
@@ -101,7 +102,7 @@ class _Lane:
             self._on_its_way = self.loop.create_task(self._submit(), name="coalesced-sends")
             self._on_its_way.add_done_callback(self._returned)
 
-    async def _submit(self) -> Sequence[bool]:
+    async def _submit(self) -> Sequence[Answer]:
         # taken here and not before: what was sent in the same turn of the loop goes too
         self._batch = list(self._taken())
         if not self._batch:
@@ -124,7 +125,7 @@ class _Lane:
                 yield send
             self._gathered.popleft()
 
-    def _returned(self, submitted: asyncio.Task[Sequence[bool]]) -> None:
+    def _returned(self, submitted: asyncio.Task[Sequence[Answer]]) -> None:
         batch, self._batch, self._on_its_way = self._batch, [], None
         error = None if submitted.cancelled() else submitted.exception()
         if submitted.cancelled():
@@ -142,7 +143,7 @@ class _Lane:
         self._leave()
 
 
-def _answer(batch: Sequence[_Send], answers: Sequence[bool]) -> None:
+def _answer(batch: Sequence[_Send], answers: Sequence[Answer]) -> None:
     start = 0
     for send in batch:
         end = start + len(send.messages)

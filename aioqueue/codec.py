@@ -54,7 +54,9 @@ _OUTSIDE_OF_WHOLE: Final = tuple([_KEYS[field] for field in ("name", "id", "dela
 _OUTSIDE: Final = (*_OUTSIDE_OF_WHOLE, _KEYS["queue"], _KEYS["priority"])
 _CALLS: Final = {"on_success": "callbacks", "on_error": "callbacks", "steps": "steps", "members": "members"}
 _CALL: Final = frozenset({"group", "callback"})
-_PLAIN: Final = frozenset({"name", "id", "queue", "priority", "delay", "eta", "args", "kwargs", "takes"})
+_CLAIMS: Final = frozenset({"unique", "unique_key", "on_conflict", "unique_for", "debounce", "debounce_max"})
+"""What only the sender and the store need."""
+_PLAIN: Final = _CLAIMS | {"name", "id", "queue", "priority", "delay", "eta", "args", "kwargs", "takes"}
 _PLAIN_KEYS: Final = frozenset({"n", "a", "k", "t"})
 _TAKES_FROM: Final = "in"
 _CALLED_FOR: Final = "ee"
@@ -160,6 +162,11 @@ def _opened(message: Message) -> dict[str, Any]:
         raise NewerVersionError(f"wire version {version} is newer than {VERSION}; update this worker")
     fields["n"] = message.name
     return fields
+
+
+def canonical(value: object) -> bytes:
+    """Return bytes that are the same for equal JSON values, in whatever order their keys are."""
+    return _dump(value, "arguments", orjson.OPT_SORT_KEYS)
 
 
 def encode_value(value: object) -> bytes:
@@ -355,9 +362,9 @@ def _moment(key: str, value: object) -> datetime:
         raise DecodeError(f"the moment {key!r} is out of range: {value}") from None
 
 
-def _dump(value: object, owner: str) -> bytes:
+def _dump(value: object, owner: str, option: int | None = None) -> bytes:
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, option=option)
     except (orjson.JSONEncodeError, UnicodeEncodeError) as exc:
         raise SignatureError(f"{owner}: not JSON: {exc}") from None
 

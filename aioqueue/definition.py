@@ -14,12 +14,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 from aioqueue.context import reaching
 from aioqueue.errors import ConfigurationError
 from aioqueue.models.retry import RetryPolicy
-from aioqueue.models.signature import CallOptions
+from aioqueue.models.signature import CallOptions, OnConflict, UniqueUntil
 from aioqueue.models.types import Name, Priority, Seconds
 from aioqueue.results import Reading
 from aioqueue.schema import CallSchema, require_tuple
+from aioqueue.uniqueness import KeyOf, Keys
 
 Executor = Literal["loop", "thread", "process"]
+Acks = Literal["early", "late"]
 
 
 class TaskOptions(TypedDict, total=False):
@@ -27,18 +29,27 @@ class TaskOptions(TypedDict, total=False):
 
     executor: where a sync function runs. raises: exceptions, or one, that a waiter gets back as
     themselves. spread: it returns a tuple, each of whose values is an argument of its own to what comes
-    after it. The rest are the defaults of its calls.
+    after it. acks: early, it is never run again once it has begun, at most once; late, the default, at least
+    once. unique_key: a text with the names of parameters in braces, or a function of a call's arguments.
+    The rest are the defaults of its calls.
     """
 
     executor: Executor
     raises: tuple[type[Exception], ...] | type[Exception]
     spread: bool
+    acks: Acks
     queue: str
     priority: int
     timeout: float | timedelta
     retry: RetryPolicy
     result_ttl: float | timedelta
     ignore_result: bool
+    unique: UniqueUntil
+    unique_key: KeyOf
+    unique_for: float | timedelta
+    on_conflict: OnConflict
+    debounce: float | timedelta
+    debounce_max: float | timedelta
 
 
 class NamedTaskOptions(TaskOptions, total=False):
@@ -59,12 +70,19 @@ class _Options(BaseModel):
     executor: Executor = "thread"
     raises: Annotated[tuple[type[Exception], ...], BeforeValidator(_listed)] = ()
     spread: Annotated[bool, Field(strict=True)] = False
+    acks: Acks = "late"
     queue: Name = ""
     priority: Priority = 0
     timeout: Seconds = 0.0
     retry: InstanceOf[RetryPolicy] | None = None
     result_ttl: Seconds = 0.0
     ignore_result: Annotated[bool, Field(strict=True)] = False
+    unique: UniqueUntil | None = None
+    unique_key: Annotated[str, Field(min_length=1)] | Callable[..., Any] | None = None
+    unique_for: Seconds = 0.0
+    on_conflict: OnConflict = "return"
+    debounce: Seconds = 0.0
+    debounce_max: Seconds = 0.0
 
 
 def checked_options(name: str, options: TaskOptions) -> TaskOptions:
@@ -103,6 +121,7 @@ class Definition:
             "tuple[type[Exception], ...]", options.get("raises", ())
         )
         self.retry: RetryPolicy | None = options.get("retry")
+        self.unique_key: KeyOf | None = options.get("unique_key")
         self.spread: bool = options.get("spread", False)
         if self.spread:
             self._require_tuple()
@@ -144,6 +163,11 @@ class Definition:
         return schema
 
     @functools.cached_property
+    def keys(self) -> Keys:
+        """How the unique keys of its calls are made."""
+        return Keys(self.function, self.name)
+
+    @functools.cached_property
     def reading(self) -> Reading:
         """How a waiter reads the result."""
         return Reading(self.schema.result.load, self.raises, self.schema.item.load)
@@ -164,4 +188,14 @@ def call_defaults(options: TaskOptions) -> CallOptions:
         defaults["priority"] = options["priority"]
     if options.get("ignore_result"):
         defaults["ignore_result"] = True
+    if "unique" in options:
+        defaults["unique"] = options["unique"]
+    if "unique_for" in options:
+        defaults["unique_for"] = options["unique_for"]
+    if "on_conflict" in options:
+        defaults["on_conflict"] = options["on_conflict"]
+    if "debounce" in options:
+        defaults["debounce"] = options["debounce"]
+    if "debounce_max" in options:
+        defaults["debounce_max"] = options["debounce_max"]
     return defaults

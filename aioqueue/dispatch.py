@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, Final, cast
 
 from aioqueue.canvas import Plan
 from aioqueue.clock import Clock
-from aioqueue.errors import BrokerUnavailableError, QueueFullError, SignatureError, UnavailableError
+from aioqueue.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    QueueFullError,
+    SignatureError,
+    UnavailableError,
+    UniqueConflictError,
+)
 from aioqueue.group_result import GroupResult
 from aioqueue.ids import new_id
 from aioqueue.models.signature import R_co, Signature
@@ -27,8 +35,13 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.flow import Opening
-from aioqueue.protocols.messages import Message, When
+from aioqueue.protocols.messages import Message, Record, When
+from aioqueue.protocols.unique import Answer, Held
 from aioqueue.results import AsyncResult, Reading, Results
+from aioqueue.uniqueness import claim_of
+
+_REPLACED: Final = 10
+"""Tries at a unique key that others take again and again; then it is theirs."""
 
 _GREAT: Final = 500
 """Calls of a workflow from which it is compiled in a thread."""
@@ -46,17 +59,38 @@ class TwoStepSubmitter:
         self._broker = broker
         self._backend = backend
 
-    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
+        if any(message.unique is not None and message.unique.collapse is not None for message in messages):
+            raise ConfigurationError(
+                "debounce= takes a broker that is the backend too, as the task that waits and its record are "
+                "changed in one step; name one store, or use on_conflict='replace' and a delay"
+            )
         if limit is not None:
             await require_room(self._broker, messages, limit)
-        accepted = iter(
-            await self._backend.put([record_of(message) for message in messages if message.tracked])
-        )
+        accepted = iter(await self._put([record_of(message) for message in messages if message.tracked]))
         wanted = [not message.tracked or next(accepted) for message in messages]
         published = iter(
             await self._broker.publish([m for m, want in zip(messages, wanted, strict=True) if want])
         )
         return [want and next(published) for want in wanted]
+
+    async def _put(self, records: Sequence[Record]) -> Sequence[Answer]:
+        """Put records; tasks whose keys they are to take over are cancelled first, and published is what
+        that releases."""
+        answers = list(await self._backend.put(records))
+        for _ in range(_REPLACED):
+            left: list[int] = []
+            for at, (record, answer) in enumerate(zip(records, answers, strict=True)):
+                ttl = None if record.unique is None else record.unique.replace
+                if isinstance(answer, Held) and ttl is not None:
+                    await self.cancel([answer.id], ttl=ttl)
+                    left.append(at)
+            if not left:
+                break
+            again = await self._backend.put([records[at] for at in left])
+            for at, answer in zip(left, again, strict=True):
+                answers[at] = answer
+        return answers
 
     async def open_workflow(self, opening: Opening) -> bool:
         opened = await self._backend.open_workflow(opening)
@@ -127,9 +161,14 @@ class Dispatcher:
         message = self._packed(call, id, self._clock.time())
         result = AsyncResult[R_co](id, self._results, self._reading(call.name))
         try:
-            (result.created,) = await self._submitter.submit([message], limit=self._limit)
+            (answer,) = await self._submitter.submit([message], limit=self._limit)
         except UnavailableError as exc:
             raise _unsure([result], exc) from exc
+        if isinstance(answer, Held):
+            if call.on_conflict == "raise":
+                raise UniqueConflictError.of(call.name, task_id=answer.id)
+            return self._held(call, result, answer.id)
+        result.created = answer
         return result
 
     async def send_many(
@@ -139,7 +178,8 @@ class Dispatcher:
 
         concurrency: pages of a workflow that are written at a time.
         Raises SignatureError, PayloadTooLargeError and QueueFullError before anything is written;
-        BrokerUnavailableError carrying the results, when it is unknown whether they were sent.
+        BrokerUnavailableError carrying the results, when it is unknown whether they were sent;
+        UniqueConflictError, also carrying them, when all others were.
         """
         if concurrency < 1:
             raise SignatureError(f"concurrency is {concurrency}; at least one page is written at a time")
@@ -163,14 +203,38 @@ class Dispatcher:
         except UnavailableError as exc:
             raise _unsure(results, exc) from exc
         for result, id in zip(results, ids, strict=True):
-            result.created = created.get(id, False)
+            result.created = created.get(id) is True
             if id in known:
                 result.known_as(known[id])
-        return results
+        held = {id: answer.id for id, answer in created.items() if answer is not True and answer is not False}
+        return self._settled(signatures, results, held) if held else results
+
+    def _settled(
+        self, calls: Sequence[Signature[R_co]], results: list[AsyncResult[R_co]], held: Mapping[str, str]
+    ) -> list[AsyncResult[R_co]]:
+        """Return *results*, for calls whose keys others have what they are to have; or raise for them.
+
+        held: which tasks have the keys, by the calls' ids.
+        """
+        settled = [
+            self._held(call, result, held[result.id]) if result.id in held else result
+            for call, result in zip(calls, results, strict=True)
+        ]
+        for call, result in zip(calls, results, strict=True):
+            if call.on_conflict == "raise" and result.id in held:
+                raise UniqueConflictError.of(call.name, task_id=held[result.id], results=settled)
+        return settled
+
+    def _held(self, call: Signature[R_co], result: AsyncResult[R_co], holder: str) -> AsyncResult[R_co]:
+        """Return the result of a call whose key *holder* has: that one's, or its own, which will not come."""
+        if call.on_conflict in ("return", "replace"):
+            result = AsyncResult(holder, self._results, self._reading(call.name))
+        result.created, result.held_by = False, holder
+        return result
 
     async def _sent(
         self, messages: Sequence[Message], plans: Sequence[Plan], known: Container[str], concurrency: int
-    ) -> dict[str, bool]:
+    ) -> dict[str, Answer]:
         """Send all of it, workflows being kept before anything runs; return which ids were new.
 
         One that is known is sent again: its sender may have died in the middle of that.
@@ -191,7 +255,7 @@ class Dispatcher:
             for plan, keeper in kept:
                 await self._opener.retract(plan, keeper)
             raise
-        created = dict(zip((message.id for message in messages), answers, strict=True))
+        created: dict[str, Answer] = dict(zip((message.id for message in messages), answers, strict=True))
         for plan, _ in kept:
             created[plan.id] = await self._submitter.open_workflow(self._opener.opening(plan))
         return created
@@ -221,7 +285,12 @@ class Dispatcher:
 
     def _packed(self, call: Signature, id: str, now: float) -> Message:
         require_releasable(call, id)
-        return self._packer.message(call, id=id, now=now)
+        message = self._packer.message(call, id=id, now=now)
+        if call.unique is None and call.debounce is None:
+            return message
+        # it is by the record that a key is known to be free
+        self._results.required()
+        return replace(message, unique=claim_of(call), delay=max(call.delay, call.debounce or 0.0))
 
     def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""

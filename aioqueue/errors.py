@@ -18,6 +18,7 @@
     ├── UnavailableError            a store cannot be reached; may be tried again
     │   ├── BrokerUnavailableError
     │   └── BackendUnavailableError
+    ├── UniqueConflictError         another task has the call's unique key; it was not sent
     ├── QueueFullError
     └── PayloadTooLargeError
 
@@ -144,6 +145,29 @@ class BrokerUnavailableError(UnavailableError):
 
 class BackendUnavailableError(UnavailableError):
     """The result backend cannot be reached."""
+
+
+class UniqueConflictError(AioqueueError):
+    """Another open task has the unique key of a call, which was not sent.
+
+    task_id: the one that has it. results: of a ``send_many`` all there are, in order; what else was in it
+    was sent.
+    """
+
+    def __init__(self, message: str, *, task_id: str, results: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.results: tuple[Any, ...] = tuple(results)
+
+    @classmethod
+    def of(cls, name: str, *, task_id: str, results: Sequence[Any] = ()) -> Self:
+        """Return the error of a call of the task *name*."""
+        return cls(
+            f"{name}: the task {task_id} has its unique key, so it was not sent; await that one, or say what "
+            "becomes of a second call: on_conflict='return', 'replace' or 'drop'",
+            task_id=task_id,
+            results=results,
+        )
 
 
 class QueueFullError(AioqueueError):

@@ -21,6 +21,7 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.finisher import Submitter
 from aioqueue.protocols.flow import PAGE, Opening, Page
 from aioqueue.protocols.messages import Message
+from aioqueue.uniqueness import require_plain
 
 
 class TakenError(SignatureError):
@@ -51,6 +52,7 @@ class Opener:
         """
 
         def pack(part: Signature, node: str, source: str | None) -> Message:
+            require_plain(part)
             if ahead:
                 require_releasable(part, node)
             # what comes after it needs its value, whoever ignores it

@@ -21,6 +21,7 @@ from aioqueue.models.state import ErrorInfo
 from aioqueue.models.workflow import Workflow
 from aioqueue.protocols.messages import Message, Record
 from aioqueue.schema import json_fault
+from aioqueue.uniqueness import is_unique, require_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ class Packer:
 
 def tracked(signature: Signature) -> bool:
     """Tell whether the task has a record: all but those whose result nobody wants and that need none."""
-    return not signature.ignore_result or signature.id is not None or signature.retry is not None
+    needed = signature.id is not None or signature.retry is not None
+    return not signature.ignore_result or needed or is_unique(signature)
 
 
 def checked(signature: Signature) -> Signature:
@@ -117,6 +119,7 @@ def require_releasable(call: Signature, id: str) -> None:
     pending = deque(_released(call, id))
 
     def pack(call: Signature, node: str, source: str | None) -> Message:
+        require_plain(call)
         pending.extend(_released(call, node))
         return Message(id=node, name=call.name, queue="", body=b"")
 
@@ -131,6 +134,7 @@ def require_releasable(call: Signature, id: str) -> None:
 def _released(call: Signature, id: str) -> Iterator[tuple[Signature, str]]:
     for kind, calls in (("s", call.on_success), ("e", call.on_error)):
         for n, after in enumerate(calls):
+            require_plain(after)
             yield after.given(None, error=kind == "e"), after.id or derived_id(id, f"{kind}{n}")
 
 
@@ -142,4 +146,5 @@ def digest_of(call: Signature) -> str:
 
 def record_of(message: Message) -> Record:
     """Return the PENDING record of a message that was not sent yet."""
-    return Record(message.id, message.name, message.queue, sent=message.sent, due=message.due(message.sent))
+    due = message.due(message.sent)
+    return Record(message.id, message.name, message.queue, sent=message.sent, due=due, unique=message.unique)

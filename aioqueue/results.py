@@ -25,6 +25,7 @@ from aioqueue.errors import (
     TaskError,
     TaskExpiredError,
     TaskFailedError,
+    UniqueConflictError,
 )
 from aioqueue.events import Story, died
 from aioqueue.ids import is_name
@@ -127,6 +128,7 @@ class AsyncResult(Generic[R_co]):
     """The outcome of a task, or of a workflow. ``await`` it, in the sending process or, by id, in another.
 
     created: False if its id was known when it was sent, so that nothing was; None where nobody sent.
+    held_by: id of the task for whose unique key it was not sent; it is *id* itself, unless it was dropped.
     record: id of the record that is the outcome, where it is known not to be *id*.
     """
 
@@ -135,6 +137,7 @@ class AsyncResult(Generic[R_co]):
     ) -> None:
         self.id = id
         self.created: bool | None = None
+        self.held_by: str | None = None
         self._record = record or id
         self._results = results
         self._reading = reading
@@ -260,6 +263,8 @@ class AsyncResult(Generic[R_co]):
             whole = await self._results.required().workflow(self.id)
             self._record = self.id if whole is None else whole.result
             record = None if whole is None else await look(self._record)
+        if record is None and self.held_by not in (None, self.id):
+            raise UniqueConflictError.of(f"the call {self.id} was dropped", task_id=str(self.held_by))
         if record is None:
             raise ResultNotFoundError(f"there is no task {self.id!r}: it is unknown, forgotten or expired")
         return record

@@ -19,6 +19,7 @@ from aioqueue.models.signature import CallOptions, Link, R_co, Signature, Way
 from aioqueue.models.workflow import Group
 from aioqueue.results import AsyncResult, Reading
 from aioqueue.stream_result import StreamResult
+from aioqueue.uniqueness import is_unique
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,12 +88,23 @@ class Task(Generic[P, R_co]):
     def s(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R_co]:
         """Return the complete call. Raises SignatureError naming the argument that does not fit."""
         # what it is of the same for all its calls is validated once, the arguments by their own types
-        return self._call.with_arguments(*self.definition.schema.dump(args, kwargs))
+        call = self._call.with_arguments(*self.definition.schema.dump(args, kwargs))
+        return self._keyed(call, args, kwargs) if self._is_unique else call
 
     @functools.cached_property
     def _call(self) -> Signature[R_co]:
         call: Signature[R_co] = Signature.checked({"name": self.name, **self.defaults, "takes": "none"})
         return call.by(self.way)
+
+    @functools.cached_property
+    def _is_unique(self) -> bool:
+        return is_unique(self._call)
+
+    def _keyed(self, call: Signature[R_co], args: Any, kwargs: Any) -> Signature[R_co]:
+        """Return a unique call with the key that its arguments come to."""
+        keys, key = self.definition.keys, self.defaults.get("unique_key") or self.definition.unique_key
+        made = keys.digest(call.args, call.kwargs) if key is None else keys.made(key, args, kwargs)
+        return call.model_copy(update={"unique_key": made})
 
     async def send(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
         """Send a call and return its result to await, as soon as the store has accepted it.

@@ -51,6 +51,8 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 Takes = Literal["none", "last", "first"]
+UniqueUntil = Literal["until_started", "until_done"]
+OnConflict = Literal["return", "raise", "replace", "drop"]
 
 if TYPE_CHECKING:
     from aioqueue.results import AsyncResult
@@ -78,6 +80,12 @@ class CallOptions(TypedDict, total=False):
     result_ttl: float | timedelta | None
     ignore_result: bool
     headers: dict[str, str]
+    unique: UniqueUntil | None
+    unique_key: str | None
+    unique_for: float | timedelta | None
+    on_conflict: OnConflict
+    debounce: float | timedelta | None
+    debounce_max: float | timedelta | None
 
 
 _JSON: Final = "json"
@@ -176,7 +184,12 @@ class Signature(BaseModel, Generic[R_co]):
     is due. expires: seconds from sending, or a moment; no attempt starts later. timeout: seconds
     an attempt may run. on_success, on_error: calls released when it has ended for good.
     result_ttl: seconds its value is kept. ignore_result: keep no record. headers: text for the
-    task, carried as it is.
+    task, carried as it is. unique: until when no other task of its key is accepted: this one has started,
+    or ended for good. unique_key: the key among those of the name; one of the arguments by default.
+    unique_for: most seconds past the moment it is due for which it has its key. on_conflict: what becomes of
+    it where another has the key: its result is that one's, or an error; it takes its place; it is dropped.
+    debounce: calls of its key become one, as the last was, which is due so many seconds after that, and
+    debounce_max, ten times as many by default, after the first at the latest.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
@@ -199,6 +212,12 @@ class Signature(BaseModel, Generic[R_co]):
     result_ttl: Seconds | None = None
     ignore_result: bool = False
     headers: dict[str, str] = Field(default_factory=dict)
+    unique: UniqueUntil | None = None
+    unique_key: Annotated[str, Field(min_length=1)] | None = None
+    unique_for: Seconds | None = None
+    on_conflict: OnConflict = "return"
+    debounce: Seconds | None = None
+    debounce_max: Seconds | None = None
 
     _way: Way = PrivateAttr(default_factory=Way)
 

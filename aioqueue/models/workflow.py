@@ -49,6 +49,7 @@ WRITERS: Final = 4
 """Pages of a workflow that are written at a time, where its sender does not say."""
 
 _OF_ONE_CALL: Final = ("args", "kwargs", "takes", "immutable", "ignore_result")
+_OF_ONE_SENT: Final = ("unique", "unique_key", "unique_for", "on_conflict", "debounce", "debounce_max")
 _DEFAULTS: Final = ("queue", "priority", "timeout", "retry", "result_ttl")
 _PARTS: Final = frozenset({"name", "steps", "members", "group", "callback", "errors"})
 
@@ -90,6 +91,11 @@ class Workflow(Signature[R_co], Generic[R_co]):
         for name in _OF_ONE_CALL:
             if not _is_default(self, name):
                 raise SignatureError(f"{kind}: {name} belongs to one call; give it to the calls inside")
+        for name in _OF_ONE_SENT:
+            if not _is_default(self, name):
+                raise SignatureError(
+                    f"{kind}: {name} belongs to one call that is sent by itself; leave it out"
+                )
         for call in self.calls:
             _require_no_id(kind, call)
         return self

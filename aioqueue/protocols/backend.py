@@ -25,6 +25,7 @@ from aioqueue.protocols.messages import (
     Start,
     When,
 )
+from aioqueue.protocols.unique import Answer
 
 
 class Backend(Protocol):
@@ -39,8 +40,10 @@ class Backend(Protocol):
         """Close its connections; idempotent, and ``open`` may follow."""
         ...
 
-    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[Answer]:
         """Create PENDING records; False where one exists whose task has started or ended.
+
+        Held where a new one claims a key that another open task has; *replace* is the caller's to see to.
 
         follow: they belong to a task that has ended, so a store that is full takes them all the same.
         """

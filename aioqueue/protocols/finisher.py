@@ -12,13 +12,17 @@ from typing import Protocol
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Delivery, Ending, Message, Start, When
+from aioqueue.protocols.unique import Answer
 
 
 class Submitter(Protocol):
     """Sends new tasks: their records and their messages."""
 
-    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
         """Accept all or none; False for each id that has a record or a message already.
+
+        Held for each whose unique key another open task has, unless that one is replaced: it is then
+        cancelled, in one store in the same step. A key is looked at and claimed in the step that writes.
 
         limit: most messages a queue may hold then, waiting, delayed and held; None has no limit.
         What is known already is no message more. Raises QueueFullError, before anything is

@@ -15,6 +15,7 @@ from aioqueue.values import lean
 
 if TYPE_CHECKING:
     from aioqueue.protocols.flow import Opening
+    from aioqueue.protocols.unique import Unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Message:
 
     attempt: from 1. hop: leg of a delay that a service cannot hold in one. priority: 9 first.
     eta: Unix seconds, by the store's clock; delay: seconds from the moment it is accepted.
-    tracked: it has a record. sent: Unix seconds of its sending.
+    tracked: it has a record. sent: Unix seconds of its sending. unique: the key it claims when it is sent.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Message:
     delay: float = 0.0
     tracked: bool = True
     sent: float = 0.0
+    unique: Unique | None = None
 
     def due(self, now: float) -> float:
         """Return the moment from which it may run, if it is accepted at *now*."""
@@ -59,7 +61,7 @@ class Message:
 class Delivery:
     """A message lent to one consumer until it settles or releases it.
 
-    message: as it was sent, but for eta and delay, which may be gone with what they asked for.
+    message: as it was sent, but for eta, delay and unique, which may be gone with what they asked for.
     receipt: the adapter's own handle. at: Unix seconds by the store's clock when it was handed
     out. first_seen: when it was first released with a delay, or None. losses: workers that died
     holding it. begun: its start is on record already.
@@ -159,7 +161,7 @@ class Record:
     """A task's record as a store keeps it. Moments are Unix seconds by the store's clock.
 
     due: when the waiting attempt may start. value, error: encoded by the codec. plan: the workflow that
-    runs in its place. joined: the join whose values are its value.
+    runs in its place. joined: the join whose values are its value. unique: the key that a new one claims.
     """
 
     id: str
@@ -177,6 +179,7 @@ class Record:
     error: bytes | None = None
     plan: str | None = None
     joined: str | None = None
+    unique: Unique | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,15 +123,15 @@ class Executor:
         self.changed.set()
         return run
 
-    def surrender(self, *, ended: bool = False) -> list[Delivery]:
-        """Return the deliveries of runs that have not ended; what they come to is no longer heard.
+    def surrender(self, *, ended: bool = False) -> list[Run]:
+        """Return the runs that have not ended; what they come to is no longer heard.
 
         ended: also those that have, and whose end is not written.
         """
         left = [run for run in self._runs.values() if ended or not run.closed]
         for run in left:
             run.interrupt(Reason.LOST)
-        return [run.delivery for run in left]
+        return left
 
     def interrupt(self, reason: Reason) -> None:
         """Interrupt every run."""
@@ -149,6 +149,8 @@ class Executor:
             finished = outcome.unreadable(
                 run.delivery, type(exc).__name__, f"cannot be handled: {exc}", self._rules
             )
+        if run.once and isinstance(finished, GiveBack) and run.reason is not Reason.CANCELLED:
+            finished = outcome.stopped(run.delivery, self._rules)
         if not run.abandoned:
             run.close()
             self._done(run, finished)
@@ -234,6 +236,7 @@ class Executor:
         def began() -> None:
             run.started = self._clock.time()
             run.interruptible = definition.executor != "thread"
+            run.once = prepared.at_most_once
             run.limit(prepared.timeout, asyncio.get_running_loop())
             run.when_ignored(self._grace, lambda: self._give_up(run, prepared))
 

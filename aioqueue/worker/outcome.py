@@ -174,8 +174,15 @@ def expired(job: Job) -> Ending:
 
 def lost(job: Job) -> Ending:
     """Return the ending of a task that too many workers have died with."""
-    reason = f"worker lost: {job.delivery.losses} workers died while they ran it"
+    many = job.delivery.losses
+    died = "1 worker died while it" if many == 1 else f"{many} workers died while they"
+    reason = f"worker lost: {died} ran it"
     return _final(job, _info(job.delivery, "WorkerLost", reason, job.rules.worker), dead=reason)
+
+
+def stopped(delivery: Delivery, rules: Rules) -> Ending:
+    """Return the ending of a task whose worker stops while it runs, and that must not run again."""
+    return unreadable(delivery, "WorkerLost", "worker lost: it stopped while it ran the task", rules)
 
 
 def unreadable(delivery: Delivery, kind: str, reason: str, rules: Rules) -> Ending:

@@ -50,6 +50,11 @@ class Prepared:
     takes_from: str | None = None
     error: ErrorInfo | None = None
 
+    @property
+    def at_most_once(self) -> bool:
+        """True where what has begun is never run again."""
+        return self.options.get("acks") == "early"
+
 
 Finished = Ending | GiveBack | None
 """None: nothing is ours to say any more."""
@@ -86,7 +91,7 @@ class Preparer:
         options = self._router.registered(call.name)
         timeout = _first(call.timeout, _float(options, "timeout"), self._timeout)
         prepared = Prepared(task, options, call, timeout, body.takes_from, body.error)
-        if run.losses > self._max_losses:
+        if run.losses > (0 if prepared.at_most_once else self._max_losses):
             return outcome.lost(self.job(run, prepared))
         if isinstance(call.expires, datetime) and call.expires.timestamp() <= delivery.at:
             return outcome.expired(self.job(run, prepared))

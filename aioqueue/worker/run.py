@@ -32,7 +32,8 @@ class Run:
     """A delivery that is being executed. losses: workers that died holding it.
 
     notes: what it tells while it runs, if anything. extended: seconds that its deadline was moved by.
-    interruptible: whether a cancel reaches the user's code; None before that has begun.
+    interruptible: whether a cancel reaches the user's code; None before that has begun. once: it has begun,
+    and is never to run again.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Run:
         "interruptible",
         "losses",
         "notes",
+        "once",
         "reason",
         "started",
     )
@@ -59,6 +61,7 @@ class Run:
         self.notes: Notes | None = None
         self.closed: bool = False
         self.abandoned: bool = False
+        self.once: bool = False
         self.extended: float = 0.0
         self.interruptible: bool | None = None
         self._overrun: tuple[float, Callable[[], None]] | None = None

@@ -70,7 +70,7 @@ class Term:
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
         packer = Packer(options.queue, options.max_payload, options.routes)
-        rules = _rules(options, packer)
+        rules = self._rules = _rules(options, packer)
         preparer = Preparer(router, rules, stores.clock, options)
         self._executor = Executor(
             preparer,
@@ -140,7 +140,10 @@ class Term:
         try:
             async with asyncio.timeout(_PARTING):
                 if left and not self._lapsed:
-                    await self._finisher.release(left)
+                    once = [outcome.stopped(run.delivery, self._rules) for run in left if run.once]
+                    if once:
+                        await self._finisher.finish(once)
+                    await self._finisher.release([run.delivery for run in left if not run.once])
                 for lease in claims:
                     await asyncio.to_thread(lease.drop)
         except (UnavailableError, TimeoutError) as exc:
@@ -176,9 +179,12 @@ class Term:
         last = asyncio.get_running_loop().time() + _PARTING
         while self._executor.running and asyncio.get_running_loop().time() < last:
             await self._change(last)
-        for delivery in self._executor.surrender():
-            _log.warning("%s does not end when cancelled; it is given back", label(delivery))
-            self._committer.give_back(delivery)
+        for run in self._executor.surrender():
+            if run.once:
+                self._committer.commit(outcome.stopped(run.delivery, self._rules))
+                continue
+            _log.warning("%s does not end when cancelled; it is given back", label(run.delivery))
+            self._committer.give_back(run.delivery)
 
     def _notes(self, run: Run) -> Notes:
         backend, sent = self._stores.backend, run.delivery.message

@@ -23,6 +23,7 @@ from aioqueue.errors import (
     QueueFullError,
     SignatureError,
     UnavailableError,
+    UniqueConflictError,
 )
 from aioqueue.ids import new_id
 from aioqueue.packing import Packer
@@ -208,6 +209,8 @@ class Ticker:
             _log.warning("schedule %s waits: %s", schedule.name, exc)
             self._look_again(hand, _HELP)
             return
+        except UniqueConflictError as exc:
+            _log.info("schedule %s: %s", schedule.name, exc)
         except (SignatureError, PayloadTooLargeError, ConfigurationError) as exc:
             _log.error(
                 "schedule %s: its slot at %s cannot be sent and is passed over: %s",

@@ -13,6 +13,7 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import Committed, Delivery, Ending, Message, Settlement, Start, Verdict
+from aioqueue.protocols.unique import Answer
 
 
 class TwoStepFinisher:
@@ -70,7 +71,7 @@ class TwoStepFinisher:
     async def _recorded(self, follow: Sequence[Message]) -> set[tuple[str, int]]:
         """Write the records of what follows; return what is still to be published."""
         new = [message for message in follow if message.tracked and message.attempt == 1]
-        answers: Sequence[bool] = (
+        answers: Sequence[Answer] = (
             await self._backend.put([record_of(m) for m in new], follow=True) if new else ()
         )
         known = {message.id for message, ok in zip(new, answers, strict=True) if not ok}

@@ -34,8 +34,8 @@ POINTS, COALESCED = {"one store": 65, "two stores": 95}, 8
 Where a service keeps the time some calls may come together that are apart on a virtual clock.
 """
 
-MANY, SOME, FEW = 20, 5, 2
-"""Seeds of memory, where it is to be quick, and of stores that take their time."""
+MANY, SOME, FEW = 20, 1, 2
+"""Seeds of memory, of it where it is to be quick, and of stores that take their time."""
 
 
 def over_seeds() -> list[ParameterSet]:
@@ -68,6 +68,7 @@ async def test_worker_that_dies_at_any_moment_loses_and_doubles_no_node(
     assert crashes >= least - (COALESCED if is_served(pair) else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", over_few_pairs())
 @pytest.mark.parametrize("made", [wide, long], ids=["a group", "a chain"])
 async def test_of_what_a_dying_sender_sends_all_runs_or_nothing(

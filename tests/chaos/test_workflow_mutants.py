@@ -15,6 +15,8 @@ from tests.chaos import workflow_mutants as mutants
 from tests.chaos.borne import SCENARIOS, late, outlasted, sent_again, worker_dies
 from tests.chaos.copies import Change
 
+pytestmark = pytest.mark.slow
+
 MUTANTS = {
     "who joins is a counter": (mutants.COUNTER, sent_again, "3 of 4 calls ran"),
     "a failing member closes nothing": (mutants.NO_EXITS, worker_dies, "has not ended"),

@@ -116,9 +116,10 @@ async def test_thread_that_is_no_longer_awaited_keeps_its_place_until_it_ends(
 ) -> None:
     over = threading.Event()
 
-    @opened.task(timeout=0.05)
+    # long enough that its thread has begun, on a loaded machine too
+    @opened.task(timeout=0.5)
     def hang() -> None:
-        over.wait(20)
+        over.wait(60)
 
     @opened.task
     def quick() -> str:

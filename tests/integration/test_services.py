@@ -23,7 +23,10 @@ SHARED = [store for store in BUILT_IN if store.name != "memory"]
 WAITERS, SHORT, LONG = 10, 2.0, 30.0
 
 
-@pytest.fixture(params=SHARED, ids=lambda store: store.name)
+@pytest.fixture(
+    params=[pytest.param(store, marks=pytest.mark.slow if store.service else ()) for store in SHARED],
+    ids=lambda store: store.name,
+)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place in a store that processes share."""
     store: Implementation = request.param

@@ -62,6 +62,22 @@ async def yard(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield made
 
 
+@pytest.mark.parametrize("conflict", ["return", "raise", "drop"])
+async def test_slot_that_meets_a_task_of_its_key_is_passed_over(yard: Yard, conflict: Any) -> None:
+    call = yard.note.options(unique="until_done", on_conflict=conflict).s(1)
+    yard.server.schedule("tidy", 10, call)
+
+    await rounds(yard.clock, [ticker(yard.server)], 31)
+    waited = await yard.waiting()
+    await yard.work()
+    await rounds(yard.clock, [ticker(yard.server)], 5)
+    await yard.work()
+
+    assert waited == 1
+    assert yard.ids == [f"tidy.{START + 10:.0f}"]
+    assert (await yard.cursor()).slot == micros(START + 30)
+
+
 async def test_slot_fires_once_however_many_tick(yard: Yard) -> None:
     yard.server.schedule("tidy", 10, yard.note.s(1))
     await rounds(yard.clock, [ticker(yard.server) for _ in range(3)], 31)

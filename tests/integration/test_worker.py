@@ -256,9 +256,10 @@ async def test_blocked_loop_is_told_with_the_task_and_the_line_and_costs_no_seco
             assert await within((await blocker.send()).get()) == "done"
 
     told = [record.getMessage() for record in caplog.records if "has been blocked" in record.getMessage()]
+    # on a loaded machine the loop may be held up between tasks too
+    told = [message for message in told if "blocker[" in message]
     assert runs == [1]
     assert len(told) == 1
-    assert "blocker[" in told[0]
     assert "test_worker.py:" in told[0]
     assert "time.sleep(1.2)" in told[0]
 

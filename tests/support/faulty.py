@@ -1,8 +1,7 @@
 """FaultyBroker, FaultyBackend, FaultyStore: real stores whose calls can fail, lose their answer, or crash.
 
-They wrap whatever they hand out, so that no store call goes by unseen; give both the same Faults
-to count them together. A context left by a crash is not closed, as its process is dead: ``clear_up``
-closes it when the test is over.
+They wrap whatever they hand out, so that no store call goes by unseen; give both the same Faults to count
+them together. A context that a crash has left is closed by ``clear_up``, when the test is over.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ from aioqueue.protocols.messages import (
     When,
 )
 from aioqueue.protocols.store import ANYTHING, Anything, Store
+from aioqueue.protocols.unique import Answer
 from tests.support.faults import Call, Crash, Faults, Moment, Point
 
 __all__ = ["Call", "Crash", "Faults", "FaultyBackend", "FaultyBroker", "FaultyStore", "Moment", "Point"]
@@ -73,7 +73,7 @@ class FaultySubmitter:
     def __init__(self, real: Submitter, faults: Faults) -> None:
         self.real, self.faults = real, faults
 
-    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
         return await self.faults.around(
             "submit", BrokerUnavailableError, lambda: self.real.submit(messages, limit=limit)
         )
@@ -278,7 +278,7 @@ class FaultyBackend:
     async def close(self) -> None:
         await self.faults.around("close", BackendUnavailableError, self.real.close)
 
-    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[Answer]:
         return await self.faults.around(
             "put", BackendUnavailableError, lambda: self.real.put(records, follow=follow)
         )

@@ -12,6 +12,7 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker, Consumer
 from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.messages import Delivery, Ending, Message, Record
+from aioqueue.protocols.unique import Answer
 from tests.support.stores import lacks
 from tests.support.waiting import one
 
@@ -51,7 +52,7 @@ class OneStep:
             assert finisher is not None
             yield Hand(consumer, finisher)
 
-    async def submit(self, *messages: Message, limit: int | None = None) -> list[bool]:
+    async def submit(self, *messages: Message, limit: int | None = None) -> list[Answer]:
         """Send new tasks."""
         return list(await self.submitter.submit(messages, limit=limit))
 

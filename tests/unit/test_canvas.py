@@ -417,7 +417,7 @@ def size(made: Plan) -> int:
     return len(made.nodes) + len(made.joins) + len(made.scopes)
 
 
-@pytest.mark.parametrize("width", [1, 10, 10_000])
+@pytest.mark.parametrize("width", [1, 10, 3_000])
 def test_a_plan_is_as_long_as_its_chain(width: int) -> None:
     made = plan(Chain(steps=(A,) * width))
 
@@ -425,7 +425,7 @@ def test_a_plan_is_as_long_as_its_chain(width: int) -> None:
     assert len(repr(made)) < 1_000 * width
 
 
-@pytest.mark.parametrize("width", [1, 10, 10_000])
+@pytest.mark.parametrize("width", [1, 10, 3_000])
 def test_a_plan_is_as_wide_as_its_group(width: int) -> None:
     assert size(plan(Group(members=(A,) * width))) == 2 * width + 2
     assert size(plan(Chord(group=Group(members=(A,) * width), callback=B))) == width + 3

@@ -12,6 +12,7 @@ from aioqueue.errors import BrokerUnavailableError, QueueFullError
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.flow import Opening, Range
 from aioqueue.protocols.messages import Message, When
+from aioqueue.protocols.unique import Answer
 from tests.support.waiting import eventually, message, messages, within
 
 pytestmark = pytest.mark.anyio
@@ -60,7 +61,7 @@ class FakeSubmitter:
         return [CancelOutcome.CANCELLED if ttl else CancelOutcome.NOT_FOUND for _ in ids]
 
 
-async def on_its_way(fake: FakeSubmitter, coalescer: Coalescer) -> asyncio.Task[Sequence[bool]]:
+async def on_its_way(fake: FakeSubmitter, coalescer: Coalescer) -> asyncio.Task[Sequence[Answer]]:
     """Send one message, and return while its submit is held up."""
     fake.gate.clear()
     sending = asyncio.create_task(coalescer.submit([message(QUEUE)]))
@@ -68,7 +69,7 @@ async def on_its_way(fake: FakeSubmitter, coalescer: Coalescer) -> asyncio.Task[
     return sending
 
 
-def sending(coalescer: Coalescer, sends: Sequence[Sequence[Message]]) -> list[asyncio.Task[Sequence[bool]]]:
+def sending(coalescer: Coalescer, sends: Sequence[Sequence[Message]]) -> list[asyncio.Task[Sequence[Answer]]]:
     return [asyncio.create_task(coalescer.submit(batch)) for batch in sends]
 
 
@@ -281,7 +282,7 @@ def test_it_is_used_in_one_loop_after_the_other() -> None:
         asyncio.get_running_loop().create_task(coalescer.submit([message(QUEUE)]))
         await eventually(lambda: bool(fake.batches))
 
-    async def use() -> Sequence[bool]:
+    async def use() -> Sequence[Answer]:
         fake.gate = asyncio.Event()
         fake.gate.set()
         return await within(coalescer.submit([message(QUEUE)]))

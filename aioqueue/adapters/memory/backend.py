@@ -30,6 +30,7 @@ from aioqueue.protocols.messages import (
     Verdict,
     When,
 )
+from aioqueue.protocols.unique import Answer, Held
 
 
 class MemoryLease:
@@ -60,8 +61,8 @@ class MemoryBackend:
     async def close(self) -> None:
         pass
 
-    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
-        return [self.core.records.put(record) for record in records]
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[Answer]:
+        return [self._put(record) for record in records]
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
         return [self.core.records.shown(id) for id in ids]
@@ -130,6 +131,10 @@ class MemoryBackend:
     def lease(self, owner: str, *, seconds: float) -> Lease:
         self.core.beat(owner, seconds=seconds)
         return MemoryLease(self.core, owner)
+
+    def _put(self, record: Record) -> Answer:
+        holder = self.core.records.holder(record)
+        return self.core.records.put(record) if holder is None else Held(holder)
 
     def _claim(self, delivery: Delivery, owner: str, worker: str) -> Start:
         message = delivery.message

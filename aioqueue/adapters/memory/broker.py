@@ -32,6 +32,7 @@ from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import OPEN, Opening
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict, When
+from aioqueue.protocols.unique import Answer, Held
 from aioqueue.turns import Group, fill, groups_of
 
 _STEPS: Final = 1_000
@@ -43,7 +44,9 @@ class MemorySubmitter:
     def __init__(self, core: MemoryCore) -> None:
         self._core = core
 
-    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
+        if [message for message in messages if message.unique is not None]:
+            return self._admit(messages, limit)
         if limit is not None:
             self._core.require_room(messages, limit)
         return self._core.submit(messages)
@@ -56,11 +59,7 @@ class MemorySubmitter:
     async def cancel(
         self, ids: Sequence[str], *, ttl: float, waiting: bool = False
     ) -> Sequence[CancelOutcome]:
-        step = Cancel(self._core.flows, ttl=ttl, here=True, spared=self._core.runs if waiting else None)
-        answers = [step.cancel(id) for id in ids]
-        self._core.withdraw(step.overtaken)
-        self._core.add([message for answer in answers for message in answer.released])
-        return [answer.outcome for answer in answers]
+        return self._cancel(ids, ttl=ttl, waiting=waiting)
 
     async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
         answer = moment.waiting(self._core, id)
@@ -70,6 +69,34 @@ class MemorySubmitter:
             return RescheduleOutcome.NOT_WAITING
         moment.move_record(self._core, id, when)
         return RescheduleOutcome.RESCHEDULED
+
+    def _cancel(self, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> Sequence[CancelOutcome]:
+        step = Cancel(self._core.flows, ttl=ttl, here=True, spared=self._core.runs if waiting else None)
+        answers = [step.cancel(id) for id in ids]
+        self._core.withdraw(step.overtaken)
+        self._core.add([message for answer in answers for message in answer.released])
+        return [answer.outcome for answer in answers]
+
+    def _admit(self, messages: Sequence[Message], limit: int | None) -> Sequence[Answer]:
+        """Submit one after the other, so that each key is claimed before the next one is looked at."""
+        if limit is not None:
+            self._core.require_room([message for message in messages if not self._gives_way(message)], limit)
+        answers: list[Answer] = []
+        for message in messages:
+            holder, unique = self._core.records.holder(message), message.unique
+            if holder is not None and unique is not None:
+                if unique.collapse is not None:
+                    moment.collapse(self._core, holder, unique, message)
+                if unique.replace is None:
+                    answers.append(Held(holder))
+                    continue
+                self._cancel([holder], ttl=unique.replace)
+            answers += self._core.submit([message])
+        return answers
+
+    def _gives_way(self, message: Message) -> bool:
+        held = self._core.records.holder(message) is not None
+        return held and message.unique is not None and message.unique.replace is None
 
 
 class MemoryBroker:

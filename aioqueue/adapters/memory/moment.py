@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from aioqueue.adapters.memory.core import MemoryCore
 from aioqueue.models.state import RescheduleOutcome, State
-from aioqueue.protocols.messages import OPEN_TTL, Rescheduled, When
+from aioqueue.protocols.messages import OPEN_TTL, Message, Rescheduled, When
+from aioqueue.protocols.unique import Unique
 
 
 def waiting(core: MemoryCore, id: str) -> Rescheduled:
@@ -45,3 +46,15 @@ def move_message(core: MemoryCore, queue: str, id: str, attempt: int, when: When
             core.ring()
             return True
     return False
+
+
+def collapse(core: MemoryCore, id: str, unique: Unique, message: Message) -> None:
+    """Let a task that waits for its first start run as *message* says, at its moment."""
+    row = core.records.row(id)
+    if row is None:
+        return
+    core.withdraw([row.record])
+    due = core.records.keys.put_off(unique, message.due(core.clock.time()))
+    row.record = replace(row.record, queue=message.queue, due=due)
+    core.records.write(row, until=max(row.kept, due + OPEN_TTL))
+    core.add([replace(message, id=id, eta=due, delay=0.0, unique=None)], losses=row.record.losses)

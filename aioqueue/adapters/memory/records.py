@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from aioqueue.adapters.memory.keys import Keys
 from aioqueue.adapters.memory.log import RowLog
 from aioqueue.clock import Clock
 from aioqueue.models.state import State
@@ -28,7 +29,8 @@ class Row:
     """A record, who owns it, and until when it is shown and kept, its value or not (Unix seconds).
 
     look: when upkeep comes to see to it; None until that is fixed. moved: what the workflow released by it.
-    history: attempts that were not the last. log: what its runs have told.
+    history: attempts that were not the last. key: a unique one that it has claimed. log: what its runs have
+    told.
     """
 
     record: Record
@@ -43,6 +45,7 @@ class Row:
     dead: str | None = None
     history: tuple[Attempt, ...] = ()
     log: RowLog | None = None
+    key: str | None = None
 
     def remember(self, now: float, error: bytes | None, next_at: float | None = None) -> None:
         """Write that the attempt on record has ended and was not the last; without *error* it was lost."""
@@ -68,6 +71,7 @@ class Records:
         self.scopes_around: Callable[[str], Sequence[str]] = lambda id: ()
         self.called_by: Callable[[str], str | None] = lambda id: None
         self._clock = clock
+        self.keys: Keys = Keys(clock)
         self._rows: dict[str, Row] = {}
         self._times: list[tuple[float, str]] = []
         self._waiters: dict[str, set[asyncio.Event]] = {}
@@ -100,8 +104,19 @@ class Records:
             due=due,
             attempt=message.attempt,
         )
-        self.write(Row(record), until=max(due, now) + OPEN_TTL)
+        row = Row(record)
+        if message.unique is not None and message.attempt == 1:
+            row.key = self.keys.take(message.unique, message.id, max(due, now))
+        self.write(row, until=max(due, now) + OPEN_TTL)
         return True
+
+    def holder(self, task: Message | Record) -> str | None:
+        """Return the other task that has the key a new one claims; None where it may have it."""
+        if task.unique is None or task.attempt > 1 or self.row(task.id) is not None:
+            return None
+        hold = self.keys.hold(task.unique.key)
+        row = None if hold is None else self.row(hold.id)
+        return row.record.id if hold is not None and row is not None and hold.lasts(row.record) else None
 
     def history(self, id: str) -> list[Attempt]:
         """Return the attempts of a task that were not the last."""
@@ -114,7 +129,10 @@ class Records:
         if row is not None:
             return row.record.state is State.PENDING
         now = self._clock.time()
-        self.write(Row(record), until=max(record.due or now, now, until - OPEN_TTL) + OPEN_TTL)
+        row = Row(record if record.unique is None else replace(record, unique=None))
+        if record.unique is not None:
+            row.key = self.keys.take(record.unique, record.id, max(record.due or now, now))
+        self.write(row, until=max(record.due or now, now, until - OPEN_TTL) + OPEN_TTL)
         return True
 
     def plan(self, message: Message, now: float) -> bool:
@@ -164,13 +182,16 @@ class Records:
         if row.record.plan is None:
             row.owner, row.follow, row.moved, row.dead = None, (), (), None
         row.commit_kept = late
+        self.keys.free(row.key, record.id)
         self.write(row, until=late if row.forgotten else max(late, now + ttl), shown=now + ttl)
         self.tell(record.id)
         return True
 
     def drop(self, id: str) -> None:
         """Drop a record."""
-        self._rows.pop(id, None)
+        row = self._rows.pop(id, None)
+        if row is not None:
+            self.keys.free(row.key, id)
         self.tell(id)
 
     def start(self, message: Message, *, owner: str, worker: str, losses: int | None = None) -> None:
@@ -258,6 +279,7 @@ class Records:
             row.forgotten = True
             row.record, row.log = replace(row.record, value=None), None
         row.commit_kept = now + keep
+        self.keys.free(row.key, message.id)
         self.write(row, until=now + max(0.0 if row.forgotten else ending.ttl, keep), shown=now + ending.ttl)
         self.tell(message.id)
 
@@ -289,6 +311,7 @@ class Records:
             if row is None or row.look != look:
                 continue
             if row.kept <= now:
+                self.keys.free(row.key, id)
                 del self._rows[id]
             else:
                 self._look_at(row)

@@ -38,6 +38,7 @@ from aioqueue.protocols.messages import (
     Verdict,
     When,
 )
+from aioqueue.protocols.unique import Answer, Held
 
 _BUDGET: Final = 1_048_576
 """Bytes of values after which a read stops, to be gone on with by the next call."""
@@ -58,12 +59,20 @@ class RedisBackend:
     async def close(self) -> None:
         await self.core.close("backend")
 
-    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
-        args: list[Value] = [int(follow)]
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[Answer]:
+        unique = any(record.unique is not None for record in records)
+        args: list[Value] = [] if unique else [int(follow)]
         for record in records:
             sent = "" if record.sent is None else repr(record.sent)
             due = "" if record.due is None else milliseconds(record.due)
             args += (record.id, record.name, record.queue, record.attempt, sent, due)
+            if unique:
+                args += ("", "") if record.unique is None else rows.claim_args(record.unique)
+        if unique:
+            return [
+                Held(answer.decode()) if isinstance(answer, bytes) else answer == 1
+                for answer in await self._access.script("put_unique", *args)
+            ]
         return _bools(await self._access.script("put", *args))
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:

@@ -11,6 +11,7 @@ from aioqueue.adapters.redis.link import Value
 from aioqueue.errors import BackendUnavailableError
 from aioqueue.models.state import State
 from aioqueue.protocols.messages import Attempt, Delivery, Message, Record, When
+from aioqueue.protocols.unique import Unique
 
 
 class Receipt(NamedTuple):
@@ -39,6 +40,11 @@ def message_args(messages: Sequence[Message]) -> list[Value]:
         meta = f"{m.attempt} {m.hop} {m.priority} {m.tracked:d} {eta} {delay} {m.sent!r}"
         args += (m.id, m.name, m.queue, meta, m.body)
     return args
+
+
+def claim_args(unique: Unique) -> tuple[str, str]:
+    """Return a key, and how it is claimed, as scripts take them."""
+    return unique.key, f"{unique.until_done:d} {milliseconds(unique.ttl)}"
 
 
 def moment_args(when: When) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aioqueue.adapters.sqlite import attempts, flows, joins, moment, scopes
+from aioqueue.adapters.sqlite import attempts, flows, joins, keys, moment, scopes
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite import log as logs
 from aioqueue.adapters.sqlite import records as table
@@ -44,6 +44,7 @@ from aioqueue.protocols.messages import (
     Verdict,
     When,
 )
+from aioqueue.protocols.unique import Answer, Held
 
 
 class SqliteBackend:
@@ -61,7 +62,7 @@ class SqliteBackend:
     async def close(self) -> None:
         await self.core.close("backend")
 
-    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[bool]:
+    async def put(self, records: Sequence[Record], *, follow: bool = False) -> Sequence[Answer]:
         return await self._access.write(lambda tx: put(tx, records))
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
@@ -147,16 +148,27 @@ class SqliteBackend:
         return lease
 
 
-def put(tx: Transaction, new: Sequence[Record]) -> list[bool]:
-    """Create records; False where one is past PENDING."""
+def put(tx: Transaction, new: Sequence[Record]) -> list[Answer]:
+    """Create records; False where one is past PENDING, Held where its key is another's."""
     entries = table.load(tx, (record.id for record in new))
     made: dict[str, Entry] = {}
+    held: dict[str, Held] = {}
     for record in new:
         if record.id not in entries:
+            if record.unique is not None:
+                # what was made before it may have its key
+                table.save(tx, made.values())
+                holder = keys.holder(tx, record.unique, record.id)
+                if holder is not None:
+                    held[record.id] = Held(holder)
+                    continue
+                keys.take(tx, record.unique, record.id, record.due or tx.now)
             until = max(record.due or tx.now, tx.now) + OPEN_TTL
             entries[record.id] = made[record.id] = table.opened(record, until=until)
     table.save(tx, made.values())
-    return [entries[record.id].state is State.PENDING for record in new]
+    return [
+        held[record.id] if record.id in held else entries[record.id].state is State.PENDING for record in new
+    ]
 
 
 def get(tx: Transaction, ids: Sequence[str]) -> list[Record | None]:

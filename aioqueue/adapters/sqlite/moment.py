@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from aioqueue.adapters.sqlite import flows, messages, records, scopes
+from dataclasses import replace
+
+from aioqueue.adapters.sqlite import flows, keys, messages, records, scopes
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.models.state import RescheduleOutcome, State
-from aioqueue.protocols.messages import OPEN_TTL, Rescheduled, When
+from aioqueue.protocols.messages import OPEN_TTL, Message, Rescheduled, When
+from aioqueue.protocols.unique import Unique
 
 
 def reschedule(tx: Transaction, id: str, when: When, *, here: bool) -> Rescheduled:
@@ -24,3 +27,13 @@ def reschedule(tx: Transaction, id: str, when: When, *, here: bool) -> Reschedul
     records.save(tx, [entry])
     flows.renew(tx, [id], entry.kept)
     return Rescheduled(RescheduleOutcome.RESCHEDULED, entry.queue, entry.attempt)
+
+
+def collapse(tx: Transaction, id: str, unique: Unique, message: Message) -> None:
+    """Let a task that waits for its first start run as *message* says, at its moment."""
+    entry = records.load(tx, [id])[id]
+    messages.withdraw(tx, [id])
+    entry.due, entry.queue = keys.put_off(tx, unique, message.due(tx.now)), message.queue
+    entry.shown = entry.kept = max(entry.kept, entry.due + OPEN_TTL)
+    records.save(tx, [entry])
+    messages.add(tx, [(replace(message, id=id, eta=entry.due, delay=0.0), entry.losses)])

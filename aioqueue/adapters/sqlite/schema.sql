@@ -90,6 +90,15 @@ CREATE TABLE IF NOT EXISTS log (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS log_progress ON log (id, number) WHERE is_value = 0;
 
+-- Unique keys and the tasks that claimed them last; whether one has its key still its record tells.
+CREATE TABLE IF NOT EXISTS uniques (
+  key TEXT PRIMARY KEY,
+  id TEXT NOT NULL,
+  until_done INTEGER NOT NULL,
+  until REAL NOT NULL, -- after it the task has it no more
+  latest REAL NOT NULL -- the task is due then, however often it was put off
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS leases (
   owner TEXT PRIMARY KEY,
   until REAL NOT NULL,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from aioqueue.adapters.sqlite import messages, moment, records
+from aioqueue.adapters.sqlite import keys, messages, moment, records
 from aioqueue.adapters.sqlite.cancel import cancel
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
@@ -17,6 +17,7 @@ from aioqueue.errors import QueueFullError
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.protocols.flow import Opening
 from aioqueue.protocols.messages import Message, When
+from aioqueue.protocols.unique import Answer, Held
 
 
 def submit(tx: Transaction, sent: Sequence[Message], limit: int | None = None) -> list[bool]:
@@ -41,6 +42,28 @@ def submit(tx: Transaction, sent: Sequence[Message], limit: int | None = None) -
     records.save(tx, [records.pending(message, tx.now) for message in accepted if _is_new(message)])
     messages.add(tx, [(message, 0) for message in accepted])
     return added
+
+
+def admit(tx: Transaction, sent: Sequence[Message], limit: int | None = None) -> list[Answer]:
+    """Add new tasks of which some claim keys: one after the other, each by what was written of those before.
+
+    An error undoes the transaction, and so all of it.
+    """
+    answers: list[Answer] = []
+    for message in sent:
+        unique = message.unique
+        if unique is not None and _is_new(message) and not records.known(tx, [message.id]):
+            holder = keys.holder(tx, unique, message.id)
+            if holder is not None and unique.collapse is not None:
+                moment.collapse(tx, holder, unique, message)
+            if holder is not None and unique.replace is None:
+                answers.append(Held(holder))
+                continue
+            if holder is not None and unique.replace is not None:
+                cancel_all(tx, [holder], unique.replace)
+            keys.take(tx, unique, message.id, message.due(tx.now))
+        answers += submit(tx, [message], limit)
+    return answers
 
 
 def open_workflow(tx: Transaction, opening: Opening) -> bool:
@@ -79,7 +102,9 @@ class SqliteSubmitter:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[bool]:
+    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
+        if [message for message in messages if message.unique is not None]:
+            return await self._access.write(lambda tx: admit(tx, messages, limit))
         return await self._access.write(lambda tx: submit(tx, messages, limit))
 
     async def open_workflow(self, opening: Opening) -> bool:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from aioqueue.adapters.sqlite import attempts, flows, joins, messages, records
+from aioqueue.adapters.sqlite import attempts, flows, joins, keys, messages, records
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
@@ -39,6 +39,7 @@ class Upkeep:
         self._access = access
         self._doubt = ClockDoubt(access.core.clock)
         self._failed = False
+        self._after = ""
 
     async def maintain(self) -> int:
         """Do one round; return how many messages were handed on."""
@@ -53,8 +54,15 @@ class Upkeep:
             for _ in range(_STEPS):
                 if await self._access.write(drop) < _DROPPED:
                     break
+        await self._drop_keys()
         self._failed = False
         return moved
+
+    async def _drop_keys(self) -> None:
+        """Drop unique keys that nobody has: of many a page a round, as the rest is in nobody's way."""
+        after = self._after
+        last = await self._access.write(lambda tx: keys.drop(tx, after, _DROPPED))
+        self._after = last or ""
 
     async def _hand_on(self) -> int:
         # Who is lost is judged once: a round must not move again what it has moved already.

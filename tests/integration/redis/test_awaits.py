@@ -57,6 +57,7 @@ class Held:
         return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis"], indirect=True)
 async def test_ten_thousand_awaits_take_one_connection_and_outlive_its_cuts(
     own: RedisServer, own_url: str, own_namespace: Keys
@@ -109,6 +110,7 @@ async def test_many_awaits_of_one_task_are_all_answered(url: str) -> None:
             assert await within(asyncio.gather(*waiting), deadline=2.0) == [0] * 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis"], indirect=True)
 async def test_abandoned_awaits_leave_no_subscription(own: RedisServer, own_url: str) -> None:
     counted = Counted(own_url)
@@ -123,6 +125,7 @@ async def test_abandoned_awaits_leave_no_subscription(own: RedisServer, own_url:
         await eventually(lambda: subscribed(own) == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis"], indirect=True)
 async def test_await_outlives_a_server_that_is_away_for_some_seconds(
     own: RedisServer, own_url: str, monkeypatch: pytest.MonkeyPatch

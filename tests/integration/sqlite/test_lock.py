@@ -111,7 +111,7 @@ async def test_many_calls_share_one_wait(broker: SqliteBroker, path: Path) -> No
         )
 
     assert {type(error) for error in errors} == {BrokerUnavailableError}
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8
 
 
 async def test_many_calls_share_one_wait_for_a_program_that_knows_no_gate(
@@ -127,7 +127,7 @@ async def test_many_calls_share_one_wait_for_a_program_that_knows_no_gate(
         )
 
     assert {type(error) for error in errors} == {BackendUnavailableError}
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8
 
 
 async def test_looks_do_not_pile_up_while_nobody_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

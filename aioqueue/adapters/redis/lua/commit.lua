@@ -80,7 +80,7 @@ local answers = {}
 for at = 2, #ARGV, 7 do
   local key = record_key(ARGV[at])
   local attempt = string.match(ARGV[at + 1], '^%S+')
-  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z', 'p', 'l', 'i')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z', 'p', 'l', 'k', 'i')
   local mine = record[1] and record[2] == attempt and record[3] == owner
   local opens = string.find(ARGV[at + 1], '^%S+ STARTED ') and read_opening(ARGV[at + 2]).workflow
   answered, ranges = {}, {}
@@ -90,7 +90,10 @@ for at = 2, #ARGV, 7 do
     if opens and not mine then
       discard(opens)
     elseif mine then
-      write(key, ARGV[at], at, record[4], place, record[7], record[8])
+      write(key, ARGV[at], at, record[4], place, record[7], record[9])
+      if record[8] and FINAL[string.match(ARGV[at + 1], '^%S+ (%S+)')] then
+        free_key(record[8], ARGV[at])
+      end
     end
   elseif mine and record[5] then
     answer_again(record[5])

@@ -132,7 +132,7 @@ end
 local function judge(e)
   local record = {}
   if e.tracked == '1' then
-    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p', 'b', 'w', 'l', 'i')
+    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p', 'b', 'w', 'l', 'k', 'i')
   end
   local own = record[2] == e.attempt and record[3] == me
   if record[1] and own and (record[1] ~= 'STARTED' or record[6]) then
@@ -162,7 +162,7 @@ local function tried_before(e)
 end
 
 local function write_record(e, record, f)
-  if record[10] then
+  if record[11] then
     local shown = record[5] and 0 or math.max(0, e.ttl)
     expire_log(e.id, text(FINAL[e.state] and shown or math.max(0, e.due - NOW) + OPEN_TTL))
   end
@@ -301,6 +301,9 @@ local function finish(e, at)
     follow(e, read_message(at + 6 + i * WIDTH))
   end
   move(e)
+  if FINAL[e.state] and record[10] then
+    free_key(record[10], e.id)
+  end
   if FINAL[e.state] then
     say('done:' .. e.id, e.told or '')
   end

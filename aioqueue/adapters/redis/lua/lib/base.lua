@@ -6,7 +6,9 @@ t:<id>                    hash, a task's record: s state, a attempt, n name, q q
                           f finished, w worker, o owner, e receipt of its message, l losses, v value, x error,
                           g forgotten, i its runs have told something, p workflow that runs in its place, j join whose values are its value; one
                           that is kept longer than it is shown, u shown until; of two stores also r released, z
-                          ranges its workflow released, y reason it was buried for
+                          ranges its workflow released, y reason it was buried for; k unique key it has claimed
+u:<key>                   string, who has claimed a unique key last: 1 until it has ended, 0 until it starts; its
+                          id; when it is due at the latest, however often it is put off
 v:<id>                    hash, v and x of a record that outlives them
 h:<id>                    list, attempts of a task that have ended and were not the last, as long as its record: number,
                           begun, ended, next due or '', length of the worker's name; a line; that name, and the error
@@ -179,6 +181,15 @@ end
 -- Says something to those who listen. They look for themselves too, so that it may fail.
 local function say(channel, what)
   redis.pcall('PUBLISH', P .. channel, what)
+end
+
+-- Drops the claim of a task that has ended, unless another has claimed its key since. The record tells already
+-- that it is free: this keeps the claim from lying there until its time is over.
+local function free_key(unique, id)
+  local claim = redis.call('GET', P .. 'u:' .. unique)
+  if claim and string.match(claim, '^%d (%S+)') == id then
+    redis.call('DEL', P .. 'u:' .. unique)
+  end
 end
 
 local function tell(id)

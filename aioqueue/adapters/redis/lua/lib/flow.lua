@@ -7,13 +7,16 @@ answers.
 -- or error x, if any. keep: ms it is shown. least: ms it is kept; one whose message may come yet is kept past that.
 local function decide(id, state, keep, what, least)
   local key, n, workflow = part(id)
-  local record = redis.call('HMGET', record_key(id), 's', 'g', 'p', 'q', 'a', 'e', 'd', 'i')
+  local record = redis.call('HMGET', record_key(id), 's', 'g', 'p', 'q', 'a', 'e', 'd', 'k', 'i')
   local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
   if FINAL[record[1]] or not (record[1] or (f[1] and f[1] ~= '' and f[1] ~= NEVER)) then
     return false
   end
   -- HDEL first: it needs no memory
   redis.call('HDEL', record_key(id), 'v', 'x', 'u')
+  if record[8] then
+    free_key(record[8], id)
+  end
   local waits = record[1] == 'PENDING' or record[1] == 'RETRY'
   if waits and not withdraw(id, record[4], tonumber(record[5] or '1'), record[6]) then
     least = math.max(least or 0, tonumber(record[7] or '0') - NOW + CANCELLED)
@@ -50,7 +53,7 @@ local function decide(id, state, keep, what, least)
   if record[1] == 'RETRY' or (record[5] or '1') ~= '1' then
     redis.call('PEXPIRE', P .. 'h:' .. id, text(keep))
   end
-  if record[8] then
+  if record[9] then
     expire_log(id, text(record[2] and 0 or keep))
   end
   tell(id)
