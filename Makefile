@@ -15,6 +15,7 @@
 #~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0
 #~ prove-services     FastAPI, aiohttp and a script over real HTTP; 200 requests at once for 20 s, and as a worker is killed: none lost, nothing left
 #~ prove-control      a paused queue starts nothing; 10,000 low ones hold up no high one and keep 5 to 12 % of the slots; weights; purge ends all CANCELLED; dead letters are sent anew once
+#~ prove-limits       a rate of 100 a second on 4 processes: 500 starts in 5 s, give or take 5; four at once under kill -9: never five, never stuck; a crash at every call: nobody is left waiting
 #~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
 #~ prove-results      unknown and expired ids at once; bad messages are dead letters, their neighbours are done
 #~ prove-cli          every verb as a process: its JSON and each exit code; reload and Ctrl-C lose nothing; the page's shell blocks run; a password is in nothing that is printed, logged, raised or kept
@@ -34,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test prove lint format bench bench-full costs docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
-	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control \
+	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control prove-limits \
 	prove-arguments prove-results prove-cli prove-imports \
 	prove-bench prove-rivals
 
@@ -48,7 +49,7 @@ test: .venv/.stamp ## run the tests, without the slow ones; TESTS= names some of
 	$(TOGETHER) $(TESTS) -rfEs -m "not slow and not wide"
 
 prove: prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
-	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control \
+	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control prove-limits \
 	prove-arguments prove-results prove-cli prove-imports \
 	prove-bench prove-rivals ## prove what is promised; prove-list says which target proves what
 
@@ -109,6 +110,10 @@ prove-services: .venv/.stamp
 prove-control: .venv/.stamp
 	$(TOGETHER) -m "not wide" tests/conformance/test_pause.py tests/conformance/test_turns.py \
 		tests/conformance/test_purge.py tests/integration/test_queues.py tests/chaos/test_crash_purge.py
+
+prove-limits: .venv/.stamp
+	$(PYTEST) -s tests/chaos/test_limits.py
+	$(TOGETHER) tests/chaos/test_crash_limits.py
 
 prove-arguments: .venv/.stamp
 	$(PYTEST) tests/integration/test_arguments.py

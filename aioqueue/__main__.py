@@ -1,5 +1,9 @@
-"""The command line by ``python -m aioqueue``."""
+"""The command line by ``python -m aioqueue``.
+
+A process that runs tasks with ``executor="process"`` imports this as well, and must not begin it anew.
+"""
 
 from aioqueue.cli import main
 
-main(prog_name="aioqueue")
+if __name__ == "__main__":
+    main(prog_name="aioqueue")

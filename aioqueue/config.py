@@ -33,27 +33,28 @@ _MARKS: Final = (FILE, "pyproject.toml")
 _NAMES: Final = tuple(Settings.model_fields)
 _VARIABLES: Final = tuple(f"{PREFIX}{name.upper()}" for name in _NAMES)
 _OTHERS: Final = ("AIOQUEUE_TEST_URLS",)
-_OF_COMMANDS: Final = tuple(
-    f"{PREFIX}{verb}_"
-    for verb in (
-        "WORKER",
-        "DEV",
-        "SEND",
-        "RESULT",
-        "SHOW",
-        "CANCEL",
-        "WORKFLOW",
-        "TASKS",
-        "SCHEDULE",
-        "STATUS",
-        "CHECK",
-        "QUEUE",
-        "DEAD",
-        "CONFIG",
-        "COMPLETION",
-        "VERSION",
-    )
+_OF_COMMANDS: Final = (
+    "app",
+    *(
+        f"worker_{option}"
+        for option in (
+            "exclude_queue",
+            "processes",
+            "burst",
+            "max_tasks",
+            "name",
+            "log_level",
+            "log_format",
+            "loop",
+            "no_scheduler",
+            "reload",
+            "reload_dir",
+        )
+    ),
 )
+"""What the command reads from variables; an option that is a setting has that one's, and no other."""
+_OPTIONS: Final = {"worker_queue": "queues", "worker_shutdown_timeout": "grace"}
+"""Options of the worker that are settings of another name, as one would write them as variables."""
 _told: set[str] = set()
 
 
@@ -138,14 +139,24 @@ def _variables() -> dict[str, tuple[str, Any]]:
 
 
 def _strange_variables() -> Iterator[str]:
+    known = {*_VARIABLES, *_OTHERS, *(f"{PREFIX}{name.upper()}" for name in _OF_COMMANDS)}
     for name in sorted(os.environ):
-        known = name.upper() in (*_VARIABLES, *_OTHERS) or name.startswith(_OF_COMMANDS)
-        if known or not name.startswith(PREFIX):
+        if name.upper() in known or not name.startswith(PREFIX):
             continue
-        near = get_close_matches(name.removeprefix(PREFIX).lower(), _NAMES, cutoff=0.5)
-        listed = ", ".join(f"{PREFIX}{setting.upper()}" for setting in near or _NAMES)
+        near = _meant(name.removeprefix(PREFIX).lower())
+        listed = ", ".join(f"{PREFIX}{each.upper()}" for each in near or (*_NAMES, *_OF_COMMANDS))
         advice = f"did you mean {listed}" if near else f"there are {listed}"
         yield f"the variable {name} is no setting and is ignored; {advice}"
+
+
+def _meant(name: str) -> list[str]:
+    """Return what a variable that sets nothing may stand for, nearest first."""
+    if name in _OPTIONS:
+        return [_OPTIONS[name]]
+    names = (*_NAMES, *_OF_COMMANDS)
+    # with the verb before it: the option is a setting, and has that one's variable
+    tails = [each for each in names if name.endswith(f"_{each}")]
+    return sorted(tails, key=len)[-1:] or get_close_matches(name, names)
 
 
 def _tell(warning: str) -> None:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 
 from aioqueue.context import reaching
 from aioqueue.errors import ConfigurationError
+from aioqueue.limits import Limit
+from aioqueue.models.rate import Rate
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import CallOptions, OnConflict, UniqueUntil
 from aioqueue.models.types import Name, Priority, Seconds
@@ -31,13 +33,18 @@ class TaskOptions(TypedDict, total=False):
     themselves. spread: it returns a tuple, each of whose values is an argument of its own to what comes
     after it. acks: early, it is never run again once it has begun, at most once; late, the default, at least
     once. unique_key: a text with the names of parameters in braces, or a function of a call's arguments.
-    The rest are the defaults of its calls.
+    rate_limit: how often it may start, over all workers, as ``"100/s"``, or several. max_running:
+    how many of it may run at once, over all workers. limit_by: a parameter of it, each value of which is
+    limited by itself. The rest are the defaults of its calls.
     """
 
     executor: Executor
     raises: tuple[type[Exception], ...] | type[Exception]
     spread: bool
     acks: Acks
+    rate_limit: str | tuple[str, ...]
+    max_running: int
+    limit_by: str
     queue: str
     priority: int
     timeout: float | timedelta
@@ -62,6 +69,18 @@ def _listed(value: object) -> object:
     return (cast(object, value),) if isinstance(value, type) else value
 
 
+def _rates(value: object) -> object:
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, tuple | list) or not texts:
+        raise ValueError("must be as '100/s', or several of them")
+    rates: list[Rate] = []
+    for text in cast("tuple[object, ...]", texts):
+        if not isinstance(text, str):
+            raise ValueError("must be as '100/s', or several of them")
+        rates.append(Rate.of(text))
+    return tuple(rates)
+
+
 class _Options(BaseModel):
     """TaskOptions as they are checked."""
 
@@ -71,6 +90,9 @@ class _Options(BaseModel):
     raises: Annotated[tuple[type[Exception], ...], BeforeValidator(_listed)] = ()
     spread: Annotated[bool, Field(strict=True)] = False
     acks: Acks = "late"
+    rate_limit: Annotated[tuple[Rate, ...], BeforeValidator(_rates)] = ()
+    max_running: Annotated[int, Field(ge=1, strict=True)] = 1
+    limit_by: str = ""
     queue: Name = ""
     priority: Priority = 0
     timeout: Seconds = 0.0
@@ -123,6 +145,13 @@ class Definition:
         self.retry: RetryPolicy | None = options.get("retry")
         self.unique_key: KeyOf | None = options.get("unique_key")
         self.spread: bool = options.get("spread", False)
+        self.limit: Limit | None = Limit.checked(
+            function,
+            name,
+            cast("tuple[Rate, ...]", options.get("rate_limit", ())),
+            options.get("max_running"),
+            options.get("limit_by"),
+        )
         if self.spread:
             self._require_tuple()
         if self.is_async and self.executor != "loop":

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 from aioqueue.definition import Definition, NamedTaskOptions, TaskOptions, call_defaults, checked_options
 from aioqueue.errors import ConfigurationError, DuplicateTaskError
 from aioqueue.ids import RESERVED, is_name
+from aioqueue.limits import Limit
 from aioqueue.models.schedule import ScheduleOptions, When
 from aioqueue.models.signature import Signature
 from aioqueue.task import AsyncTask, Home, P, StreamTask, SyncTask, SyncWorkflowTask, Task, WorkflowTask
@@ -68,6 +69,7 @@ class Registry:
         self.tasks: dict[str, AnyTask] = {}
         self.schedules: dict[str, Schedule] = {}
         self.options: dict[str, TaskOptions] = {}
+        self.limits: dict[str, Limit] = {}
         self.above: Registry | None = None
 
     def upwards(self) -> Iterator[Registry]:
@@ -107,6 +109,8 @@ class Registry:
         for registry in self.upwards():
             registry.tasks[task.name] = task
             registry.options[task.name] = options
+            if task.definition.limit is not None:
+                registry.limits[task.name] = task.definition.limit
 
 
 class Router:
@@ -216,6 +220,11 @@ class Router:
     def registered(self, name: str) -> TaskOptions:
         """Return the options a task was registered with; durations are float seconds."""
         return self._registry.options[name]
+
+    @property
+    def limited(self) -> Mapping[str, Limit]:
+        """The limits of tasks that have any, by name; also of those that are registered later."""
+        return self._registry.limits
 
     def __iter__(self) -> Iterator[AnyTask]:
         return iter(self._registry.tasks.values())

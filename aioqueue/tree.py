@@ -42,7 +42,10 @@ async def _known(backend: Backend, id: str) -> str | None:
 
 
 async def cancellation(backend: Backend, id: str, outcome: CancelOutcome) -> Cancellation:
-    """Return what a cancel of a task, or of a workflow, has come to: which of its tasks had ended before."""
+    """Return what a cancel of a task, or of a workflow, has come to: which of its tasks had ended before.
+
+    Of what was done already nothing ended by this cancel, also where an earlier one did it.
+    """
     whole = await backend.workflow(id)
     states = {} if whole is not None else await _states(backend, [id])
     plan = states[id].plan if id in states else None
@@ -50,10 +53,12 @@ async def cancellation(backend: Backend, id: str, outcome: CancelOutcome) -> Can
     if inner is not None:
         states |= await _all_states(backend, {plan or id: outline_of(inner)})
     ended = [state for state in states.values() if state.state.final]
+    now = outcome is CancelOutcome.CANCELLED
+    by_it = {state.id for state in ended if now and state.state is State.CANCELLED}
     return Cancellation(
         outcome=outcome,
-        cancelled=tuple(state.id for state in ended if state.state is State.CANCELLED),
-        finished=tuple(state.id for state in ended if state.state is not State.CANCELLED),
+        cancelled=tuple(state.id for state in ended if state.id in by_it),
+        finished=tuple(state.id for state in ended if state.id not in by_it),
     )
 
 

@@ -24,7 +24,8 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 def command(app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
     """Check what an app needs: settings, stores and how they are set up, clocks, queues and workers.
 
-    Nothing is sent or written, and no file is made. Exits with 0 if nothing fails, 1 if something does,
+    Nothing is sent or written, and no file is made: one that is still to be made is a warning, unless its
+    path is typed here. Exits with 0 if nothing fails, 1 if something does,
     2 if app or settings cannot be read, 3 if a store cannot be reached.
 
     Example: aioqueue check --app tasks:server

@@ -6,7 +6,9 @@ Nothing is written: a store whose file is not there is not opened, as that would
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
+import shlex
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -31,6 +33,7 @@ from aioqueue.models.stats import QueueStats, WorkerCard
 from aioqueue.patience import CARDS
 from aioqueue.protocols.broker import Broker
 from aioqueue.server import Server
+from aioqueue.urls import file_of
 from aioqueue.worker import WorkerOptions
 
 PATIENCE: Final = 10.0
@@ -45,13 +48,17 @@ _TRIPS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. unreachable: it is a store that does not answer."""
+    """One thing that was looked at.
+
+    unreachable: it is a store that does not answer. unmade: it is a file that is still to be made.
+    """
 
     check: str
     status: Literal["ok", "warn", "fail"]
     says: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     unreachable: bool = False
+    unmade: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +78,11 @@ async def findings(server: Server, app: str | None) -> list[Finding]:
     """Return all that is found, in the order in which an operator would ask."""
     found = [_versions(), _settings(server, app), *_app(server, app)]
     async with AsyncExitStack() as stack:
-        stores = [finding for role in _roles(server) async for finding in _store(role, server, stack)]
-        # a store that fails has no more to say
-        queues = [] if _fails(stores) else [finding async for finding in _queues(server)]
+        stores = [finding for role in _roles(server) async for finding in _looked(role, server, stack, app)]
+        # a store that fails, or is not made yet, has no more to say
+        mute = any(finding.status == "fail" or finding.unmade for finding in stores)
+        queues = [] if mute else [finding async for finding in _queues(server, app)]
     return [*found, *stores, *queues]
-
-
-def _fails(found: list[Finding]) -> bool:
-    return any(finding.status == "fail" for finding in found)
 
 
 def _versions() -> Finding:
@@ -153,6 +157,33 @@ def _roles(server: Server) -> Iterator[Role]:
     )
 
 
+async def _looked(
+    role: Role, server: Server, stack: AsyncExitStack, app: str | None
+) -> AsyncIterator[Finding]:
+    typed = app is None and server.origins[role.name].kind is Kind.CODE
+    # what is typed may be mistyped; what an app or its settings name is there after the first send
+    unmade = None if typed else _unmade(role)
+    if unmade is not None:
+        yield unmade
+        return
+    async for finding in _store(role, server, stack):
+        yield finding
+
+
+def _unmade(role: Role) -> Finding | None:
+    """Return what is found of a file that is not there, but can be made where it is to lie."""
+    file, url = file_of(role.url), shown(role.url)
+    if file is None or file.exists():
+        return None
+    data: dict[str, Any] = {"url": url, "file": str(file)}
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        wrong = "cannot be written" if file.parent.is_dir() else "is not there"
+        says = f"{url}: there is no file {file}, and the folder {file.parent} {wrong}"
+        return Finding(role.name, "fail", says, data, unreachable=True)
+    says = f"{url}: there is no file {file} yet; the first send, or a worker, makes it"
+    return Finding(role.name, "warn", says, data, unmade=True)
+
+
 async def _store(role: Role, server: Server, stack: AsyncExitStack) -> AsyncIterator[Finding]:
     """Yield what is found of one store, which stays open for what comes after."""
     name, url = role.name, shown(role.url)
@@ -225,7 +256,7 @@ def _clock(name: str, ahead: float) -> Finding:
     )
 
 
-async def _queues(server: Server) -> AsyncIterator[Finding]:
+async def _queues(server: Server, app: str | None) -> AsyncIterator[Finding]:
     """Yield what waits, and who serves it."""
     stores = server.stores
     try:
@@ -249,7 +280,7 @@ async def _queues(server: Server) -> AsyncIterator[Finding]:
                 "queues",
                 "warn",
                 f"{stats.queue!r}: {_count(waits, 'task')} waiting and no live worker serves it; start one: "
-                f"aioqueue worker APP -q {stats.queue}",
+                f"{shlex.join(['aioqueue', 'worker', app or 'APP', '-q', stats.queue])}",
                 {"queue": stats.queue, "waiting": waits},
             )
     yield _workers(cards, stores.clock.time())

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aioqueue.cli.group import MISUSED
-from aioqueue.cli.options import json_option, option, shown
+from aioqueue.cli.group import MISUSED, Group
+from aioqueue.cli.options import by_variable, json_option, option, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aioqueue.models.settings import Settings
 
 
-@click.group(name="config", short_help="Show and check the settings.")
+@click.group(cls=Group, name="config", short_help="Show and check the settings.")
 def command() -> None:
     """Show the settings and where each was said, or check a settings file.
 
@@ -25,7 +25,7 @@ def command() -> None:
 
 
 @command.command(short_help="Show the settings.")
-@option("--app", metavar="APP", help="Show those of this app, module:attribute.")
+@option("--app", metavar="APP", variable="AIOQUEUE_APP", help="Show those of this app, module:attribute.")
 @option("--file", metavar="FILE", help="Read this file, instead of the nearest aioqueue.yaml.")
 @json_option
 def show(app: str | None, file: str | None, json: bool) -> None:
@@ -38,7 +38,7 @@ def show(app: str | None, file: str | None, json: bool) -> None:
     from aioqueue.config import load
     from aioqueue.errors import ConfigurationError
 
-    if app is None:
+    if app is None or (file is not None and by_variable("app")):
         loaded = load({}, file=file)
         _print(loaded.settings, loaded.origins, json=json)
         return

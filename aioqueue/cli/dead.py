@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from aioqueue.cli.group import Group
 from aioqueue.cli.options import json_option, option, store_options
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ of_option: Callable[[Callable[..., Any]], Callable[..., Any]] = option(
 )
 
 
-@click.group(name="dead", short_help="List, show, send anew and drop dead letters.")
+@click.group(cls=Group, name="dead", short_help="List, show, send anew and drop dead letters.")
 def command() -> None:
     """List the dead letters, show one, send it anew, or drop it: tasks that could not be done.
 

@@ -23,11 +23,27 @@ class Given(TypedDict):
 
 @click.command(name="dev", short_help="Run a worker that reloads when the code changes.")
 @click.argument("app")
-@option("-q", "--queue", multiple=True, metavar="NAME[:WEIGHT]", help="Queue to serve; repeatable, or a,b.")
-@option("--exclude-queue", multiple=True, metavar="NAME", help="Serve all known queues but this; likewise.")
-@option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks that run at once.")
+@option(
+    "-q",
+    "--queue",
+    setting="queues",
+    multiple=True,
+    metavar="NAME[:WEIGHT]",
+    help="Queue to serve; repeatable, or a,b.",
+)
+@option(
+    "--exclude-queue",
+    variable="AIOQUEUE_WORKER_EXCLUDE_QUEUE",
+    multiple=True,
+    metavar="NAME",
+    help="Serve all known queues but this; likewise.",
+)
+@option(
+    "-c", "--concurrency", setting="concurrency", type=click.IntRange(min=1), help="Tasks that run at once."
+)
 @option(
     "--reload-dir",
+    variable="AIOQUEUE_WORKER_RELOAD_DIR",
     multiple=True,
     type=click.Path(exists=True, file_okay=False),
     metavar="FOLDER",
@@ -39,7 +55,12 @@ class Given(TypedDict):
     metavar="SECONDS",
     help="What running tasks get before a reload.  [default: 5]",
 )
-@option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info")
+@option(
+    "--log-level",
+    variable="AIOQUEUE_WORKER_LOG_LEVEL",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+)
 def command(app: str, **given: Unpack[Given]) -> None:
     """Run the tasks of APP while you work on them: as `worker --reload`, with short logs.
 

@@ -5,8 +5,6 @@ Exit codes: 0 done, 1 failed, 2 wrong use or set-up, 3 a store cannot be reached
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -21,8 +19,6 @@ from aioqueue.errors import (
     UnavailableError,
     UnknownTaskError,
 )
-
-PREFIX: Final = "AIOQUEUE_"
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -48,9 +44,6 @@ VERBS: Final = (
     "version",
 )
 
-_LOGGING: Final = ("worker", "dev")
-"""Verbs whose standard error is their log."""
-
 _CODES: Final[tuple[tuple[type[AioqueueError], int], ...]] = (
     (UnavailableError, UNREACHABLE),
     (ResultNotFoundError, NOT_FOUND),
@@ -61,33 +54,28 @@ _CODES: Final[tuple[tuple[type[AioqueueError], int], ...]] = (
 )
 
 
-def strange_variables(verb: str, command: click.Command) -> Iterator[str]:
-    """Yield what to say of each variable that is named as if it set an option of *verb*, and sets none."""
-    prefix = f"{PREFIX}{verb.upper()}"
-    known = set(_variables(prefix, command))
-    for name in sorted(os.environ):
-        if name.startswith(f"{prefix}_") and name not in known:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, known, 1) or sorted(known)
-            yield f"the variable {name} sets no option of {verb} and is ignored; there is {', '.join(near)}"
-
-
-def _variables(prefix: str, command: click.Command) -> Iterator[str]:
-    for parameter in command.params:
-        if isinstance(parameter, click.Option) and parameter.allow_from_autoenv and parameter.name:
-            yield f"{prefix}_{parameter.name.upper()}"
-    if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from _variables(f"{prefix}_{name.upper()}", inner)
-
-
 def code_of(error: AioqueueError) -> int:
     """Return the exit code that says what kind of error it was."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
 
 
-class Verbs(click.Group):
+class Group(click.Group):
+    """A group that tells of a misspelled verb which ones are like it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            near, known = get_close_matches(name, self.list_commands(ctx)), ", ".join(self.list_commands(ctx))
+            advice = f"did you mean {' or '.join(near)}?" if near else f"there are {known}"
+            ctx.fail(f"there is no command {name!r}; {advice}")
+        return super().resolve_command(ctx, args)
+
+
+class Verbs(Group):
     """A group whose commands are imported when they are named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -97,15 +85,6 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         return cast(click.Command, import_module(f"aioqueue.cli.{cmd_name}").command)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
-        if name is not None and command is not None and name not in _LOGGING and not ctx.resilient_parsing:
-            for warning in strange_variables(name, command):
-                click.echo(f"Warning: {warning}", err=True)
-        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -126,7 +105,6 @@ def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> N
 @click.group(
     cls=Verbs,
     context_settings={
-        "auto_envvar_prefix": "AIOQUEUE",
         "help_option_names": ["-h", "--help"],
         "show_default": True,
     },
@@ -142,5 +120,5 @@ def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> N
 def main() -> None:
     """Run aioqueue's workers, send tasks, and see what came of them.
 
-    Every option can be set by a variable too: AIOQUEUE_<COMMAND>_<OPTION>.
+    Every setting has a variable: AIOQUEUE_<SETTING>. `aioqueue config show` lists them.
     """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
@@ -12,9 +14,17 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def option(*names: str, **how: Any) -> Callable[[F], F]:
-    """click.option that shows the option's variable in the help."""
-    return click.option(*names, show_envvar=True, **how)
+def option(
+    *names: str, variable: str | None = None, setting: str | None = None, **how: Any
+) -> Callable[[F], F]:
+    """click.option that tells in its help by which variable it is set too, if by any.
+
+    variable: one of its own. setting: it goes before that setting, whose variable counts also without a
+    command. What is asked once has none: a variable that says yes, or --all, would be forgotten there.
+    """
+    if setting is not None:
+        how["help"] = f"{how['help']}  [setting: {setting}]"
+    return click.option(*names, envvar=variable, show_envvar=True, **how)
 
 
 json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = option(
@@ -22,15 +32,56 @@ json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = option(
 )
 
 
-def store_options(function: F) -> F:
-    """Add the options that say which store is asked."""
+def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which store is asked; a URL that is typed goes before an app of a variable."""
+
+    @wraps(function)
+    def without_app(*args: Any, **given: Any) -> Any:
+        if (given["broker"], given["backend"]) != (None, None) and by_variable("app"):
+            given["app"] = click.get_current_context().params["app"] = None
+        return function(*args, **given)
+
+    asked: Callable[..., Any] = without_app
     for decorate in (
-        option("--backend", metavar="URL", help="Where results are kept, if it is another store."),
-        option("--broker", metavar="URL", help="The store, instead of that of the settings."),
-        option("--app", metavar="APP", help="Ask the store of this app, module:attribute."),
+        option(
+            "--backend",
+            metavar="URL",
+            setting="backend",
+            help="Where results are kept, if it is another store.",
+        ),
+        option(
+            "--broker", metavar="URL", setting="broker", help="The store, instead of that of the settings."
+        ),
+        option(
+            "--app",
+            metavar="APP",
+            variable="AIOQUEUE_APP",
+            help="Ask the store of this app, module:attribute.",
+        ),
     ):
-        function = decorate(function)
-    return function
+        asked = decorate(asked)
+    return asked
+
+
+def advised(*words: str) -> str:
+    """Return a command that asks the same store, as it can be typed; for a URL with a password stands URL."""
+    from aioqueue.urls import redacted
+
+    params = click.get_current_context().params
+    said = {f"--{name}": params.get(name) for name in ("app", "broker", "backend")}
+    store = [
+        word
+        for name, text in said.items()
+        if text is not None
+        for word in (name, text if redacted(text) == text else "URL")
+    ]
+    return shlex.join(["aioqueue", *words, *store])
+
+
+def by_variable(name: str) -> bool:
+    """Return whether a parameter of the command was said by its variable, and not typed."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.ENVIRONMENT
 
 
 def split(words: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from aioqueue.cli.options import json_option, option, shown, store_options
+from aioqueue.cli.group import Group
+from aioqueue.cli.options import advised, json_option, option, shown, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@click.group(name="queue", short_help="Pause, resume, empty and look into queues.")
+@click.group(cls=Group, name="queue", short_help="Pause, resume, empty and look into queues.")
 def command() -> None:
     """List queues, look into one, pause it, resume it, or take out what waits in it.
 
@@ -85,12 +86,12 @@ def show(
     from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    page = _ask(
-        server_of(app, broker, backend), name, lambda queue: _page(queue, where, after=after, limit=limit)
-    )
+    server = server_of(app, broker, backend)
+    known = _known(server, name, json=json)
+    page = _ask(server, name, lambda queue: _page(queue, where, after=after, limit=limit))
     if json:
         data = page.model_dump(mode="json", exclude={"entries": {"__all__": {"body"}}})
-        click.echo(as_json({"queue": name, "where": where, **data}))
+        click.echo(as_json({"queue": name, "known": known, "where": where, **data}))
         return
     _print(page)
 
@@ -108,8 +109,10 @@ def pause(name: str, app: str | None, broker: str | None, backend: str | None, j
     """
     from aioqueue.cli.apps import server_of
 
-    changed = _ask(server_of(app, broker, backend), name, lambda queue: queue.pause())
-    _tell(name, paused=True, changed=changed, json=json)
+    server = server_of(app, broker, backend)
+    known = _known(server, name, json=json)
+    changed = _ask(server, name, lambda queue: queue.pause())
+    _tell(name, paused=True, changed=changed, known=known, json=json)
 
 
 @command.command(short_help="Start what waits in a paused queue.")
@@ -123,8 +126,10 @@ def resume(name: str, app: str | None, broker: str | None, backend: str | None, 
     """
     from aioqueue.cli.apps import server_of
 
-    changed = _ask(server_of(app, broker, backend), name, lambda queue: queue.resume())
-    _tell(name, paused=False, changed=changed, json=json)
+    server = server_of(app, broker, backend)
+    known = _known(server, name, json=json)
+    changed = _ask(server, name, lambda queue: queue.resume())
+    _tell(name, paused=False, changed=changed, known=known, json=json)
 
 
 @command.command(short_help="Cancel and take out what waits in a queue.")
@@ -156,6 +161,7 @@ def purge(
 
     server = server_of(app, broker, backend)
     both = pending == delayed
+    known = _known(server, name, json=json)
     if not yes:
         stats = _ask(server, name, lambda queue: queue.stats())
         counts = {"ready": stats.ready, "delayed": stats.delayed}
@@ -165,7 +171,7 @@ def purge(
         server, name, lambda queue: queue.purge(pending=pending or both, delayed=delayed or both)
     )
     if json:
-        click.echo(as_json({"queue": name, **done.model_dump(mode="json")}))
+        click.echo(as_json({"queue": name, "known": known, **done.model_dump(mode="json")}))
         return
     left = f"; {done.left} left: they run, or stand for the rest of a workflow" if done.left else ""
     click.echo(f"{done.removed} tasks of {name} were cancelled and taken out{left}")
@@ -186,6 +192,22 @@ def _ask(server: Server, name: str, what: Callable[[Queue], Awaitable[T]]) -> T:
     return asyncio.run(ask())
 
 
+def _known(server: Server, name: str, *, json: bool) -> bool:
+    """Return whether there is that queue, and say so where there is none: its name may be misspelled."""
+    from aioqueue.cli import known
+
+    async def asked() -> list[str]:
+        async with server:
+            return await known.queues(server)
+
+    # before a store is asked the name is looked at
+    server.queue(name)
+    names = asyncio.run(asked())
+    if name not in names and not json:
+        known.warn(name, names)
+    return name in names
+
+
 async def _stats(server: Server) -> list[QueueStats]:
     async with server:
         return sorted(await server.stores.broker.stats(), key=lambda stats: stats.queue)
@@ -196,15 +218,14 @@ async def _page(queue: Queue, where: str, *, after: str | None, limit: int) -> Q
     return await page(after=after, limit=limit)
 
 
-def _tell(name: str, *, paused: bool, changed: bool, json: bool) -> None:
+def _tell(name: str, *, paused: bool, changed: bool, known: bool, json: bool) -> None:
     from aioqueue.cli.record import as_json
 
     if json:
-        click.echo(as_json({"queue": name, "paused": paused, "changed": changed}))
+        click.echo(as_json({"queue": name, "paused": paused, "changed": changed, "known": known}))
     elif paused:
-        click.echo(
-            f"{name} {'is' if changed else 'was'} paused; aioqueue queue resume {name} starts it again"
-        )
+        again = advised("queue", "resume", name)
+        click.echo(f"{name} {'is' if changed else 'was'} paused; {again} starts it again")
     else:
         click.echo(f"{name} {'goes on' if changed else 'was not paused'}")
 

@@ -10,6 +10,7 @@ from datetime import datetime
 import click
 
 from aioqueue.cli.group import FAILED
+from aioqueue.cli.options import advised
 from aioqueue.errors import ResultTimeoutError, TaskError
 from aioqueue.models.state import State, TaskState
 from aioqueue.server import Server
@@ -36,7 +37,7 @@ def print_waited(state: TaskState, text: str, timeout: float | None, *, json: bo
         click.echo(text)
     if late:
         said = f"{state.name}[{state.id}] is {state.state} after {timeout:g} s, and goes on"
-        click.echo(f"Error: {said}; wait again: aioqueue result {state.id} --wait", err=True)
+        click.echo(f"Error: {said}; wait again: {advised('result', state.id, '--wait')}", err=True)
         return FAILED
     return exit_code(state)
 

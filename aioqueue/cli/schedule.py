@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, cast
 
 import click
 
+from aioqueue.cli.group import Group
 from aioqueue.cli.options import json_option, option, pair, store_options, value
 from aioqueue.cli.worker import LEVELS, LogFormat
 
@@ -36,7 +37,7 @@ class Given(TypedDict):
     jitter: float | None
 
 
-@click.group(name="schedule", short_help="Show and change schedules; fire them.")
+@click.group(cls=Group, name="schedule", short_help="Show and change schedules; fire them.")
 def command() -> None:
     """Show, add, pause and trigger schedules, or run a process that fires them.
 
@@ -188,8 +189,18 @@ def next_(
 @command.command(short_help="Fire schedules, and run no task.")
 @click.argument("app")
 @option("--name", help="Name in the log.  [default: host:pid]")
-@option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info")
-@option("--log-format", type=click.Choice(["plain", "json"]), default="plain")
+@option(
+    "--log-level",
+    variable="AIOQUEUE_WORKER_LOG_LEVEL",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+)
+@option(
+    "--log-format",
+    variable="AIOQUEUE_WORKER_LOG_FORMAT",
+    type=click.Choice(["plain", "json"]),
+    default="plain",
+)
 def run(app: str, name: str | None, log_level: str, log_format: LogFormat) -> None:
     """Fire the schedules of APP and of its store until SIGINT or SIGTERM; workers do so too, by default.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import click
@@ -41,10 +42,12 @@ class SendCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         cut = args.index("--") if "--" in args else len(args)
         rest = super().parse_args(ctx, args[:cut])
-        for word in ctx.params.get("args") or ():
+        words: tuple[str, ...] = ctx.params.get("args") or ()
+        known = [name for option in self.params for name in option.opts if name.startswith("--")]
+        for word in words:
             if word.startswith("-") and not _NUMBER.match(word):
-                raise click.NoSuchOption(word, ctx=ctx)
-        ctx.params["args"] = (*(ctx.params.get("args") or ()), *args[cut + 1 :])
+                raise click.NoSuchOption(word, possibilities=get_close_matches(word, known), ctx=ctx)
+        ctx.params["args"] = (*words, *args[cut + 1 :])
         return rest
 
 
@@ -99,8 +102,6 @@ def call_of(
 
     Raises UnknownTaskError, and SignatureError if they do not fit the task.
     """
-    from difflib import get_close_matches
-
     from aioqueue.errors import UnknownTaskError
     from aioqueue.models.signature import Signature
 
@@ -127,14 +128,15 @@ async def _send(server: Server, call: Signature, given: Given) -> int:
             "queue": call.queue or server.settings.queue_of(call.name),
             "created": sent.created,
         }
-        if not given["json"]:
+        if given["wait"] or not given["json"]:
             said = (
                 "sent {name}[{id}] to queue {queue}"
                 if sent.created
                 else "the id {id} is known; nothing was sent"
             )
-            click.echo(said.format(**receipt))
-        elif not given["wait"]:
+            # who is interrupted while he waits knows the id; standard output is the record's alone
+            click.echo(said.format(**receipt), err=given["json"])
+        else:
             click.echo(as_json(receipt))
         if not given["wait"]:
             return 0

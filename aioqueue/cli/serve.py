@@ -17,11 +17,8 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Final, Never, cast
 
-import click
-
-from aioqueue.cli import apps, logs
+from aioqueue.cli import apps, known, logs
 from aioqueue.cli.banner import banner
-from aioqueue.cli.group import strange_variables
 from aioqueue.cli.reload import reloading
 from aioqueue.cli.worker import Flags, Loop
 from aioqueue.errors import ConfigurationError, MissingExtraError, UnavailableError
@@ -44,10 +41,9 @@ def serve(flags: Flags) -> None:
     """Run one worker, or supervise several, and exit."""
     _quit_at_signals()
     logs.configure(flags.log_level, flags.log_format)
-    context = click.get_current_context()
-    if flags.supervised_by is None:
-        for warning in strange_variables(str(context.info_name), context.command):
-            _log.warning("%s", warning)
+    if flags.supervised_by is not None and not flags.announce:
+        # what is ignored of file and variables was told by the parent, or by the first of its children
+        logging.getLogger("aioqueue.config").setLevel(logging.ERROR)
     if flags.reload and flags.supervised_by is None:
         sys.exit(asyncio.run(reloading(flags)))
     server = apps.shared(apps.load(flags.app))
@@ -82,7 +78,7 @@ def served(server: Server, flags: Flags) -> tuple[str, ...] | None:
     """
     if not flags.excluded:
         return flags.queues or None
-    specs = flags.queues or server.settings.queues or tuple(map(plain, _known(server)))
+    specs = flags.queues or server.settings.queues or tuple(map(plain, known.of_app(server)))
     try:
         names = [weighed([spec])[0][0] for spec in specs]
     except ValueError as exc:
@@ -98,13 +94,6 @@ def served(server: Server, flags: Flags) -> tuple[str, ...] | None:
             f"--exclude-queue leaves none of the queues {', '.join(names)}; name others with --queue"
         )
     return left
-
-
-def _known(server: Server) -> tuple[str, ...]:
-    """Return the queues that the settings and the tasks of an app name."""
-    settings = server.settings
-    tasks = [apps.queue_of(server, task.name) for task in server]
-    return tuple(dict.fromkeys([settings.queue, *settings.routes.values(), *tasks]))
 
 
 async def _health(server: Server) -> Sequence[str]:

@@ -117,49 +117,102 @@ class Flags:
 @option(
     "-q",
     "--queue",
+    setting="queues",
     multiple=True,
     metavar="NAME[:WEIGHT]",
     help="Queue to serve; repeatable, or a,b; with weights a:5,b:1.",
 )
-@option("--exclude-queue", multiple=True, metavar="NAME", help="Serve all known queues but this; likewise.")
-@option("--strict", is_flag=True, help="Serve the queues in their order: the first that has work first.")
-@option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks that run at once, in each process.")
+@option(
+    "--exclude-queue",
+    variable="AIOQUEUE_WORKER_EXCLUDE_QUEUE",
+    multiple=True,
+    metavar="NAME",
+    help="Serve all known queues but this; likewise.",
+)
+@option(
+    "--strict",
+    setting="strict",
+    is_flag=True,
+    help="Serve the queues in their order: the first that has work first.",
+)
+@option(
+    "-c",
+    "--concurrency",
+    setting="concurrency",
+    type=click.IntRange(min=1),
+    help="Tasks that run at once, in each process.",
+)
 @option(
     "-p",
     "--processes",
+    variable="AIOQUEUE_WORKER_PROCESSES",
     type=click.IntRange(min=1),
     default=1,
     help="Processes, each started again if it dies.",
 )
-@option("-b", "--burst", is_flag=True, help="End when nothing is ready and nothing runs.")
-@option("--max-tasks", type=click.IntRange(min=1), help="End after so many tasks; --processes replaces it.")
-@option("--name", help="Name in records and listings.  [default: host:pid]")
-@option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info")
-@option("--log-format", type=click.Choice(["plain", "json", "short"]), default="plain")
+@option(
+    "-b",
+    "--burst",
+    variable="AIOQUEUE_WORKER_BURST",
+    is_flag=True,
+    help="End when nothing is ready and nothing runs.",
+)
+@option(
+    "--max-tasks",
+    variable="AIOQUEUE_WORKER_MAX_TASKS",
+    type=click.IntRange(min=1),
+    help="End after so many tasks; --processes replaces it.",
+)
+@option("--name", variable="AIOQUEUE_WORKER_NAME", help="Name in records and listings.  [default: host:pid]")
+@option(
+    "--log-level",
+    variable="AIOQUEUE_WORKER_LOG_LEVEL",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+)
+@option(
+    "--log-format",
+    variable="AIOQUEUE_WORKER_LOG_FORMAT",
+    type=click.Choice(["plain", "json", "short"]),
+    default="plain",
+)
 @option(
     "--shutdown-timeout",
+    setting="grace",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
     help="What running tasks get on a stop.",
 )
 @option(
     "--loop",
+    variable="AIOQUEUE_WORKER_LOOP",
     type=click.Choice(["auto", "asyncio", "uvloop"]),
     default="auto",
     help="auto: uvloop if installed.",
 )
-@option("--no-scheduler", is_flag=True, help="Fire no schedules; other workers do, or `schedule run`.")
-@option("--reload", is_flag=True, help="Start anew when the code changes; for development.")
+@option(
+    "--no-scheduler",
+    variable="AIOQUEUE_WORKER_NO_SCHEDULER",
+    is_flag=True,
+    help="Fire no schedules; other workers do, or `schedule run`.",
+)
+@option(
+    "--reload",
+    variable="AIOQUEUE_WORKER_RELOAD",
+    is_flag=True,
+    help="Start anew when the code changes; for development.",
+)
 @option(
     "--reload-dir",
+    variable="AIOQUEUE_WORKER_RELOAD_DIR",
     multiple=True,
     type=click.Path(exists=True, file_okay=False),
     metavar="FOLDER",
     help="Folder to watch; repeatable.  [default: the current one]",
 )
-@click.option("--supervised-by", type=int, hidden=True, allow_from_autoenv=False)
-@click.option("--birth", hidden=True, allow_from_autoenv=False)
-@click.option("--announce", is_flag=True, hidden=True, allow_from_autoenv=False)
+@click.option("--supervised-by", type=int, hidden=True)
+@click.option("--birth", hidden=True)
+@click.option("--announce", is_flag=True, hidden=True)
 def command(app: str, **given: Unpack[Given]) -> None:
     """Run the tasks of APP, a Server named as module:attribute or module:factory().
 

@@ -24,6 +24,7 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.limits import Limits
 from aioqueue.protocols.messages import Delivery, Message, Settlement, When
 
 
@@ -76,6 +77,15 @@ class Consumer(Protocol):
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
         """Give back, nothing counted, before what waits; not handed out for *delay* s."""
+        ...
+
+    async def admit(self, asks: Sequence[tuple[Delivery, Limits]]) -> Sequence[bool]:
+        """Tell of each delivery whether it may start now, by the limits of its task and the store's clock.
+
+        One that may not is given back in the same step, nothing counted: until its turn, which is then its
+        own, or parked until one of the slots is free, by whatever end of what has it. What was admitted has
+        its slot for as long as this consumer holds it. To ask again for what has one is safe.
+        """
         ...
 
     def lease(self) -> Lease:

@@ -16,8 +16,8 @@ class Capabilities:
     process. deduplicates: publish drops copies of a waiting (id, attempt, hop). priorities: higher
     ones are handed out first. fenced: at most one attempt of a task commits. recovery: seconds,
     at default timings, within which a dead worker's tasks run elsewhere. max_delay: longest delay
-    it holds in one leg, in seconds; None has no limit. note: what a person who starts a worker
-    should know of it, or nothing.
+    it holds in one leg, in seconds; None has no limit. limits: it admits tasks by rates and slots.
+    note: what a person who starts a worker should know of it, or nothing.
     """
 
     name: str
@@ -28,4 +28,5 @@ class Capabilities:
     fenced: bool = True
     recovery: float = 22.0
     max_delay: float | None = None
+    limits: bool = True
     note: str = ""

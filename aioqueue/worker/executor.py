@@ -24,6 +24,7 @@ from aioqueue.errors import (
     TaskTimeoutError,
     UnavailableError,
 )
+from aioqueue.logs import Attempt
 from aioqueue.middleware import Arguments, Hooks
 from aioqueue.models.signature import Signature
 from aioqueue.models.state import ErrorInfo, State
@@ -104,6 +105,12 @@ class Executor:
     def runs(self) -> set[Run]:
         """Return all that runs."""
         return set(self._runs.values())
+
+    def attempt_in(self, task: asyncio.Task[Any]) -> Attempt | None:
+        """Return the attempt whose code an asyncio task runs; may be asked in another thread."""
+        # copied in one step, as the loop may move on meanwhile
+        runs = list(self._runs.values())
+        return next((label(run.delivery) for run in runs if run.runs_in(task)), None)
 
     def start(self, delivery: Delivery, start: Start) -> None:
         """Run a delivery that has begun; one of an attempt that runs here already replaces its receipt."""

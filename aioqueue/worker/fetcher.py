@@ -20,6 +20,7 @@ from aioqueue.protocols.finisher import Finisher
 from aioqueue.protocols.messages import Delivery, Start, Verdict
 from aioqueue.worker.backoff import Backoff
 from aioqueue.worker.executor import Executor
+from aioqueue.worker.gate import Gate
 
 _log = logging.getLogger("aioqueue.worker")
 
@@ -30,8 +31,8 @@ BATCH: Final = 200
 class Fetcher:
     """Feeds an executor.
 
-    give_back: takes what was handed out too late to be run. budget: how many it may take before it
-    ends by itself; None has no limit.
+    give_back: takes what was handed out too late to be run. gate: keeps back what is limited. budget: how
+    many it may take before it ends by itself; None has no limit.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Fetcher:
         executor: Executor,
         give_back: Callable[[Delivery], None],
         *,
+        gate: Gate,
         budget: int | None,
     ) -> None:
+        self._gate = gate
         self._give_back = give_back
         self._consumer = consumer
         self._finisher = finisher
@@ -81,7 +84,7 @@ class Fetcher:
             try:
                 patience = 0.0 if until_idle and not running else _PATIENCE
                 deliveries = await self._consumer.receive(limit, timeout=patience)
-                await self._begin(deliveries)
+                await self._admit(deliveries)
             except UnavailableError as exc:
                 _log.warning("cannot fetch tasks, trying again: %s", exc)
                 await backoff.wait(self._stop)
@@ -89,6 +92,13 @@ class Fetcher:
             backoff.reset()
             if until_idle and not deliveries and not running:
                 return
+
+    async def _admit(self, deliveries: list[Delivery]) -> None:
+        free, limited = self._gate.parted(deliveries)
+        # what is not limited waits for no answer about what is
+        await self._begin(free)
+        if limited:
+            await self._begin(await self._gate.admitted(limited, self._stop))
 
     async def _begin(self, deliveries: list[Delivery]) -> None:
         backoff = Backoff()

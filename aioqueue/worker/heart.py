@@ -15,9 +15,10 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from aioqueue.errors import UnavailableError
+from aioqueue.logs import Attempt
 from aioqueue.protocols.lease import Lease
 
 _log = logging.getLogger("aioqueue.worker")
@@ -30,7 +31,8 @@ class Heart:
     """Beats for one consumer. Started and stopped on the loop it watches.
 
     lease, beat, warn, stall: seconds. lapsed: called on the loop when a lease is lost. stalled:
-    called in the thread when the loop has stood still for *stall*.
+    called in the thread when the loop has stood still for *stall*. attempt: says, in the thread, whose code
+    an asyncio task runs.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Heart:
         stall: float,
         lapsed: Callable[[], None],
         stalled: Callable[[], None],
+        attempt: Callable[[asyncio.Task[Any]], Attempt | None] = lambda _: None,
     ) -> None:
         self._leases = leases
         self._lease = lease
@@ -51,6 +54,7 @@ class Heart:
         self._stall = stall
         self._lapsed = lapsed
         self._stalled = stalled
+        self._attempt = attempt
         self._loop = asyncio.get_running_loop()
         self._watched = threading.get_ident()
         self._turned = time.monotonic()
@@ -112,11 +116,15 @@ class Heart:
             return True
         if not self._told:
             self._told = True
-            _log.warning("the event loop has been blocked for %.1f s by %s", stood, self._culprit())
+            who, where = self._culprit(), self._place()
+            _log.warning("the event loop has been blocked for %.1f s by %s at %s", stood, who, where)
         if stood < self._stall:
             return True
         _log.critical(
-            "the event loop stands still for %.0f s; the lease is given up\n%s", stood, self._stack()
+            "the event loop stands still for %.0f s, blocked by %s; the lease is given up\n%s",
+            stood,
+            self._culprit(),
+            self._stack(),
         )
         for lease in self._leases:
             self._drop(lease)
@@ -137,16 +145,20 @@ class Heart:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function)
 
-    def _culprit(self) -> str:
+    def _culprit(self) -> Attempt | str:
         task = asyncio.current_task(self._loop)
+        if task is None:
+            return "a callback"
+        return self._attempt(task) or task.get_name()
+
+    def _place(self) -> str:
         frame = self._frame()
         if frame is None:
             return "an unknown frame"
         # a frame on its way from line to line is at none
         path, line = frame.f_code.co_filename, frame.f_lineno or 0
         code = linecache.getline(path, line).strip()
-        who = task.get_name() if task is not None else "a callback"
-        return f"{who} at {path}:{line} in {frame.f_code.co_name}: {code}"
+        return f"{path}:{line} in {frame.f_code.co_name}: {code}"
 
     def _stack(self) -> str:
         frame = self._frame()

@@ -81,6 +81,10 @@ class Run:
         if self.reason is not None:
             raise asyncio.CancelledError
 
+    def runs_in(self, task: asyncio.Task[Any]) -> bool:
+        """Return whether that is the asyncio task that the user's code runs in."""
+        return self._task is task
+
     def watch(self) -> bool:
         """Tell whether somebody is to watch it for a cancel from now on: it has a record, and nobody does."""
         first = not (self._watched or self.closed) and self.delivery.message.tracked

@@ -26,6 +26,7 @@ from aioqueue.worker import outcome
 from aioqueue.worker.committer import Committer
 from aioqueue.worker.executor import Executor
 from aioqueue.worker.fetcher import Fetcher
+from aioqueue.worker.gate import Gate
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
 from aioqueue.worker.notes import Notes
@@ -60,8 +61,7 @@ class Term:
         ended: Callable[[], None],
         hooks: Hooks,
     ) -> None:
-        self._options = options
-        self._stores = stores
+        self._options, self._stores = options, stores
         self._consumer = consumer
         self._ended = ended
         self._lapsed = False
@@ -91,7 +91,12 @@ class Term:
             self._finisher, self._written, lambda ending, exc: outcome.unwritable(ending, exc, rules)
         )
         self._fetcher = Fetcher(
-            consumer, self._finisher, self._executor, self._committer.give_back, budget=budget
+            consumer,
+            self._finisher,
+            self._executor,
+            self._committer.give_back,
+            gate=Gate(consumer, router),
+            budget=budget,
         )
 
     @property
@@ -114,6 +119,7 @@ class Term:
             stall=self._options.stall,
             lapsed=self._lapse,
             stalled=stalled,
+            attempt=self._executor.attempt_in,
         )
         heart.start()
         try:

@@ -257,6 +257,12 @@ class Worker:
             _ = task.definition.reading
             if task.definition.executor == "process":
                 import_path(task.definition)
+        if self._router.limited and not self._stores.broker.capabilities.limits:
+            name = min(self._router.limited)
+            raise ConfigurationError(
+                f"task {name!r} has limits, and {self._stores.urls[0]} keeps none; take a broker that does, "
+                "or leave out rate_limit and max_running"
+            )
         if self.options.scheduler and self._router.scheduled:
             shared_map(self._stores)
         for schedule in self._router.scheduled.values():

@@ -69,3 +69,20 @@ async def again(n: int, seconds: float) -> Signature[int]:
     note("begin", n)
     note("end", n)
     return work.s(n, seconds)
+
+
+@server.task(rate_limit="100/s")
+async def paced(n: int) -> int:
+    """Start as often as it may."""
+    note("begin", n)
+    note("end", n)
+    return n
+
+
+@server.task(max_running=4)
+async def slotted(n: int, seconds: float) -> int:
+    """Run while no more than three others do."""
+    note("begin", n)
+    await asyncio.sleep(seconds)
+    note("end", n)
+    return n

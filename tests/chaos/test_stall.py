@@ -58,7 +58,7 @@ async def test_process_whose_loop_stands_still_ends_with_70_and_its_task_runs_el
             state = await result.state()
 
     assert code == 70
-    assert f"block[{result.id}] at " in told
+    assert f"block[{result.id}] from default at " in told
     assert "app.py:" in told
     assert any("time.sleep(seconds)" in line for line in blocked.lines)
     assert (state.state, state.attempt, state.losses) == (State.STARTED, 1, 1)
@@ -97,7 +97,7 @@ async def test_task_that_blocks_the_loop_for_three_leases_runs_once_while_anothe
     assert value == 1
     assert history.begun()[1] == 1
     assert (state.attempt, state.losses) == (1, 0)
-    assert f"block[{result.id}] at " in told
+    assert f"block[{result.id}] from default at " in told
     assert "app.py:" in told
     assert "time.sleep(seconds)" in told
     assert (found.state, found.attempt, found.losses) == (State.STARTED, 1, 1)

@@ -16,10 +16,39 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.cli.test_page import RUN as SHELL_RUN
+
 ROOT = Path(__file__).parents[2]
 
 NOT_RUN = {"docs/internals/design.md": 1}
 """How many blocks of a page are marked ``no-run``: they show what is still to come."""
+
+FOREVER = "runs until it is told to stop; "
+
+SHELL_NOT_RUN = {
+    "README.md": {
+        "make demo": "builds a virtual environment from an index; tests run the examples, of which it is one",
+        "pip install .": "installs into the machine that runs the tests; make does it in one of its own",
+    },
+    "docs/guides/command-line.md": {
+        "aioqueue worker tasks:server --queue high,default --concurrency 50 --processes 2": (
+            f"{FOREVER}that of the README is run in its place"
+        ),
+        "aioqueue dev tasks:server": f"{FOREVER}test_reload runs it",
+        "aioqueue workflow 01a2… --app tasks:server": "its id is none; test_workflow runs it",
+        "aioqueue schedule run tasks:server": f"{FOREVER}test_schedule runs it",
+        "aioqueue completion bash > ~/.local/share/bash-completion/completions/aioqueue": (
+            "writes into the home of whoever runs the tests; test_help runs it"
+        ),
+    },
+}
+"""Of each page the first lines of shell blocks that no test runs, and why."""
+
+SHELL = re.compile(
+    r"^ *`{3,} *(?:(?:sh|shell|bash|console)\b|\{\.(?:sh|shell|bash|console)\b)([^`\n]*)\n(.*?)\n",
+    re.MULTILINE,
+)
+"""A block for a shell: what stands behind its language, and its first line."""
 
 FENCE = re.compile(r"^( *)(`{3,}|~{3,})([^`]*)$")
 PROMISE = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
@@ -101,6 +130,19 @@ def test_blocks_run_and_print_what_they_promise(page: Page, tmp_path: Path) -> N
 
 def test_blocks_that_are_not_run_are_known() -> None:
     assert {page.path: page.skipped for page in pages() if page.skipped} == NOT_RUN
+
+
+def test_every_shell_block_is_run_or_it_is_said_why_not() -> None:
+    left = dict[str, set[str]]()
+    for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        path = file.relative_to(ROOT).as_posix()
+        for mark, first in SHELL.findall(file.read_text(encoding="utf-8")):
+            # those of the README that are not marked are told by the command, so that it stays clean
+            run = path in SHELL_RUN and "no-run" not in mark and first.startswith("aioqueue ")
+            if not run:
+                left.setdefault(path, set()).add(first)
+
+    assert left == {path: set(reasons) for path, reasons in SHELL_NOT_RUN.items()}
 
 
 def test_the_design_names_every_room() -> None:

@@ -31,6 +31,12 @@ MAY_CATCH_ALL = {
     "aioqueue/worker/outcome.py",  # calls the __str__ of the user's exceptions
     "aioqueue/worker/worker.py",  # watches over the worker's duties
 }
+# What changes how a program logs.
+LOG_SET_UP = {
+    *("basicConfig", "dictConfig", "fileConfig", "captureWarnings", "setLogRecordFactory", "setLoggerClass"),
+    *("setLevel", "setFormatter", "addHandler", "removeHandler", "addFilter", "removeFilter", "addLevelName"),
+}
+
 # Files of task bodies that stand for work; elsewhere only a decorated task may sleep.
 MAY_SLEEP: set[str] = set()
 SLEEPS = {"sleep", "time.sleep", "asyncio.sleep", "anyio.sleep"}
@@ -190,6 +196,19 @@ def sleep_waits_for_nothing(module: Module) -> Iterator[str]:
                 yield f"{module.at(node)} sleeps; wait for the thing itself"
 
 
+def only_the_cli_configures_logging(module: Module) -> Iterator[str]:
+    if "/cli/" in module.path:
+        return
+    called = [node.func for node in module.calls]
+    given = [
+        target for node in ast.walk(module.tree) if isinstance(node, ast.Assign) for target in node.targets
+    ]
+    for nodes, names in ((called, LOG_SET_UP), (given, {"propagate", "handlers"})):
+        for each in nodes:
+            if isinstance(each, ast.Attribute) and each.attr in names:
+                yield f"{module.at(each)} configures logging, which is the program's to do"
+
+
 Rule = Callable[[Module], Iterator[str]]
 RULES: dict[Rule, str] = {
     file_is_short: "aioqueue/",
@@ -197,6 +216,7 @@ RULES: dict[Rule, str] = {
     parameters_are_few: "aioqueue/",
     module_says_what_it_is: "aioqueue/",
     only_the_cli_prints: "aioqueue/",
+    only_the_cli_configures_logging: "aioqueue/",
     nothing_is_swallowed: "aioqueue/",
     excuse_has_code_and_reason: "",
     todo_has_reason: "",
@@ -209,6 +229,11 @@ EXAMPLES: list[tuple[Rule, str]] = [
     (parameters_are_few, "class C:\n    async def f(self, a, b, c, d, e, f, /, g, *h, **i): ..."),
     (module_says_what_it_is, "# words\n"),
     (only_the_cli_prints, "print(1)"),
+    (only_the_cli_configures_logging, "logging.basicConfig(level=10)"),
+    (only_the_cli_configures_logging, "logging.getLogger('aioqueue').addHandler(handler)"),
+    (only_the_cli_configures_logging, "_log.setLevel('DEBUG')"),
+    (only_the_cli_configures_logging, "logging.config.dictConfig({})"),
+    (only_the_cli_configures_logging, "_log.propagate = False"),
     (nothing_is_swallowed, "try: f()\nexcept: pass"),
     (nothing_is_swallowed, "try: f()\nexcept Exception: raise"),
     (nothing_is_swallowed, "try: f()\nexcept (OSError, BaseException) as exc: raise exc"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -12,13 +13,14 @@ import pytest
 
 from aioqueue import Reject, Server, Signature, Worker, current
 from aioqueue.errors import TaskFailedError, TaskTimeoutError
+from aioqueue.logs import Attempt, attempt_of
 from aioqueue.models.state import State
 from aioqueue.protocols.lease import Lease
 from aioqueue.testing import VirtualClock
 from aioqueue.worker.heart import Heart
 from aioqueue.worker.run import Run
 from tests.support.faulty import Faults, FaultyBackend, FaultyBroker
-from tests.support.waiting import eventually, within
+from tests.support.waiting import eventually, pause, within
 
 pytestmark = pytest.mark.anyio
 
@@ -331,6 +333,39 @@ async def test_heart_tells_a_lapse_whatever_the_store_raises() -> None:
     await within(lapsed.wait())
 
     await within(heart.stop())
+
+
+async def test_blocked_loop_is_told_with_the_attempt_that_blocks_it() -> None:
+    told, attempts = threading.Event(), list[Attempt]()
+
+    class Listening(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found = attempt_of(record)
+            if "has been blocked" in record.getMessage() and found is not None:
+                attempts.append(found)
+                told.set()
+
+    server = Server("memory://blocked", stall_warning=0.4)
+
+    @server.task
+    async def block() -> bool:
+        # several times, as what stood still just before is told only once
+        for _ in range(10):
+            await pause(0.3)
+            if told.wait(2):
+                break
+        return told.is_set()
+
+    log, listening = logging.getLogger("aioqueue.worker"), Listening()
+    log.addHandler(listening)
+    try:
+        async with server, server.worker():
+            result = await block.send()
+            assert await within(result.get(), deadline=60)
+    finally:
+        log.removeHandler(listening)
+
+    assert attempts[0] == Attempt(result.id, "block", "default", 1)
 
 
 async def _one() -> int:

@@ -38,6 +38,7 @@ from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.limits import Limits
 from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import (
     Attempt,
@@ -139,6 +140,9 @@ class NearConsumer:
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
         await self._real.release(deliveries, delay=delay)
+
+    async def admit(self, asks: Sequence[tuple[Delivery, Limits]]) -> Sequence[bool]:
+        return await self._real.admit(asks)
 
     def lease(self) -> Lease:
         return self._real.lease()

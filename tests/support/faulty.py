@@ -27,6 +27,7 @@ from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.limits import Limits
 from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import (
     Attempt,
@@ -146,6 +147,9 @@ class FaultyConsumer:
         await self.faults.around(
             "release", BrokerUnavailableError, lambda: self.real.release(deliveries, delay=delay)
         )
+
+    async def admit(self, asks: Sequence[tuple[Delivery, Limits]]) -> Sequence[bool]:
+        return await self.faults.around("admit", BrokerUnavailableError, lambda: self.real.admit(asks))
 
     def lease(self) -> FaultyLease:
         return FaultyLease(self.real.lease(), self.faults, BrokerUnavailableError)

@@ -124,13 +124,14 @@ def kill_synced(master: RedisServer, replica: RedisServer) -> None:
 class ClusterNode(RedisServer):
     """A server of a cluster."""
 
-    def __init__(self, binary: str) -> None:
+    def __init__(self, binary: str, *, options: Sequence[str] = ()) -> None:
         super().__init__(
             binary,
             options=[
                 "--cluster-enabled", "yes",
                 "--cluster-port", str(free_port()),
                 "--cluster-node-timeout", str(_NODE_TIMEOUT),
+                *options,
             ],
         )  # fmt: skip
         self.bus = int(self._options[3])

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from aioqueue import Server, config
-from aioqueue.cli.group import VERBS
 from aioqueue.errors import ConfigurationError
 
 LOG = "aioqueue.config"
@@ -54,12 +53,9 @@ def test_variable_near_nothing_is_told_with_all_there_are(
     [
         "AIOQUEUE_LEASE",
         "AIOQUEUE_TEST_URLS",
-        "AIOQUEUE_WORKER_QUEUE",
-        "AIOQUEUE_SEND_APP",
-        "AIOQUEUE_RESULT_TIMEOUT",
+        "AIOQUEUE_APP",
+        "AIOQUEUE_WORKER_PROCESSES",
         "AIOQUEUE_RESULT_TTL",
-        "AIOQUEUE_STATUS_JSON",
-        "AIOQUEUE_VERSION_JSON",
         "AIOQUEUES",
     ],
 )
@@ -73,8 +69,29 @@ def test_known_variable_is_not_told(
     assert warnings(caplog) == []
 
 
-def test_variables_of_every_verb_are_known() -> None:
-    assert tuple(f"AIOQUEUE_{verb.upper()}_" for verb in VERBS) == config._OF_COMMANDS
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AIOQUEUE_WORKER_PROCESES", "AIOQUEUE_WORKER_PROCESSES"),
+        ("AIOQUEUE_WORKER_CONCURRENCY", "AIOQUEUE_CONCURRENCY"),
+        ("AIOQUEUE_WORKER_QUEUE", "AIOQUEUE_QUEUES"),
+        ("AIOQUEUE_WORKER_SHUTDOWN_TIMEOUT", "AIOQUEUE_GRACE"),
+        ("AIOQUEUE_RESULT_TTTL", "AIOQUEUE_RESULT_TTL"),
+        ("AIOQUEUE_RESULT_BROKER", "AIOQUEUE_BROKER"),
+        ("AIOQUEUE_QUEUE_", "AIOQUEUE_QUEUE"),
+        ("AIOQUEUE_STATUS_APP", "AIOQUEUE_APP"),
+        ("AIOQUEUE_DEV_LOG_LEVEL", "AIOQUEUE_WORKER_LOG_LEVEL"),
+    ],
+)
+def test_mistyped_variable_that_begins_like_another_is_told(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with caplog.at_level(logging.WARNING, LOG):
+        config.load({"broker": "memory://x"})
+
+    (said,) = warnings(caplog)
+    assert said.startswith(f"the variable {name} is no setting and is ignored; did you mean {meant}")
 
 
 def test_each_setting_tells_where_it_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ from aioqueue.protocols.broker import FAIR, Order
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import OPEN, Opening
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.limits import Limits
 from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict, When
 from aioqueue.protocols.unique import Answer, Held
 from aioqueue.turns import Group, fill, groups_of
@@ -151,7 +152,9 @@ class MemoryBroker:
         self._core.flows.sweep()
         self._core.sweep_dead()
         self._core.sweep_values()
-        return self._core.take_over()
+        moved = self._core.take_over()
+        self._core.limiters.sweep()
+        return moved
 
     async def bury(self, consumer: str) -> int:
         return self._core.lose(consumer)
@@ -246,6 +249,9 @@ class MemoryConsumer:
             if entry is not None:
                 self.give_back(entry, delay=delay)
 
+    async def admit(self, asks: Sequence[tuple[Delivery, Limits]]) -> Sequence[bool]:
+        return [self._admit(delivery, limits) for delivery, limits in asks]
+
     def lease(self) -> Lease:
         return MemoryLease(self._core, self.id)
 
@@ -260,6 +266,19 @@ class MemoryConsumer:
         if self._one_step and entry.message.tracked:
             self._core.records.stop(entry.message.id, self.id)
         self._core.give_back(entry, delay=delay)
+
+    def _admit(self, delivery: Delivery, limits: Limits) -> bool:
+        entry = self._core.holds(self.id, delivery.receipt)
+        if entry is None:
+            return False
+        until = self._core.limiters.ask(entry.key, entry.receipt, limits)
+        if until is None:
+            entry.scope = None if limits.running is None else limits.scope
+            return True
+        if self._one_step and entry.message.tracked:
+            self._core.records.stop(entry.message.id, self.id)
+        self._core.put_off(entry, until)
+        return False
 
     def _take(self, limit: int) -> list[Delivery]:
         deliveries: list[Delivery] = []

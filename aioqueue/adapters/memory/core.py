@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aioqueue.adapters.memory.flows import Flows
+from aioqueue.adapters.memory.limits import Key, Limiters
 from aioqueue.adapters.memory.records import Records, Row
 from aioqueue.clock import Clock, passing
 from aioqueue.errors import QueueFullError
@@ -30,7 +31,7 @@ DEAD_TTL = 180 * 86_400.0
 
 @dataclass(slots=True)
 class Entry:
-    """A message and who holds it."""
+    """A message and who holds it. scope: of whose slots it has one while it is held."""
 
     message: Message
     seq: int
@@ -39,9 +40,10 @@ class Entry:
     receipt: int = 0
     losses: int = 0
     first_seen: float | None = None
+    scope: str | None = None
 
     @property
-    def key(self) -> tuple[str, int, int]:
+    def key(self) -> Key:
         return (self.message.id, self.message.attempt, self.message.hop)
 
 
@@ -105,7 +107,7 @@ class MemoryCore:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.lines: dict[str, Line] = {}
-        self.entries: dict[tuple[str, int, int], Entry] = {}
+        self.entries: dict[Key, Entry] = {}
         self.held: dict[str, dict[int, Entry]] = {}
         self.paused: set[str] = set()
         self.dead: deque[DeadLetter] = deque()
@@ -115,6 +117,7 @@ class MemoryCore:
         self.records.barred_at = self.flows.barred_at
         self.records.scopes_around = self.flows.scopes_around
         self.records.called_by = self.flows.called_by
+        self.limiters: Limiters = Limiters(clock, self.make_ready)
         self.listeners: set[asyncio.Event] = set()
         self._counter = itertools.count(1)
         self._leases: dict[str, tuple[float, float]] = {}
@@ -152,7 +155,7 @@ class MemoryCore:
 
     def require_room(self, messages: Iterable[Message], limit: int) -> None:
         """Raise QueueFullError if a queue would hold more than *limit* with those that are new."""
-        new: dict[tuple[str, int, int], str] = {}
+        new: dict[Key, str] = {}
         for message in messages:
             key = (message.id, message.attempt, message.hop)
             known = message.tracked and self.records.row(message.id) is not None
@@ -225,6 +228,25 @@ class MemoryCore:
         """Forget a held entry."""
         self._let_go(entry)
         del self.entries[entry.key]
+
+    def put_off(self, entry: Entry, until: float) -> None:
+        """Put a held entry back until a moment, as if it had been sent with that."""
+        self._let_go(entry)
+        entry.due = until
+        self.line(entry.message.queue).push(entry, self.clock.time())
+        self.ring()
+
+    def make_ready(self, key: Key, due: float) -> bool:
+        """Make ready now what is put off until *due*; False if it is not, or is not there any more."""
+        now, entry = self.clock.time(), self.entries.get(key)
+        if entry is None or entry.owner is not None or entry.due != due or due <= now:
+            return False
+        line = self.line(entry.message.queue)
+        line.remove({entry.seq})
+        entry.due = now
+        line.push(entry, now)
+        self.ring()
+        return True
 
     def give_back(self, entry: Entry, *, delay: float = 0.0) -> None:
         """Put a held entry back where it stood."""
@@ -320,3 +342,6 @@ class MemoryCore:
             del self.held[entry.owner]
         self.line(entry.message.queue).held -= 1
         entry.owner = None
+        if entry.scope is not None:
+            scope, entry.scope = entry.scope, None
+            self.limiters.left(scope, entry.receipt)

@@ -96,7 +96,9 @@ class RedisBroker:
         return await self._upkeep.maintain()
 
     async def bury(self, consumer: str) -> int:
-        return await self._upkeep.hand_on(consumer, "dead")
+        moved = await self._upkeep.hand_on(consumer, "dead")
+        await self._upkeep.tend()
+        return moved
 
     async def pause(self, queue: str) -> bool:
         paused: int = await self._access.script("pause", queue, 1, 0, again=2)

@@ -19,6 +19,7 @@ from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.doorbell import Doorbell
 from aioqueue.adapters.redis.faults import is_groupless, translated
 from aioqueue.adapters.redis.finisher import RedisFinisher, receipt_of
+from aioqueue.adapters.redis.limits import Slots, ask_args
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
 from aioqueue.adapters.redis.rows import Receipt, delivery, message_args, milliseconds, moment
@@ -26,6 +27,7 @@ from aioqueue.clock import SystemClock
 from aioqueue.ids import new_id
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.limits import Limits
 from aioqueue.protocols.messages import SUSPECT, Delivery, Settlement
 from aioqueue.turns import Group
 
@@ -57,6 +59,7 @@ class RedisConsumer:
         self._lease = RedisLease(session.pulse, self.id, seconds=lease, unavailable=access.unavailable)
         self._bell = Doorbell(session.link, self.id, timeout=access.core.options.timeout)
         self._held: dict[Receipt, int] = {}
+        self._slots = Slots()
         self._cut = asyncio.Event()
         # one alone was handed out last: very likely there is nothing else, and the bell tells as well
         self._quiet = False
@@ -102,7 +105,7 @@ class RedisConsumer:
             args += (receipt_of(s.delivery).place, int(s.dead is not None), s.dead or "", len(s.follow))
             args += message_args(s.follow)
         answers = await self._access.script("settle", *args)
-        self.forget([receipt_of(s.delivery) for s in settlements])
+        await self.left([receipt_of(s.delivery) for s in settlements])
         return [answer == 1 for answer in answers]
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
@@ -110,7 +113,21 @@ class RedisConsumer:
         await self._access.script(
             "release", self.id, milliseconds(delay), *(receipt.place for receipt in receipts)
         )
-        self.forget(receipts)
+        await self.left(receipts)
+
+    async def admit(self, asks: Sequence[tuple[Delivery, Limits]]) -> Sequence[bool]:
+        args: list[Value] = [self.id]
+        for each, asked in asks:
+            args += ask_args(each, receipt_of(each).place, asked)
+        answers = [answer == 1 for answer in await self._access.script("gate", *args)]
+        refused: list[Receipt] = []
+        for (each, asked), admitted in zip(asks, answers, strict=True):
+            if not admitted:
+                refused.append(receipt_of(each))
+            elif asked.running is not None:
+                self._slots.took(receipt_of(each), asked.scope)
+        self.forget(refused)
+        return answers
 
     def lease(self) -> Lease:
         return self._lease
@@ -125,8 +142,15 @@ class RedisConsumer:
         """Tell whether it was handed out, and not given back since."""
         return receipt in self._held
 
+    async def left(self, receipts: Sequence[Receipt]) -> None:
+        """Hold these no more, and wake who waits for their slots."""
+        if slots := self._slots.of(receipts):
+            await self._access.script("leave", self.id, *slots)
+        self._slots.left(receipts)
+        self.forget(receipts)
+
     def forget(self, receipts: Sequence[Receipt]) -> None:
-        """Hold these no more."""
+        """Hold these no more, which have no slot."""
         full = len(self._held) >= self._prefetch
         for receipt in receipts:
             self._held.pop(receipt, None)

@@ -30,8 +30,8 @@ class Holder(Protocol):
         """Tell whether it was handed out, and not given back since."""
         ...
 
-    def forget(self, receipts: Sequence[Receipt]) -> None:
-        """Hold these no more."""
+    async def left(self, receipts: Sequence[Receipt]) -> None:
+        """Hold these no more, and wake who waits for their slots."""
         ...
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None: ...
@@ -54,7 +54,9 @@ class RedisFinisher:
         found = await self._access.script("finish", *args)
         answers = [answer == 1 for answer in found]
         # what was refused may still be held; whoever gives it back is forgotten then
-        self._holder.forget([receipt_of(e.delivery) for e, ok in zip(endings, answers, strict=True) if ok])
+        await self._holder.left(
+            [receipt_of(e.delivery) for e, ok in zip(endings, answers, strict=True) if ok]
+        )
         return answers
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:

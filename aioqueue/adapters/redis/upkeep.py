@@ -14,10 +14,12 @@ from typing import Final
 
 from aioqueue.adapters.redis.core import Access
 from aioqueue.adapters.redis.faults import translated
+from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import Pulse
 
 _DRIFT: Final = 1.0
 _STEP: Final = 100
+_SLOTS: Final = 1_000
 _DEAD_MS: Final = 180 * 86_400_000
 
 
@@ -80,7 +82,22 @@ class Upkeep:
             continue
         while await self._access.script("rest"):
             continue
+        await self.tend()
         return moved
+
+    async def tend(self) -> None:
+        """Free the slots of those that died, and wake who is parked and could start."""
+        limits = await self._access.command("HGETALL", f"{self._access.core.options.prefix}limits")
+        step: list[Value] = []
+        slots = 0
+        for scope, most in zip(limits[::2], limits[1::2], strict=True):
+            step.append(scope)
+            slots += int(most)
+            if slots >= _SLOTS or len(step) == _STEP:
+                await self._access.script("tend", *step)
+                step, slots = [], 0
+        if step:
+            await self._access.script("tend", *step)
 
     async def hand_on(self, consumer: str, why: str) -> int:
         """Hand on what *consumer* holds, in steps; return how many messages that were."""

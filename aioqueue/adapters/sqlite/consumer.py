@@ -11,18 +11,20 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aioqueue.adapters.sqlite import flows, messages, records, scopes
+from aioqueue.adapters.sqlite import flows, limits, messages, records, scopes
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite.backend import SqliteBackend
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.finisher import SqliteFinisher
 from aioqueue.adapters.sqlite.lease import SqliteLease
+from aioqueue.adapters.sqlite.limits import Slots
 from aioqueue.adapters.sqlite.move import Move
 from aioqueue.clock import passing
 from aioqueue.ids import new_id
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.limits import Limits
 from aioqueue.protocols.messages import OPEN_TTL, SUSPECT, Delivery, Message, Settlement
 from aioqueue.turns import Group, copied, fill
 
@@ -188,6 +190,7 @@ class SqliteConsumer:
             unavailable=access.unavailable,
             kept_until=passing(access.core.clock)() + lease,
         )
+        self._slots = Slots()
         self._woken = self._full = False
 
     @property
@@ -213,13 +216,36 @@ class SqliteConsumer:
         self.event.set()
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
-        answers = await self._access.write(lambda tx: settle(tx, self.id, settlements))
+        deliveries = [settlement.delivery for settlement in settlements]
+        scopes = self._slots.of(deliveries)
+
+        def work(tx: Transaction) -> list[bool]:
+            answers = settle(tx, self.id, settlements)
+            limits.wake(tx, scopes)
+            return answers
+
+        answers = await self._access.write(work)
+        self._slots.left(deliveries)
         self.freed()
         return answers
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
-        await self._access.write(lambda tx: release(tx, self.id, deliveries, delay))
+        scopes = self._slots.of(deliveries)
+
+        def work(tx: Transaction) -> None:
+            release(tx, self.id, deliveries, delay)
+            limits.wake(tx, scopes)
+
+        await self._access.write(work)
+        self._slots.left(deliveries)
         self.freed()
+
+    async def admit(self, asks: Sequence[tuple[Delivery, Limits]]) -> Sequence[bool]:
+        answers = await self._access.write(lambda tx: limits.admit(tx, self.id, asks))
+        self._slots.took(asks, answers)
+        if not all(answers):
+            self.freed()
+        return answers
 
     def freed(self) -> None:
         """Let a receive that waits look again: something it held has ended."""
@@ -233,4 +259,4 @@ class SqliteConsumer:
         if not isinstance(backend, SqliteBackend) or backend.core is not self._access.core:
             return None
         self._holder = replace(self._holder, begins=True)
-        return SqliteFinisher(self._access, self, self.freed)
+        return SqliteFinisher(self._access, self, self.freed, self._slots)

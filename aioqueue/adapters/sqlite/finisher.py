@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from aioqueue.adapters.sqlite import attempts, messages, records
+from aioqueue.adapters.sqlite import attempts, limits, messages, records
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
+from aioqueue.adapters.sqlite.limits import Slots
 from aioqueue.adapters.sqlite.messages import Receipt
 from aioqueue.adapters.sqlite.move import Move
 from aioqueue.adapters.sqlite.records import Entry
@@ -134,10 +135,11 @@ def _move_on(batch: _Batch) -> None:
 class SqliteFinisher:
     """The one-step finisher of one consumer: what it was handed has begun already.
 
-    freed: called when the consumer may hold less.
+    freed: called when the consumer may hold less. slots: those of what it holds.
     """
 
-    def __init__(self, access: Access, consumer: Consumer, freed: Callable[[], None]) -> None:
+    def __init__(self, access: Access, consumer: Consumer, freed: Callable[[], None], slots: Slots) -> None:
+        self._slots = slots
         self._access = access
         self._consumer = consumer
         self._freed = freed
@@ -147,7 +149,16 @@ class SqliteFinisher:
 
     async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
         owner = self._consumer.id
-        answers = await self._access.write(lambda tx: finish(tx, owner, endings))
+        scopes = self._slots.of(ending.delivery for ending in endings)
+
+        def work(tx: Transaction) -> list[bool]:
+            answers = finish(tx, owner, endings)
+            limits.wake(tx, scopes)
+            return answers
+
+        answers = await self._access.write(work)
+        # what was refused may still be held
+        self._slots.left(e.delivery for e, ok in zip(endings, answers, strict=True) if ok)
         self._freed()
         return answers
 

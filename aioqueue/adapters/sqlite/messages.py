@@ -268,6 +268,25 @@ def give_back(tx: Transaction, seqs: Iterable[int], *, delay: float = 0.0) -> No
     tx.news.queues.update(queue for (queue,) in given.fetchall())
 
 
+def put_off(tx: Transaction, seq: int, until: float) -> None:
+    """Put a held message back until a moment, as if it had been sent with that."""
+    put = tx.db.execute(
+        "UPDATE messages SET state = 0, owner = NULL, due = ? WHERE seq = ? RETURNING queue", (until, seq)
+    )
+    tx.news.queues.update(queue for (queue,) in put.fetchall())
+
+
+def make_ready(tx: Transaction, seq: int, due: float) -> bool:
+    """Make ready now what is put off until *due*; False if it is not, or is not there any more."""
+    made = tx.db.execute(
+        f"UPDATE messages SET state = {_READY}, due = :now"
+        " WHERE seq = :seq AND +state = 0 AND due = :due AND due > :now RETURNING queue",
+        {"seq": seq, "due": due, "now": tx.now},
+    ).fetchall()
+    tx.news.queues.update(queue for (queue,) in made)
+    return bool(made)
+
+
 def lose(tx: Transaction, seqs: Iterable[int]) -> None:
     """Put messages back whose holders died, each a loss."""
     ids = listed(seqs)

@@ -108,6 +108,27 @@ CREATE TABLE IF NOT EXISTS leases (
 -- Queues of which nothing is handed out.
 CREATE TABLE IF NOT EXISTS paused (queue TEXT PRIMARY KEY) WITHOUT ROWID;
 
+-- What the limits of tasks hold: one row a message. kind 0 has a slot under a receipt, (seq, taken), and is none
+-- any more once it is not held under that; 1 is parked until a slot is free; 2 has a turn. at: since when, or
+-- until when it is put off. most: slots of its scope.
+CREATE TABLE IF NOT EXISTS limited (
+  seq INTEGER PRIMARY KEY,
+  scope TEXT NOT NULL,
+  kind INTEGER NOT NULL,
+  taken INTEGER NOT NULL,
+  at REAL NOT NULL,
+  most INTEGER
+);
+CREATE INDEX IF NOT EXISTS limited_scope ON limited (scope, kind, at);
+
+-- Of each rate, when the next start is due by its pace.
+CREATE TABLE IF NOT EXISTS rates (
+  scope TEXT NOT NULL,
+  name TEXT NOT NULL,
+  mark REAL NOT NULL,
+  PRIMARY KEY (scope, name)
+) WITHOUT ROWID;
+
 -- seq is never used twice, as it is the key by which a letter is dropped.
 CREATE TABLE IF NOT EXISTS dead (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from aioqueue.adapters.sqlite import attempts, flows, joins, keys, messages, records
+from aioqueue.adapters.sqlite import attempts, flows, joins, keys, limits, messages, records
 from aioqueue.adapters.sqlite import lease as leases
 from aioqueue.adapters.sqlite.core import Access
 from aioqueue.adapters.sqlite.database import Transaction
@@ -50,7 +50,7 @@ class Upkeep:
         if not self._doubt.lasts(lease, stuck=failed or self._doubt.passed() - asked > lease / 2):
             moved = await self._hand_on()
             await self._access.write(drop_leases)
-        for drop in (drop_records, drop_dead_letters, drop_values, drop_freed, drop_flows):
+        for drop in (drop_records, drop_dead_letters, drop_values, drop_freed, drop_flows, limits.sweep):
             for _ in range(_STEPS):
                 if await self._access.write(drop) < _DROPPED:
                     break
@@ -72,7 +72,9 @@ class Upkeep:
         """End the lease of *owner*, who is dead, and hand on what it holds; return how many messages."""
         # without a lease, what a crash leaves unmoved here is for the next round to judge
         await self._access.write(lambda tx: leases.drop(tx, owner))
-        return await self._empty([owner])
+        moved = await self._empty([owner])
+        await self._access.write(limits.sweep)
+        return moved
 
     async def _empty(self, lost: Sequence[str]) -> int:
         moved = 0

@@ -61,7 +61,7 @@ async def test_store_of_an_app_is_told_with_what_waits_and_who_serves(shell: She
     assert found["workers"][0]["data"] == {"workers": ["mine"]}
     assert [line for line in plain.out.splitlines() if line.startswith("warn  queues")] == [
         "warn  queues    'default': 1 task waiting and no live worker serves it; start one: "
-        "aioqueue worker APP -q default"
+        f"aioqueue worker {APP} -q default"
     ]
 
 
@@ -69,7 +69,9 @@ async def test_store_of_an_app_is_told_with_what_waits_and_who_serves(shell: She
     ("args", "env", "code", "text"),
     [
         (("--broker", "sqlite:///mistyped.db"), {}, 3, "there is no file "),
-        ((), {}, 3, "aioqueue.db; is the path right?"),
+        ((), {}, 0, "aioqueue.db yet; the first send, or a worker, makes it"),
+        (("--app", APP), {}, 0, "tasks.db yet; the first send, or a worker, makes it"),
+        ((), {"AIOQUEUE_BROKER": "sqlite:///none/a.db"}, 3, "none is not there"),
         (("--broker", "redis://127.0.0.1:1?timeout=0.2"), {}, 3, "127.0.0.1:1"),
         (("--broker", "memory://x"), {}, 1, "memory://x lives within one process"),
         (("--broker", "sqlite:///tasks.py"), {}, 1, "is no SQLite database"),

@@ -36,6 +36,7 @@ async def test_waiting_prints_the_value(shell: Shell) -> None:
     assert json.loads(data.out)["result"] == "2026-03-02"
     assert json.loads(data.out)["state"] == "SUCCESS"
     assert json.loads(data.out)["timed_out"] is False
+    assert data.err == f"sent day_after[{json.loads(data.out)['id']}] to queue default\n"
 
 
 async def test_waiting_for_a_task_that_fails_exits_with_1(shell: Shell) -> None:
@@ -54,7 +55,8 @@ async def test_waiting_ends_after_its_timeout(shell: Shell) -> None:
     plain = await shell.run("send", APP, "sum", "[1]", "--id", "a", *wait)
     data = await shell.run("result", "a", "--app", APP, *wait, "--json")
 
-    said = "Error: sum[a] is PENDING after 0.2 s, and goes on; wait again: aioqueue result a --wait\n"
+    said = "Error: sum[a] is PENDING after 0.2 s, and goes on; wait again: "
+    said += f"aioqueue result a --wait --app {APP}\n"
     assert [(done.code, done.err) for done in (plain, data)] == [(1, said), (1, said)]
     assert plain.out == "sent sum[a] to queue default\n"
     state = json.loads(data.out)

@@ -63,9 +63,10 @@ async def test_valid_file_exits_with_0(shell: Shell) -> None:
 
 
 async def test_without_a_file_the_variables_are_checked(shell: Shell) -> None:
-    right = await shell.run("config", "validate")
+    right = await shell.run("config", "validate", env={"AIOQUEUE_RESULT_TTTL": "1"})
     wrong = await shell.run("config", "validate", env={"AIOQUEUE_LEASE": "long"})
 
+    assert "AIOQUEUE_RESULT_TTTL is no setting and is ignored; did you mean AIOQUEUE_RESULT_TTL" in right.err
     assert (right.code, right.out) == (
         0,
         "there is no aioqueue.yaml here or above; the variables are valid\n",

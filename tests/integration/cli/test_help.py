@@ -66,13 +66,6 @@ async def test_help_lists_every_verb() -> None:
     assert [verb for verb in VERBS if f"\n  {verb} " not in done.out] == []
 
 
-async def test_unknown_verb_is_wrong_use() -> None:
-    done = await run([*AIOQUEUE, "wrok"])
-
-    assert done.code == 2
-    assert "No such command 'wrok'" in done.err
-
-
 async def test_version_is_that_of_the_distribution(tmp_path: Path) -> None:
     meta = tmp_path / "aioqueue_tasks-7.8.9.dist-info"
     meta.mkdir()
@@ -84,17 +77,6 @@ async def test_version_is_that_of_the_distribution(tmp_path: Path) -> None:
     assert said.out.startswith("aioqueue 7.8.9, Python 3.")
     data = await run([*AIOQUEUE, "version", "--json"], env=env)
     assert json.loads(data.out)["aioqueue"] == "7.8.9"
-
-
-async def test_variable_that_sets_no_option_is_warned_of() -> None:
-    env = {"AIOQUEUE_VERSION_JSN": "1", "AIOQUEUE_VERSION_JSON": "1", "AIOQUEUE_SEND_ODD": "1"}
-    done = await run([*AIOQUEUE, "version"], env=env)
-
-    assert json.loads(done.out).keys() == {"aioqueue", "python"}
-    assert done.err == (
-        "Warning: the variable AIOQUEUE_VERSION_JSN sets no option of version and is ignored; "
-        "there is AIOQUEUE_VERSION_JSON\n"
-    )
 
 
 async def test_shells_complete_verbs_and_options() -> None:

@@ -44,7 +44,7 @@ async def test_queues_are_listed_with_counts_and_whether_they_are_paused(shell: 
     listed = await data(shell, "queue", "list")
 
     assert paused.code == plain.code == 0
-    assert paused.out == "mail is paused; aioqueue queue resume mail starts it again\n"
+    assert paused.out == f"mail is paused; aioqueue queue resume mail --app {APP} starts it again\n"
     assert [
         line.split() for line in plain.out.splitlines() if line.split()[:1] in (["default"], ["mail"])
     ] == [
@@ -63,6 +63,7 @@ async def test_paused_queue_waits_until_it_is_resumed(shell: Shell) -> None:
         "queue": "default",
         "paused": True,
         "changed": True,
+        "known": True,
     }
     id = await shell.sent("sum", [1, 2])
     async with shell.start("worker", APP) as worker:
@@ -73,10 +74,26 @@ async def test_paused_queue_waits_until_it_is_resumed(shell: Shell) -> None:
         state = await shell.state(id, ended=60)
 
     assert before is State.PENDING
-    assert resumed == {"queue": "default", "paused": False, "changed": True}
+    assert resumed == {"queue": "default", "paused": False, "changed": True, "known": True}
     assert state.result == 3
     again = await shell.run("queue", "resume", "default", *ON)
     assert (again.code, again.out) == (0, "default was not paused\n")
+
+
+async def test_queue_that_nobody_knows_is_told_with_the_nearest(shell: Shell) -> None:
+    await shell.empty()
+    shown = await shell.run("queue", "show", "defalt", *ON)
+    purged = await data(shell, "queue", "purge", "defalt", "--yes")
+    paused = await shell.run("queue", "pause", "defalt", "--broker", shell.url)
+    again = await shell.run("queue", "pause", "defalt", *ON)
+
+    assert (shown.code, shown.err) == (0, "Warning: no queue 'defalt' is known; did you mean default?\n")
+    assert purged == {"queue": "defalt", "known": False, "removed": 0, "left": 0}
+    assert (paused.code, paused.err) == (0, shown.err)
+    assert (
+        paused.out == f"defalt is paused; aioqueue queue resume defalt --broker {shell.url} starts it again\n"
+    )
+    assert (again.code, again.err) == (0, "")
 
 
 async def test_what_is_in_a_queue_is_shown_page_by_page(shell: Shell) -> None:
@@ -105,7 +122,7 @@ async def test_purge_cancels_what_waits(shell: Shell) -> None:
     rest = await shell.run("queue", "purge", "default", "--yes", *ON)
 
     assert later.code == 0
-    assert done == {"queue": "default", "removed": 2, "left": 0}
+    assert done == {"queue": "default", "known": True, "removed": 2, "left": 0}
     assert rest.out == "1 tasks of default were cancelled and taken out\n"
     assert [(await shell.state(id)).state for id in (*ids, "later")] == [State.CANCELLED] * 3
 

@@ -67,6 +67,7 @@ async def test_cancel_says_what_had_ended_and_what_is_not_there(shell: Shell) ->
     waits = await shell.sent("sum", [1])
 
     known = await shell.run("cancel", ended, waits, "--app", APP, "--json")
+    again = await shell.run("cancel", waits, "--app", APP, "--json")
     unknown = await shell.run("cancel", ended, NOWHERE, "not an id", "--app", APP)
 
     assert (known.code, unknown.code) == (1, 4)
@@ -74,6 +75,8 @@ async def test_cancel_says_what_had_ended_and_what_is_not_there(shell: Shell) ->
         ("ALREADY_DONE", [ended]),
         ("CANCELLED", []),
     ]
+    (row,) = json.loads(again.out)
+    assert (again.code, row["outcome"], row["cancelled"], row["finished"]) == (1, "ALREADY_DONE", [], [waits])
     assert unknown.out.splitlines() == [
         f"{ended} ALREADY DONE",
         f"{NOWHERE} NOT FOUND",

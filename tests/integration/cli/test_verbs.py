@@ -36,6 +36,8 @@ SCHEDULE: Final = frozenset(
         *("misfire", "catch_up", "overlap", "jitter"),
     }
 )
+PAGE: Final = frozenset({"queue", "known", "where", "entries", "next"})
+PURGED: Final = frozenset({"queue", "known", "removed", "left"})
 GROUPS: Final = ("config", "queue", "dead", "schedule")
 """Verbs with others below them."""
 CONTROL: Final = ("queue", "dead", "schedule")
@@ -120,16 +122,33 @@ CASES: Final = [
     case("queue", "list", *STORE, "--json", code=0, keys={"broker", "queues"}),
     case("queue", "list", "--jsn", code=2),
     case("queue", "list", *AWAY, code=3),
-    case("queue", "show", "nobodys", *STORE, "--json", code=0, keys={"queue", "where", "entries", "next"}),
+    case(
+        "queue",
+        "show",
+        "nobodys",
+        *STORE,
+        "--json",
+        code=0,
+        keys=PAGE,
+    ),
     case("queue", "show", "nobodys", *STORE, "--after", "x", code=2),
     case("queue", "show", "nobodys", *AWAY, code=3),
-    case("queue", "pause", "aside", *STORE, "--json", code=0, keys={"queue", "paused", "changed"}),
+    case("queue", "pause", "aside", *STORE, "--json", code=0, keys={"queue", "paused", "changed", "known"}),
     case("queue", "pause", "no queue", *STORE, code=2),
     case("queue", "pause", "aside", *AWAY, code=3),
-    case("queue", "resume", "other", *STORE, "--json", code=0, keys={"queue", "paused", "changed"}),
+    case("queue", "resume", "other", *STORE, "--json", code=0, keys={"queue", "paused", "changed", "known"}),
     case("queue", "resume", "no queue", *STORE, code=2),
     case("queue", "resume", "other", *AWAY, code=3),
-    case("queue", "purge", "aside", *STORE, "--yes", "--json", code=0, keys={"queue", "removed", "left"}),
+    case(
+        "queue",
+        "purge",
+        "aside",
+        *STORE,
+        "--yes",
+        "--json",
+        code=0,
+        keys=PURGED,
+    ),
     case("queue", "purge", "aside", *STORE, code=2),
     case("queue", "purge", "aside", *AWAY, "--yes", code=3),
     case("dead", "list", *STORE, "--json", code=0, keys={"letters", "next"}),

@@ -102,11 +102,33 @@ async def test_store_that_does_not_answer_is_not_waited_for_before_the_banner(sh
 
 
 async def test_options_are_read_from_variables(shell: Shell) -> None:
-    env = {"AIOQUEUE_WORKER_QUEUE": "a,b", "AIOQUEUE_WORKER_CONCURRENCY": "3", "AIOQUEUE_WORKER_BURST": "1"}
+    env = {"AIOQUEUE_QUEUES": "a,b", "AIOQUEUE_CONCURRENCY": "3", "AIOQUEUE_WORKER_BURST": "1"}
     done = await shell.run("worker", APP, env=env)
 
     assert done.code == 0
     assert "  queues       a, b\n  concurrency  3\n" in done.err
+
+
+APART = """
+import os
+from aioqueue import Server
+server = Server({url!r})
+@server.task(executor="process")
+def pid() -> int:
+    return os.getpid()
+"""
+
+
+async def test_several_processes_run_what_wants_one_of_its_own_and_tell_of_a_misspelled_variable_once(
+    shell: Shell,
+) -> None:
+    shell.module("apart", APART.format(url=shell.url))
+    id = await shell.sent("pid")
+    done = await shell.run("worker", "apart:server", "-b", "-p", "2", env={"AIOQUEUE_WORKER_PROCESES": "3"})
+
+    assert (done.code, (await shell.state(id)).state) == (0, State.SUCCESS), done.err
+    assert done.err.count("AIOQUEUE_WORKER_PROCESES") == 1
+    assert "did you mean AIOQUEUE_WORKER_PROCESSES" in done.err
 
 
 async def test_burst_ends_when_all_is_done(shell: Shell) -> None:
@@ -136,8 +158,8 @@ async def test_logs_are_one_json_object_a_line(shell: Shell) -> None:
     lines = [json.loads(line) for line in done.err.splitlines()]
     task = {"id": id, "name": "fail", "queue": "default", "attempt": 1}
 
-    assert "AIOQUEUE_WORKER_CONCURENCY sets no option of worker" in lines[0]["message"]
-    assert "AIOQUEUE_WORKER_CONCURRENCY" in lines.pop(0)["message"]
+    assert "AIOQUEUE_WORKER_CONCURENCY is no setting" in lines[0]["message"]
+    assert "did you mean AIOQUEUE_CONCURRENCY" in lines.pop(0)["message"]
     of_fail = [line for line in lines if "fail[" in line["message"]]
     assert [line["task"] for line in of_fail] == [task] * 2
     (told,) = [line for line in lines if line["logger"] == "their.code"]

@@ -20,9 +20,10 @@ from aioqueue.errors import BrokerUnavailableError, ConfigurationError
 from aioqueue.ids import new_id
 from aioqueue.models.state import State
 from tests.integration.redis.apparatus import QUICK
-from tests.integration.redis.conftest import Launch
+from tests.integration.redis.conftest import Launch, binary
 from tests.support.processes import ROOT, run
 from tests.support.redis_server import HOST, RedisServer
+from tests.support.topologies import ClusterNode, SentinelServer
 from tests.support.waiting import eventually, pause, within
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +41,13 @@ def line() -> list[str]:
     return str(found).split()
 
 
+def more(case: str) -> list[str]:
+    """Return the words that the guide adds for a case, from the user's name on."""
+    pattern = rf"^- for .*{case}.*`ACL SETUSER (.+)`$"
+    (found,) = re.findall(pattern, GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    return [word if word != ">password" else f">{PASSWORD}" for word in str(found).split()]
+
+
 @pytest.fixture
 def namespace() -> str:
     """What the user may touch."""
@@ -50,18 +58,29 @@ def namespace() -> str:
 def strict(launch: Launch, namespace: str) -> RedisServer:
     """A server that knows the user of the guide, and nobody else."""
     server = launch()
+    admit(server, namespace)
+    return server
+
+
+def admit(server: RedisServer, namespace: str, *cases: str) -> None:
+    """Have a server know the user of the guide, with what it adds for these cases."""
     words = [word.replace("{default}", f"{{{namespace}}}") for word in line()]
     server.command("ACL", "SETUSER", *(word if word != ">password" else f">{PASSWORD}" for word in words))
-    return server
+    for case in cases:
+        server.command("ACL", "SETUSER", *more(case))
+
+
+def closed_doors(server: RedisServer) -> list[dict[bytes, object]]:
+    """Return what was refused, but for the library's greeting: it does not mind that nobody listens."""
+    log = [dict(zip(row[::2], row[1::2], strict=True)) for row in server.command("ACL", "LOG")]
+    return [row for row in log if row[b"object"] != b"client|setinfo"]
 
 
 @pytest.fixture
 def strict_url(strict: RedisServer, namespace: str) -> Iterator[str]:
     """The namespace, for that user, who must not have met a closed door."""
     yield _url(strict, namespace)
-    log = [dict(zip(row[::2], row[1::2], strict=True)) for row in strict.command("ACL", "LOG")]
-    # the library says who it is and does not mind that nobody listens
-    assert [row for row in log if row[b"object"] != b"client|setinfo"] == []
+    assert closed_doors(strict) == []
 
 
 class App:
@@ -126,6 +145,71 @@ async def test_the_rights_of_the_guide_are_enough(strict_url: str) -> None:
         assert await app.server.stores.broker.health() != []
         assert await app.server.stores.broker.maintain() == 0
         assert await app.server.dead_letters() == []
+
+
+WHO = f"aioqueue:{quote(PASSWORD, safe='')}"
+
+
+async def doubles(url: str) -> int:
+    """Run one task at *url*, and return what it comes to."""
+    app = App(url)
+    async with app.server, app.server.worker():
+        return await within((await app.double.send(4)).get(), deadline=20)
+
+
+async def lacks(url: str, right: str) -> bool:
+    """Tell whether a Server at *url* says, as it opens or sends, that its user lacks a right."""
+    app = App(url)
+    try:
+        async with app.server:
+            await app.double.send(1)
+    except (ConfigurationError, BrokerUnavailableError) as exc:
+        return "lacks a right" in str(exc) and right in str(exc).lower()
+    return False
+
+
+async def test_rights_for_several_hosts_and_another_database_are_enough(
+    launch: Launch, namespace: str
+) -> None:
+    master, replica = launch(), launch()
+    replica.command("REPLICAOF", HOST, master.port)
+    for server in (master, replica):
+        admit(server, namespace, "another database", "several hosts")
+    url = f"redis://{WHO}@{HOST}:{replica.port},{HOST}:{master.port}/1?namespace={namespace}&timeout=1"
+
+    assert await doubles(url) == 8
+    assert [closed_doors(server) for server in (master, replica)] == [[], []]
+    for server in (master, replica):
+        server.command("ACL", "SETUSER", "aioqueue", "-select")
+    assert await lacks(url, "select")
+
+
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+async def test_rights_for_sentinels_and_their_servers_are_enough(launch: Launch, namespace: str) -> None:
+    server = launch()
+    admit(server, namespace, "several hosts")
+    with SentinelServer(binary("redis"), server.port) as sentinel:
+        sentinel.command("ACL", "SETUSER", *more("the sentinels, as"))
+        sentinel.command("ACL", "SETUSER", "default", "off")
+        there = f"redis+sentinel://{WHO}@{HOST}:{sentinel.port}/mymaster?namespace={namespace}"
+        secret = quote(PASSWORD, safe="")
+
+        assert await doubles(f"{there}&sentinel_username=aioqueue&sentinel_password={secret}") == 8
+    assert closed_doors(server) == []
+
+
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+async def test_rights_for_a_cluster_are_enough(kind: str, namespace: str) -> None:
+    with ClusterNode(binary("redis")) as node:
+        node.command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        await eventually(lambda: node.is_well)
+        admit(node, namespace, "nodes of a cluster")
+        url = f"redis+cluster://{WHO}@{HOST}:{node.port}?namespace={namespace}&timeout=1"
+
+        assert await doubles(url) == 8
+        assert closed_doors(node) == []
+        node.command("ACL", "SETUSER", "aioqueue", "-cluster|slots")
+        assert await lacks(url, "cluster|slots")
 
 
 @pytest.mark.wide
@@ -195,6 +279,25 @@ async def test_channels_that_are_closed_are_told_of_once_and_cost_time_alone(
     told = [record for record in caplog.records if "tasks that end are told of" in record.message]
     assert len(told) == 1
     assert "lacks a right" in told[0].getMessage()
+
+
+def test_the_guide_adds_just_what_topologies_use() -> None:
+    folder = files("aioqueue.adapters.redis")
+    source = "".join(each.read_text() for each in folder.iterdir() if each.name.endswith(".py"))
+    spoken = {
+        "|".join(words).lower()
+        for words in re.findall(r'execute_command\("([A-Z]+)"(?:, "([A-Z]+)")?', source)
+    }
+    added = {
+        word[1:]
+        for case in ("another database", "several hosts", "nodes of a cluster")
+        for word in more(case)
+        if word.startswith("+")
+    }
+
+    # a database is chosen, and sentinels are asked, by the library
+    assert {name.strip("|") for name in spoken} | {"select"} == added
+    assert more("the sentinels, as")[-2:] == ["+ping", "+sentinel|masters"]
 
 
 def test_the_guide_lists_just_what_is_used(tmp_path: Path) -> None:

@@ -177,6 +177,23 @@ async def test_what_runs_while_it_is_full_is_committed(tasks: Tasks, namespace: 
     assert not namespace.held()
 
 
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+async def test_limited_tasks_pass_though_it_is_full(tasks: Tasks, namespace: Namespace) -> None:
+    server = tasks.server
+    tasks.gate.set()
+    server.register_task("slotted", tasks.gated, max_running=2, rate_limit="200/s")
+    results = await server.send_many(
+        [Signature[str](name="slotted", args=(n,), queue="running") for n in range(10)]
+    )
+    await tasks.fill()
+
+    async with server.worker(queues=["running"]):
+        values = await within(asyncio.gather(*results))
+
+    assert values == [f"{number:05d}" * 20 for number in range(10)]
+    assert not namespace.held()
+
+
 async def _is(result: AsyncResult[None], state: State) -> bool:
     return (await result.state()).state is state
 

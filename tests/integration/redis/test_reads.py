@@ -205,6 +205,23 @@ async def test_who_does_not_wait_is_handed_what_a_read_that_was_hung_up_has_brou
     await settled(own_namespace)
 
 
+async def test_what_a_read_has_brought_is_handed_out_once_though_it_is_audited(
+    own: RedisServer, own_broker: RedisBroker, own_namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step that takes it over from the read must not find it again as what the consumer holds unknown."""
+    monkeypatch.setattr("aioqueue.adapters.redis.consumer._AUDIT", -1.0)
+    async with own_broker.consume([QUEUE], prefetch=5, lease=15.0, worker="w") as consumer:
+        waiting = asyncio.create_task(consumer.receive(5, timeout=5.0))
+        await blocked(own)
+        await own_broker.publish([message(QUEUE, tracked=False)])
+
+        deliveries = await within(waiting)
+
+        assert len(deliveries) == 1
+        await consumer.settle([Settlement(delivery) for delivery in deliveries])
+    await settled(own_namespace)
+
+
 async def test_wake_ends_a_receive_at_once_whatever_it_is_at(own_broker: RedisBroker) -> None:
     """Also while the blocked read has not been sent, as the connection for it is being made."""
     loop = asyncio.get_running_loop()

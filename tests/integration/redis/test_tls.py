@@ -18,7 +18,7 @@ from aioqueue.ids import new_id
 from tests.integration.redis.apparatus import Counted
 from tests.integration.redis.conftest import binary
 from tests.support.redis_server import HOST, RedisServer, free_port
-from tests.support.topologies import SentinelServer
+from tests.support.topologies import ClusterNode, SentinelServer
 from tests.support.waiting import eventually, within
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ class Site:
         if client is not None:
             files["ssl_certfile"] = str(self.folder / f"{client}.pem")
             files["ssl_keyfile"] = str(self.folder / f"{client}.key")
-        query = urlencode({"namespace": new_id(), "timeout": "1", **files})
+        query = urlencode({"namespace": new_id(), "timeout": "4", **files})
         return f"rediss://{host}:{port or self.port}/0?{query}"
 
 
@@ -225,3 +225,20 @@ async def test_sentinels_and_servers_are_spoken_to_over_tls(certificates: Path) 
             query = files.partition("?")[2]
 
             await runs(f"rediss+sentinel://localhost:{watch}/mymaster?{query}")
+
+
+async def test_nodes_of_a_cluster_are_spoken_to_over_tls(certificates: Path) -> None:
+    """The node names its port for TLS, as the nodes speak TLS among themselves."""
+    port = free_port()
+    options = [*tls(certificates, port), "--tls-cluster", "yes"]
+    with ClusterNode(binary("redis"), options=options) as node:
+        node.command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        await eventually(lambda: node.is_well)
+        query = Site(node, port, certificates).url(ssl_ca_certs="ca.pem", client="client").partition("?")[2]
+        stranger = Site(node, port, certificates).url(ssl_ca_certs="other.pem", client="client")
+
+        await runs(f"rediss+cluster://localhost:{port}?{query}")
+        error = await refused(f"rediss+cluster://localhost:{port}?{stranger.partition('?')[2]}")
+
+    assert isinstance(error, ConfigurationError)
+    assert "no CA known here has signed the server's certificate" in str(error)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from aioqueue import Server, config
 from aioqueue.cli import group
-from aioqueue.cli.options import pair, split, value
+from aioqueue.cli.options import advised, pair, split, value
 from aioqueue.cli.serve import served
 from aioqueue.cli.worker import Flags, command
 from aioqueue.errors import (
@@ -25,6 +28,7 @@ from aioqueue.errors import (
     SignatureError,
     TaskFailedError,
 )
+from aioqueue.models.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -182,10 +186,85 @@ def app() -> Server:
     return server
 
 
-def test_variables_of_every_verb_are_known_to_the_settings() -> None:
-    prefixes = {f"{config.PREFIX}{verb.upper()}_" for verb in group.VERBS}
+def commands(command: click.Command = group.main) -> Iterator[click.Command]:
+    """Yield every command there is."""
+    yield command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from commands(inner)
 
-    assert set(config._OF_COMMANDS) == prefixes
+
+def test_variables_of_the_command_are_known_to_the_settings() -> None:
+    read = {
+        parameter.envvar for each in commands() for parameter in each.params if parameter.envvar is not None
+    }
+
+    assert read == {f"{config.PREFIX}{name.upper()}" for name in config._OF_COMMANDS}
+    assert all(click.Context(each).auto_envvar_prefix is None for each in commands())
+
+
+def test_option_that_is_a_setting_has_no_second_variable() -> None:
+    settings = {setting.lower() for setting in Settings.model_fields}
+    names = {name.removeprefix("worker_") for name in config._OF_COMMANDS}
+
+    assert names & settings == set()
+
+
+@pytest.mark.parametrize("name", ["yes", "everything", "json", "wait"])
+def test_what_is_said_once_has_no_variable(name: str) -> None:
+    options = [option for each in commands() for option in each.params if option.name == name]
+
+    assert options != []
+    assert [option.envvar for option in options if option.envvar is not None] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("wrok",), "there is no command 'wrok'; did you mean worker"),
+        (("xyzzy",), "there is no command 'xyzzy'; there are worker, dev, "),
+        (("queue", "puase"), "there is no command 'puase'; did you mean pause"),
+        (("dead", "reque"), "did you mean requeue?"),
+        (("config", "valid"), "did you mean validate?"),
+        (("schedule", "tigger"), "did you mean trigger?"),
+        (("status", "--jsn"), "--json"),
+        (("send", "a:b", "c", "--jsn"), "--json"),
+    ],
+)
+def test_misspelled_verb_or_option_is_told_with_the_nearest(args: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(group.main, args)
+
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        ({}, "aioqueue result a"),
+        ({"app": "my app:server", "broker": None}, "aioqueue result a --app 'my app:server'"),
+        ({"broker": "x://a", "backend": "x://h"}, "aioqueue result a --broker x://a --backend x://h"),
+        ({"broker": "redis://:secret@h"}, "aioqueue result a --broker URL"),
+    ],
+)
+def test_advised_command_asks_the_same_store_without_a_password(given: dict[str, Any], command: str) -> None:
+    context = click.Context(click.Command("result"))
+    context.params = given
+    with context:
+        assert advised("result", "a") == command
+
+
+def test_store_that_is_typed_goes_before_an_app_that_a_variable_names(tmp_path: Path) -> None:
+    runner = CliRunner(env={"AIOQUEUE_APP": "nowhere:server"})
+    by_variable = runner.invoke(group.main, ["status"])
+    typed = runner.invoke(group.main, ["status", "--broker", f"sqlite:///{tmp_path}/none.db"])
+
+    assert by_variable.exit_code == 2
+    assert "there is no module 'nowhere'" in by_variable.output
+    assert typed.exit_code == 3
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,8 @@ local function take_held(queue, lane, name, most)
         apart.hand_on(lane, entry, queue, name, 0, false)
       elseif #rows < limit and not (name == waiter and lane == 'suspect' and suspected) then
         redis.call('XCLAIM', stream, 'w', me, 0, entry, 'JUSTID')
+        -- an audit comes to it again
+        known[receipt_of(lane, entry, queue)] = true
         suspected = suspected or lane == 'suspect'
         take(lane, entry, queue, f)
       elseif name == waiter then

@@ -33,13 +33,18 @@ i:<workflow>              set, numbers of its joins that have members and are ke
                           after a +, the joins of other workflows which those have come to that it reads
 rest                      set, workflows that are over of whose i: some is left for upkeep
 g:<join>                  hash, the members of a join by number: kind (v, e, j) and data
-m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its entry), or that was published
-                          without a record (k)
+m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its entry; r it waits for its turn), or
+                          that was published without a record (k)
 q:<queue>:<lane>          stream of messages, group w: i id, n name, m meta, b body. Lanes: again (given back, read
                           first), suspect (handed out one at a time), 9 to 0 (priorities)
 d:<queue>                 zset, delayed messages by the moment they are due
 paused                    set, names of the queues of which nothing is handed out
 dead, buried              stream of dead letters, of all queues; hash, how many each has there
+slots:<scope>             set, of a limited task that may run so many at once: consumer and receipt of those that run
+parked:<scope>            zset, messages that wait for a slot, and their queues, by the moment they are put off until
+turns:<scope>             zset, messages that wait for their turn, by that; rates:<scope>: hash, of each rate when
+                          the next start is due by its pace
+limits                    hash, slots of each scope that has any taken, or messages parked
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
 log:<id>                  channel: a run of the task has told something

@@ -2,9 +2,10 @@
 hand_on: puts a held message back where it is taken from first; uses base, messages, unreadable.
 ]]
 
--- consumer: who holds it. delay: ms it is not handed out for. lost: its holder died with it.
+-- consumer: who holds it. delay: ms it is not handed out for. lost: its holder died with it. limited: it waits
+-- for its turn, as if it had been sent with that.
 -- Returns 1, or 0 where the entry is gone.
-local function hand_on(lane, entry, queue, consumer, delay, lost)
+local function hand_on(lane, entry, queue, consumer, delay, lost, limited)
   local stream = stream_key(queue, lane)
   local f = entry_at(stream, entry)
   if not f then
@@ -17,7 +18,7 @@ local function hand_on(lane, entry, queue, consumer, delay, lost)
     return 0
   end
   m.delay = delay
-  if delay > 0 and m.seen == '0' then
+  if delay > 0 and m.seen == '0' and not limited then
     m.seen = text(NOW)
   end
   local key, record = record_key(m.id), {}

@@ -11,8 +11,8 @@ local function make_ready(waiting, member, queue)
   local f = fields(redis.call('HGETALL', key))
   if f.b then
     local m = unpack_entry(f, queue) or unreadable(f, queue)
-    redis.call('HDEL', key, 'i', 'n', 'b', 'm')
-    local receipt = place(m, m.seen ~= '0' and 'again' or nil)
+    redis.call('HDEL', key, 'i', 'n', 'b', 'm', 'r')
+    local receipt = place(m, (m.seen ~= '0' or f.r) and 'again' or nil)
     local record = redis.call('HMGET', record_key(m.id), 'e', 's')
     if record[1] == '' and (record[2] == 'PENDING' or record[2] == 'RETRY') then
       redis.call('HSET', record_key(m.id), 'e', receipt)
