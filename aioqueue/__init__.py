@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aioqueue.errors import Reject, Retry
     from aioqueue.group_result import GroupResult
     from aioqueue.middleware import Middleware
+    from aioqueue.models.event import ProgressEvent, StateEvent, ValueEvent
     from aioqueue.models.retry import RetryPolicy
     from aioqueue.models.settings import Settings
     from aioqueue.models.signature import Link, Signature
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aioqueue.results import AsyncResult
     from aioqueue.router import Router
     from aioqueue.server import Server
+    from aioqueue.stream_result import StreamResult
     from aioqueue.task import Task
     from aioqueue.worker import Worker
 
@@ -33,6 +35,7 @@ _HOMES = {
     "GroupResult": "aioqueue.group_result",
     "Link": "aioqueue.models.signature",
     "Middleware": "aioqueue.middleware",
+    "ProgressEvent": "aioqueue.models.event",
     "Reject": "aioqueue.errors",
     "Retry": "aioqueue.errors",
     "RetryPolicy": "aioqueue.models.retry",
@@ -41,8 +44,11 @@ _HOMES = {
     "Settings": "aioqueue.models.settings",
     "Signature": "aioqueue.models.signature",
     "State": "aioqueue.models.state",
+    "StateEvent": "aioqueue.models.event",
+    "StreamResult": "aioqueue.stream_result",
     "Task": "aioqueue.task",
     "TaskState": "aioqueue.models.state",
+    "ValueEvent": "aioqueue.models.event",
     "Worker": "aioqueue.worker",
     "chain": "aioqueue.models.workflow",
     "chord": "aioqueue.models.workflow",
@@ -59,6 +65,7 @@ __all__ = [
     "GroupResult",
     "Link",
     "Middleware",
+    "ProgressEvent",
     "Reject",
     "Retry",
     "RetryPolicy",
@@ -67,8 +74,11 @@ __all__ = [
     "Settings",
     "Signature",
     "State",
+    "StateEvent",
+    "StreamResult",
     "Task",
     "TaskState",
+    "ValueEvent",
     "Worker",
     "chain",
     "chord",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypedDict, cast, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
+from aioqueue.context import reaching
 from aioqueue.errors import ConfigurationError
 from aioqueue.limits import Limit
 from aioqueue.models.rate import Rate
@@ -124,12 +126,18 @@ def checked_options(name: str, options: TaskOptions) -> TaskOptions:
 
 
 class Definition:
-    """What is known of a task whatever options a copy carries. options: as ``checked_options`` returns."""
+    """What is known of a task whatever options a copy carries. options: as ``checked_options`` returns.
+
+    streams: the function is an async generator. run: what a worker calls; of a generator, what tells each
+    value it yields and returns their count.
+    """
 
     def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
         self.function = function
         self.name = name
-        self.is_async: bool = inspect.iscoroutinefunction(function)
+        self.streams: bool = inspect.isasyncgenfunction(function)
+        self.is_async: bool = self.streams or inspect.iscoroutinefunction(function)
+        self.run: Callable[..., Any] = self._iterate if self.streams else function
         self.executor: Executor = options.get("executor", "loop" if self.is_async else "thread")
         self.raises: tuple[type[Exception], ...] = cast(
             "tuple[type[Exception], ...]", options.get("raises", ())
@@ -154,6 +162,15 @@ class Definition:
             raise ConfigurationError(
                 f"task {name!r} is sync: on the loop it would block it; use 'thread' or 'process'"
             )
+
+    async def _iterate(self, *args: Any, **kwargs: Any) -> int:
+        reach, item = reaching.get(), self.schema.item
+        count = 0
+        async with aclosing(self.function(*args, **kwargs)) as values:
+            async for value in values:
+                await reach.value(value, item.dump)
+                count += 1
+        return count
 
     def _require_tuple(self) -> None:
         try:
@@ -182,7 +199,7 @@ class Definition:
     @functools.cached_property
     def reading(self) -> Reading:
         """How a waiter reads the result."""
-        return Reading(self.schema.result.load, self.raises)
+        return Reading(self.schema.result.load, self.raises, self.schema.item.load)
 
 
 def call_defaults(options: TaskOptions) -> CallOptions:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, Generic, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from aioqueue import codec
 from aioqueue.clock import Clock
@@ -27,14 +27,15 @@ from aioqueue.errors import (
     TaskFailedError,
     UniqueConflictError,
 )
+from aioqueue.events import Story, died
 from aioqueue.ids import is_name
 from aioqueue.joins import error_of, first_error, joined
+from aioqueue.models.event import Event
 from aioqueue.models.signature import R_co
 from aioqueue.models.state import (
     AttemptInfo,
     Cancellation,
     CancelOutcome,
-    ErrorInfo,
     RescheduleOutcome,
     State,
     TaskState,
@@ -42,10 +43,13 @@ from aioqueue.models.state import (
 from aioqueue.models.types import when
 from aioqueue.patience import Patience
 from aioqueue.protocols.backend import Backend
+from aioqueue.protocols.log import Log
 from aioqueue.protocols.messages import HISTORY, Attempt, Record, When
 from aioqueue.protocols.store import Store
 
 _log = logging.getLogger("aioqueue.results")
+
+F = TypeVar("F", Record, Log)
 
 ROUND: Final = 10.0
 """Seconds of one wait at a store; after the first one a waiter looks whether anybody serves the queue."""
@@ -65,11 +69,12 @@ class Reading:
 
     raises: exceptions that come back as themselves, made of the message alone. They are told by
     the bare name of their class, as a record holds no more; one that cannot be made so comes back
-    as TaskFailedError.
+    as TaskFailedError. item: makes a value of a stream.
     """
 
     load: Callable[[Any], Any] | None = None
     raises: tuple[type[Exception], ...] = ()
+    item: Callable[[Any], Any] | None = None
 
     def read(self, value: Any) -> Any:
         """Return a JSON value as the waiter gets it; an error, among a group's values, as it is."""
@@ -192,6 +197,26 @@ class AsyncResult(Generic[R_co]):
         """
         return await self._history(await self._looked(self._got))
 
+    async def events(self, *, after: str | None = None) -> AsyncIterator[Event[Any]]:
+        """Yield what is told of the task, in order: states, progress, and the values of a stream.
+
+        after: the id of an event: what comes after it, none missed and none twice; None begins at the first.
+        It ends after the event of a final state; of a workflow it tells of its outcome's record. Raises
+        ResultNotFoundError, BackendUnavailableError, ConfigurationError; in a task, TaskDeadlockError.
+        """
+        story, backend = Story(after, self._reading.item), self._results.required()
+        with self._results.patience() as patience:
+            while not story.over:
+                log = await self._looked(
+                    lambda id: backend.log(id, after=story.number, seen=story.seen, timeout=ROUND)
+                )
+                events = list(story.go_on(log))
+                for event in events:
+                    yield event
+                if not events:
+                    await self._look(patience, log.record, over=True)
+                    await asyncio.sleep(0)
+
     async def cancel(self) -> Cancellation:
         """End the task, or all of the workflow that has not ended: it reads CANCELLED and commits nothing.
 
@@ -231,8 +256,8 @@ class AsyncResult(Generic[R_co]):
     async def _got(self, id: str) -> Record | None:
         return (await self._results.required().get([id]))[0]
 
-    async def _looked(self, look: Callable[[str], Awaitable[Record | None]]) -> Record:
-        """Return the record that *look* finds; that of a workflow is found through the workflow."""
+    async def _looked(self, look: Callable[[str], Awaitable[F | None]]) -> F:
+        """Return what *look* finds of the record; that of a workflow is found through the workflow."""
         record = await look(self._record)
         if record is None and self._record == self.id and is_name(self.id):
             whole = await self._results.required().workflow(self.id)
@@ -304,10 +329,9 @@ def shown(values: list[Any]) -> list[Any]:
 
 def attempt_info(ended: Attempt) -> AttemptInfo:
     """Return an attempt as a person reads it."""
-    died = ErrorInfo(type="WorkerLost", message="its worker died", attempt=ended.number, worker=ended.worker)
     return AttemptInfo(
         attempt=ended.number,
-        error=died if ended.error is None else codec.decode_error(ended.error),
+        error=died(ended) if ended.error is None else codec.decode_error(ended.error),
         worker=ended.worker,
         started_at=ended.started,
         ended_at=ended.ended,

@@ -7,7 +7,7 @@ stays part of what includes it: tasks that it gets later are known there too.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
@@ -17,7 +17,7 @@ from aioqueue.ids import RESERVED, is_name
 from aioqueue.limits import Limit
 from aioqueue.models.schedule import ScheduleOptions, When
 from aioqueue.models.signature import Signature
-from aioqueue.task import AsyncTask, Home, P, SyncTask, SyncWorkflowTask, Task, WorkflowTask
+from aioqueue.task import AsyncTask, Home, P, StreamTask, SyncTask, SyncWorkflowTask, Task, WorkflowTask
 from aioqueue.ticks import Schedule
 
 R = TypeVar("R")
@@ -35,6 +35,8 @@ class TaskDecorator(Protocol):
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is a function too
     @overload
+    def __call__(self, function: Callable[P, AsyncIterator[R]], /) -> StreamTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
+    @overload
     def __call__(self, function: Callable[P, Signature[R]], /) -> SyncWorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
     @overload
     def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
@@ -51,6 +53,8 @@ class PeriodicDecorator(Protocol):
     def __call__(self, function: Callable[P, Coroutine[Any, Any, Signature[R]]], /) -> WorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a coroutine function too
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is a function too
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[R]], /) -> StreamTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
     @overload
     def __call__(self, function: Callable[P, Signature[R]], /) -> SyncWorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
     @overload
@@ -122,6 +126,8 @@ class Router:
     def task(self, function: Callable[P, Coroutine[Any, Any, Signature[R]]], /) -> WorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a coroutine function too
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is a function too
+    @overload
+    def task(self, function: Callable[P, AsyncIterator[R]], /) -> StreamTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
     @overload
     def task(self, function: Callable[P, Signature[R]], /) -> SyncWorkflowTask[P, R]: ...  # type: ignore[overload-overlap]  # it is a function too
     @overload
@@ -237,6 +243,7 @@ class Router:
         options = checked_options(name, options)
         definition = Definition(function, name, options)
         kind: type[AnyTask] = AsyncTask if definition.is_async else SyncTask
+        kind = StreamTask if definition.streams else kind
         task = kind(definition, self._home, call_defaults(options))
         self._registry.refuse_known([name])
         self._registry.keep(task, options)
@@ -259,5 +266,7 @@ def _check_function(function: Any, own: str | None) -> None:
         raise ConfigurationError(
             f"task {label}: a task is a function, not an object of {kind}; write one with def that calls it"
         )
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise ConfigurationError(f"{function.__qualname__}() is a generator; a task returns one value")
+    if inspect.isgeneratorfunction(function):
+        raise ConfigurationError(
+            f"{function.__qualname__}() is a generator; write it with async def, and its values are a stream"
+        )

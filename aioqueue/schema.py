@@ -24,7 +24,7 @@ from pydantic_core import ArgsKwargs, CoreConfig, CoreSchema, PydanticSerializat
 from aioqueue.errors import ConfigurationError, SignatureError, TaskError
 from aioqueue.models.signature import Spread
 from aioqueue.models.workflow import awaited
-from aioqueue.streams import stand_in, stream, streamed
+from aioqueue.streams import stand_in, stream, streamed, yielded
 
 _CONFIG: Final = ConfigDict(allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64")
 _CORE_CONFIG: Final = CoreConfig(allow_inf_nan=False, val_json_bytes="base64")
@@ -222,8 +222,11 @@ class CallSchema:
             self._validator = SchemaValidator(_strict(arguments), _CORE_CONFIG)
             self._by_json = any(node.get("type") in _BY_JSON for node in _nodes(arguments))
             result = SpreadSchema if spread else ValueSchema
+            returned = hints.get("return", Any)
+            streams = inspect.isasyncgenfunction(function)
+            self.item: ValueSchema = ValueSchema(yielded(returned) if streams else Any, f"{name}() value")
             self.result: SpreadSchema | ValueSchema = result(
-                awaited(hints.get("return", Any)), f"{name}() result"
+                int if streams else awaited(returned), f"{name}() result"
             )
         except (PydanticUserError, PydanticSchemaGenerationError, NameError) as exc:
             reason = str(exc).split("\n", maxsplit=1)[0]

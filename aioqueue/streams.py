@@ -1,17 +1,18 @@
-"""Streams: what a task takes as ``AsyncIterator[T]``: the previous result's items, one by one.
+"""Streams: what a task takes as ``AsyncIterator[T]``, the previous result's items, or yields as one.
 
-Only a previous result can be a stream, as nothing else is read while the task runs.
+Only a previous result can be taken as a stream, as nothing else is read while the task runs.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, get_args, get_origin
 
 from aioqueue.errors import ConfigurationError
 
 _KINDS: Final = (AsyncIterator, AsyncIterable)
+_YIELDS: Final = (*_KINDS, AsyncGenerator)
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -27,6 +28,12 @@ def streamed(parameters: Sequence[inspect.Parameter], hints: Mapping[str, Any], 
                 )
             (found[parameter.name],) = get_args(annotation) or (Any,)
     return found
+
+
+def yielded(returned: object) -> Any:
+    """Return what an async generator yields whose annotation is *returned*."""
+    given = get_args(returned) if get_origin(returned) in _YIELDS else ()
+    return given[0] if given else Any
 
 
 def stand_in(parameters: Sequence[inspect.Parameter], hints: Mapping[str, Any]) -> Callable[..., Any]:

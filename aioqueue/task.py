@@ -8,7 +8,7 @@ by arity are what both type checkers understand.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from itertools import islice
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
@@ -18,6 +18,7 @@ from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import CallOptions, Link, R_co, Signature, Way
 from aioqueue.models.workflow import Group
 from aioqueue.results import AsyncResult, Reading
+from aioqueue.stream_result import StreamResult
 from aioqueue.uniqueness import is_unique
 
 P = ParamSpec("P")
@@ -306,6 +307,60 @@ class SyncWorkflowTask(Task[P, R_co]):
         /,
         size: int,
     ) -> Group[R]:
+        """Return the group that calls it with *items*, lists of at most *size* of them. Raises SignatureError."""
+        return _mapped(self, _slices(items, size))
+
+
+class StreamTask(Task[P, int], Generic[P, R_co]):
+    """A task made of an async generator: its values are told as it goes on, its result is their count."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R_co]:
+        """Call the function here, as if it were no task."""
+        values: AsyncIterator[R_co] = self.definition.function(*args, **kwargs)
+        return values
+
+    async def send(self, *args: P.args, **kwargs: P.kwargs) -> StreamResult[R_co]:
+        """Send a call and return its result, to await or to follow. Raises as ``Task.send``."""
+        return StreamResult(await super().send(*args, **kwargs))
+
+    def result(self, id: str) -> StreamResult[R_co]:
+        """Return the result of a call that was sent under *id*, perhaps by another process."""
+        return StreamResult(super().result(id))
+
+    # fmt: off
+    @overload
+    def p(self: Callable[[A], AsyncIterator[R]], /) -> Link[A, int]: ...
+    @overload
+    def p(self: Callable[[T1, A], AsyncIterator[R]], a1: T1, /) -> Link[A, int]: ...
+    @overload
+    def p(self: Callable[[T1, T2, A], AsyncIterator[R]], a1: T1, a2: T2, /) -> Link[A, int]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, A], AsyncIterator[R]], a1: T1, a2: T2, a3: T3, /) -> Link[A, int]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, A], AsyncIterator[R]], a1: T1, a2: T2, a3: T3, a4: T4, /) -> Link[A, int]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, A], AsyncIterator[R]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, /) -> Link[A, int]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, A], AsyncIterator[R]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, /) -> Link[A, int]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, T7, A], AsyncIterator[R]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, a7: T7, /) -> Link[A, int]: ...
+    @overload
+    def p(self: Callable[[T1, T2, T3, T4, T5, T6, T7, T8, A], AsyncIterator[R]], a1: T1, a2: T2, a3: T3, a4: T4, a5: T5, a6: T6, a7: T7, a8: T8, /) -> Link[A, int]: ...
+    # fmt: on
+    def p(self, *args: Any) -> Link[Any, Any]:
+        """Return the call with its leading arguments; the previous result becomes its last one."""
+        return self._partial(args)
+
+    def map(self: Callable[[A], AsyncIterator[R]], items: Iterable[A], /) -> Group[int]:  # pyright: ignore[reportGeneralTypeIssues]  # a task is such a callable
+        """Return the group that calls it with each of *items*. Raises SignatureError."""
+        return _mapped(self, items)
+
+    def chunks(  # type: ignore[misc]  # a task is such a callable
+        self: Callable[[list[A]], AsyncIterator[R]],  # pyright: ignore[reportGeneralTypeIssues]  # the same
+        items: Iterable[A],
+        /,
+        size: int,
+    ) -> Group[int]:
         """Return the group that calls it with *items*, lists of at most *size* of them. Raises SignatureError."""
         return _mapped(self, _slices(items, size))
 

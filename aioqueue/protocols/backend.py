@@ -12,6 +12,7 @@ from typing import Protocol
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import (
     Attempt,
     Cancelled,
@@ -143,6 +144,26 @@ class Backend(Protocol):
     async def release_more(self, message: Message) -> Sequence[Message]:
         """Return what an OPEN message stands for, where messages are in another store: its next page, and the
         next OPEN message if there is more."""
+        ...
+
+    async def note(self, id: str, notes: Sequence[Note], *, first: int, attempt: int, owner: str) -> bool:
+        """Add to a task's log what the run of *attempt* by *owner* tells; False if that does not run, or
+        nobody may read of it: then nothing is written.
+
+        first: how many notes of this run were written before; what came with a call whose answer was lost is
+        not written twice. The log lasts as long as the record is shown. It keeps the last LOG_PROGRESS of
+        progress, and all values of the run; of earlier ones the oldest make room.
+        """
+        ...
+
+    async def log(self, id: str, *, after: int, seen: Standing | None, timeout: float) -> Log | None:
+        """Return record, attempts and the log behind entry *after* as they stand in one moment; None if there
+        is no record that is shown.
+
+        At once if there is such an entry, or the record is final or stands otherwise than *seen*; else as
+        soon as one of these comes true, or as it stands after *timeout* s. An entry and an end are told at
+        once, other changes of the record within a second or so.
+        """
         ...
 
     async def forget(self, ids: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final, assert_never, cast
 from aioqueue.canvas import ERROR
 from aioqueue.clock import Clock
 from aioqueue.codec import Body
-from aioqueue.context import Context, extending, running
+from aioqueue.context import Context, reaching, running
 from aioqueue.errors import (
     AioqueueError,
     QueueFullError,
@@ -35,9 +35,11 @@ from aioqueue.schema import Bound
 from aioqueue.waits import Waits, waits
 from aioqueue.worker import outcome
 from aioqueue.worker.inputs import InputGoneError
+from aioqueue.worker.notes import Notes
 from aioqueue.worker.outcome import Job, Rules
 from aioqueue.worker.pools import Began, Pools
 from aioqueue.worker.prepare import Finished, GiveBack, Prepared, Preparer, label
+from aioqueue.worker.reach import Reach
 from aioqueue.worker.run import Reason, Run
 from aioqueue.worker.workflows import Workflows
 
@@ -48,7 +50,10 @@ _TRIES: Final = 20
 
 
 class Executor:
-    """Holds the runs. done: called with each run and what it came to, before it leaves its slot."""
+    """Holds the runs. done: called with each run and what it came to, before it leaves its slot.
+
+    notes: makes the notes of a run that tells something.
+    """
 
     def __init__(
         self,
@@ -64,8 +69,10 @@ class Executor:
         workflows: Workflows,
         queues: Sequence[str],
         hooks: Hooks,
+        notes: Callable[[Run], Notes],
     ) -> None:
         self._hooks = hooks
+        self._notes = notes
         self._workflows = workflows
         self._waits = Waits(capacity, queues)
         self._preparer = preparer
@@ -217,7 +224,7 @@ class Executor:
     async def _call(self, run: Run, prepared: Prepared) -> Finished:
         message = run.delivery.message
         waits.set(self._waits)
-        extending.set(_extender(run, asyncio.get_running_loop()))
+        reaching.set(Reach(run, asyncio.get_running_loop(), self._notes))
         running.set(
             Context(
                 task_id=message.id,
@@ -248,13 +255,14 @@ class Executor:
                 value = await self._hooked(run, prepared, bound, began)
             else:
                 value = await self._pools.call(definition, *bound, began)
+            if run.notes is not None:
+                await run.notes.written()
             run.unlimit()
             goes_on = isinstance(value, Signature)
             if not goes_on:
                 run.close()
         except BaseException as exc:  # noqa: BLE001 - the user's code, which may raise SystemExit too
-            run.close()
-            return self._judged(run, prepared, exc)
+            return await self._raised(run, prepared, exc)
         if run.reason is Reason.LOST or run.abandoned:
             return None
         if goes_on:
@@ -320,6 +328,17 @@ class Executor:
         except SignatureError as exc:
             return outcome.refused(job, exc)
 
+    async def _raised(self, run: Run, prepared: Prepared, exc: BaseException) -> Finished:
+        """Return what an attempt comes to that raised *exc*; what it told before is written first."""
+        if run.notes is not None:
+            run.unlimit()
+            await run.notes.leave(write=run.reason is not Reason.LOST)
+        run.close()
+        refusal = None if run.notes is None else run.notes.refusal
+        if refusal is not None and refusal is exc and run.reason is None:
+            return outcome.refused(self._preparer.job(run, prepared), refusal)
+        return self._judged(run, prepared, exc)
+
     def _judged(self, run: Run, prepared: Prepared, exc: BaseException) -> Finished:
         if run.abandoned:
             return None
@@ -348,22 +367,6 @@ def _start(work: Coroutine[Any, Any, None], *, name: str) -> None:
         asyncio.Task(work, loop=loop, name=name, eager_start=True)
     else:
         loop.create_task(work, name=name)  # noqa: RUF006 - the loop holds it until it runs, and then its run
-
-
-def _extender(run: Run, loop: asyncio.AbstractEventLoop) -> Callable[[float], None]:
-    """Return what moves the deadline of a run, from any thread."""
-
-    def extend(seconds: float) -> None:
-        try:
-            here = asyncio.get_running_loop() is loop
-        except RuntimeError:
-            here = False
-        if here:
-            run.extend(seconds)
-        else:
-            loop.call_soon_threadsafe(run.extend, seconds)
-
-    return extend
 
 
 _LEFT: Final = {

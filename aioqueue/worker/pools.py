@@ -55,7 +55,7 @@ class Pools:
         match definition.executor:
             case "loop":
                 began()
-                return await definition.function(*args, **kwargs)
+                return await definition.run(*args, **kwargs)
             case "thread":
                 return await self._in_thread(partial(definition.function, *args, **kwargs), began)
             case "process":

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Final
 
 from aioqueue.protocols.messages import Delivery
+from aioqueue.worker.notes import Notes
 
 _REPEATS: Final = (1.0, 5.0)
 
@@ -30,8 +31,9 @@ class Reason(Enum):
 class Run:
     """A delivery that is being executed. losses: workers that died holding it.
 
-    extended: seconds that its deadline was moved by. interruptible: whether a cancel reaches the user's code;
-    None before that has begun. once: it has begun, and is never to run again.
+    notes: what it tells while it runs, if anything. extended: seconds that its deadline was moved by.
+    interruptible: whether a cancel reaches the user's code; None before that has begun. once: it has begun,
+    and is never to run again.
     """
 
     __slots__ = (
@@ -46,6 +48,7 @@ class Run:
         "extended",
         "interruptible",
         "losses",
+        "notes",
         "once",
         "reason",
         "started",
@@ -55,6 +58,7 @@ class Run:
         self.delivery: Delivery = delivery
         self.losses: int = losses
         self.reason: Reason | None = None
+        self.notes: Notes | None = None
         self.closed: bool = False
         self.abandoned: bool = False
         self.once: bool = False

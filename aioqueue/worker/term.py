@@ -29,6 +29,7 @@ from aioqueue.worker.fetcher import Fetcher
 from aioqueue.worker.gate import Gate
 from aioqueue.worker.grace import Grace
 from aioqueue.worker.heart import Heart
+from aioqueue.worker.notes import Notes
 from aioqueue.worker.options import WorkerOptions
 from aioqueue.worker.outcome import Rules
 from aioqueue.worker.pools import Pools
@@ -60,8 +61,7 @@ class Term:
         ended: Callable[[], None],
         hooks: Hooks,
     ) -> None:
-        self._options = options
-        self._stores = stores
+        self._options, self._stores = options, stores
         self._consumer = consumer
         self._ended = ended
         self._lapsed = False
@@ -84,6 +84,7 @@ class Term:
             queues=options.queues,
             workflows=Workflows(stores, packer),
             hooks=hooks,
+            notes=self._notes,
         )
         self._watch = Watch(stores.backend, stores.store, self._executor)
         self._committer = Committer(
@@ -190,6 +191,10 @@ class Term:
                 continue
             _log.warning("%s does not end when cancelled; it is given back", label(run.delivery))
             self._committer.give_back(run.delivery)
+
+    def _notes(self, run: Run) -> Notes:
+        backend, sent = self._stores.backend, run.delivery.message
+        return Notes(backend, self._consumer.id, sent, self._options.max_payload)
 
     async def _change(self, deadline: float | None) -> None:
         self._executor.changed.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -125,6 +125,30 @@ def test_what_cannot_be_read_is_told_when_it_is_first_used(function: Callable[..
 
     with pytest.raises(ConfigurationError, match="task 'odd': its parameters and annotations cannot be read"):
         task.s()
+
+
+async def letters(text: str) -> AsyncIterator[str]:
+    for letter in text:
+        yield letter
+
+
+def parts(text: str) -> Iterator[str]:
+    yield from text
+
+
+async def test_async_generator_is_a_stream_and_still_a_function() -> None:
+    task = Router().task(letters)
+
+    assert type(task).__name__ == "StreamTask"
+    assert [letter async for letter in task("ab")] == ["a", "b"]
+    for options in ({"executor": "thread"}, {"spread": True}):
+        with pytest.raises(ConfigurationError, match="letters"):
+            Router().register_task("letters", letters, **options)
+
+
+def test_generator_that_is_not_async_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ConfigurationError, match=r"parts\(\) is a generator; write it with async def"):
+        Router().task(parts)
 
 
 async def test_methods_and_wrapped_functions_may_be_tasks(opened: Server) -> None:

@@ -39,6 +39,7 @@ from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.limits import Limits
+from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import (
     Attempt,
     Cancelled,
@@ -326,6 +327,15 @@ class SplitBackend:
 
     async def release_more(self, message: Message) -> Sequence[Message]:
         return await self.near.release_more(message)
+
+    async def note(self, id: str, notes: Sequence[Note], *, first: int, attempt: int, owner: str) -> bool:
+        return await self.near.note(id, notes, first=first, attempt=attempt, owner=owner)
+
+    async def log(self, id: str, *, after: int, seen: Standing | None, timeout: float) -> Log | None:
+        found: Log | None = await self._far.call(
+            "backend", "log", id, after=after, seen=seen, timeout=timeout
+        )
+        return found
 
     async def forget(self, ids: Sequence[str]) -> None:
         await self._far.call("backend", "forget", ids)

@@ -28,6 +28,7 @@ from aioqueue.protocols.finisher import Finisher, Submitter
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.limits import Limits
+from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import (
     Attempt,
     Cancelled,
@@ -349,6 +350,18 @@ class FaultyBackend:
     async def release_more(self, message: Message) -> Sequence[Message]:
         return await self.faults.around(
             "release_more", BackendUnavailableError, lambda: self.real.release_more(message)
+        )
+
+    async def note(self, id: str, notes: Sequence[Note], *, first: int, attempt: int, owner: str) -> bool:
+        return await self.faults.around(
+            "note",
+            BackendUnavailableError,
+            lambda: self.real.note(id, notes, first=first, attempt=attempt, owner=owner),
+        )
+
+    async def log(self, id: str, *, after: int, seen: Standing | None, timeout: float) -> Log | None:
+        return await self.faults.around(
+            "log", BackendUnavailableError, lambda: self.real.log(id, after=after, seen=seen, timeout=timeout)
         )
 
     async def forget(self, ids: Sequence[str]) -> None:

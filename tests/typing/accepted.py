@@ -5,7 +5,7 @@ Never run; ``make lint`` reads it, and ``test_types.py`` holds its counterpart t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
@@ -18,11 +18,17 @@ from aioqueue import (
     GroupResult,
     Link,
     Middleware,
+    ProgressEvent,
     RetryPolicy,
     Server,
     Signature,
+    State,
+    StateEvent,
+    StreamResult,
+    ValueEvent,
     chain,
     chord,
+    current,
     group,
 )
 from aioqueue.errors import TaskError
@@ -290,6 +296,44 @@ async def scheduling() -> None:
     server.schedule("b", datetime.now(UTC), tidy)
     assert_type((await server.schedules.add("c", 3.5, add.s(1, 2))).next_at, float | None)
     assert_type((await server.schedules.next("c", 2))[0], datetime)
+
+
+# An async generator: its values are followed, its result is their count.
+@server.task
+async def lines(n: int) -> AsyncIterator[str]:
+    for i in range(n):
+        yield str(i)
+
+
+@server.task(queue="slow", timeout=5)
+async def pages(size: int, n: int) -> AsyncGenerator[list[int]]:
+    for i in range(n):
+        current().progress(i, n, "a page")
+        yield [i] * size
+
+
+async def following() -> None:
+    result = await lines.send(3)
+    assert_type(result, StreamResult[str])
+    assert_type(await result, int)
+    async for event in result.events(after="0.0.0.0.0"):
+        assert_type(event, StateEvent | ProgressEvent | ValueEvent[str])
+        if isinstance(event, ValueEvent):
+            assert_type(event.value, str)
+        elif event.kind == "state":
+            assert_type(event.state, State)
+        else:
+            assert_type(event.done, float | None)
+    async for paged in pages.options(delay=1).result("id").events():
+        if isinstance(paged, ValueEvent):
+            assert_type(paged.value, list[int])
+    async for told in (await add.send(1, 2)).events():
+        assert_type(told, StateEvent | ProgressEvent | ValueEvent[Any])
+    assert_type(lines(3), AsyncIterator[str])
+    assert_type(lines.p(), Link[int, int])
+    assert_type(lines.s(1) | pages.p(2) | add.p(1), Signature[int])
+    assert_type(lines.map([1, 2]), Group[int])
+    assert_type(await (await lines.s(3).send()), int)
 
 
 # Written by hand, as a process without the task's code does.

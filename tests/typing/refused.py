@@ -49,6 +49,23 @@ def planned(n: int) -> Signature[str]:
     return crunch.s(n)
 
 
+@server.task
+async def rows(n: int) -> AsyncIterator[str]:
+    for i in range(n):
+        yield str(i)
+
+
+async def wrong_streams() -> None:
+    await rows.send("x")  # error: not an int
+    count: str = await (await rows.send(1))  # error: a count comes back
+    print(count)
+    rows.s(1) | size.p()  # error: a count is no bytes
+    async for event in (await rows.send(1)).events():
+        if event.kind == "value":
+            number: int = event.value  # error: a str was yielded
+            print(number)
+
+
 async def wrong() -> None:
     await add.send("x", 2)  # error: not an int
     await add.send(1)  # error: y is missing

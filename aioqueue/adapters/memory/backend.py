@@ -15,6 +15,7 @@ from aioqueue.models.state import RescheduleOutcome, State
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
     Attempt,
@@ -113,6 +114,12 @@ class MemoryBackend:
 
     async def release_more(self, message: Message) -> Sequence[Message]:
         return move.more(self.core.flows, message, again=True)
+
+    async def note(self, id: str, notes: Sequence[Note], *, first: int, attempt: int, owner: str) -> bool:
+        return self.core.records.note(id, notes, first=first, attempt=attempt, owner=owner)
+
+    async def log(self, id: str, *, after: int, seen: Standing | None, timeout: float) -> Log | None:
+        return await self.core.records.told(id, after, seen, self.core.clock.time() + timeout)
 
     async def forget(self, ids: Sequence[str]) -> None:
         for id in ids:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from aioqueue.adapters.memory.keys import Keys
+from aioqueue.adapters.memory.log import RowLog
 from aioqueue.clock import Clock
 from aioqueue.models.state import State
+from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import COMMIT_TTL, HISTORY, OPEN_TTL, Attempt, Ending, Message, Record
 
 _SPARE: Final = 64
@@ -27,7 +29,8 @@ class Row:
     """A record, who owns it, and until when it is shown and kept, its value or not (Unix seconds).
 
     look: when upkeep comes to see to it; None until that is fixed. moved: what the workflow released by it.
-    history: attempts that were not the last. key: a unique one that it has claimed.
+    history: attempts that were not the last. key: a unique one that it has claimed. log: what its runs have
+    told.
     """
 
     record: Record
@@ -41,6 +44,7 @@ class Row:
     moved: tuple[Message, ...] = ()
     dead: str | None = None
     history: tuple[Attempt, ...] = ()
+    log: RowLog | None = None
     key: str | None = None
 
     def remember(self, now: float, error: bytes | None, next_at: float | None = None) -> None:
@@ -207,6 +211,27 @@ class Records:
         )
         row.owner, row.follow, row.moved, row.dead = owner, (), (), None
         self.write(row, until=now + OPEN_TTL)
+        if message.id in self._waiters:
+            self.tell(message.id)
+
+    def note(self, id: str, notes: Sequence[Note], *, first: int, attempt: int, owner: str) -> bool:
+        """Add to a task's log what *owner*'s attempt tells; False if it is not its to say."""
+        row, record = self.row(id), self.shown(id)
+        runs = record is not None and record.state is State.STARTED and record.plan is None
+        if row is None or record is None or not runs or row.owner != owner or record.attempt != attempt:
+            return False
+        row.log = row.log or RowLog()
+        row.log.add(record, notes, first=first, now=self._clock.time())
+        self.tell(id)
+        return True
+
+    def log(self, id: str, after: int) -> Log | None:
+        """Return record, attempts and a page of the log."""
+        row, record = self.row(id), self.shown(id)
+        if row is None or record is None:
+            return None
+        entries, more = ((), False) if row.log is None else row.log.page(after)
+        return Log(record, row.history, entries, more)
 
     def stop(self, id: str, owner: str) -> Row | None:
         """Write that *owner*'s attempt never was; None if it is not its to say."""
@@ -247,10 +272,12 @@ class Records:
         row.owner, row.follow, row.moved, row.dead = owner, ending.follow, (), ending.dead
         if not ending.state.final:
             self.write(row, until=max(ending.next_at or now, now) + OPEN_TTL)
+            if message.id in self._waiters:
+                self.tell(message.id)
             return
         if row.forgotten or ending.ttl <= 0:
             row.forgotten = True
-            row.record = replace(row.record, value=None)
+            row.record, row.log = replace(row.record, value=None), None
         row.commit_kept = now + keep
         self.keys.free(row.key, message.id)
         self.write(row, until=now + max(0.0 if row.forgotten else ending.ttl, keep), shown=now + ending.ttl)
@@ -260,7 +287,7 @@ class Records:
         """Hide an ended task's record, or have it hidden when it ends."""
         row = self.row(id)
         if row is not None:
-            row.forgotten = True
+            row.forgotten, row.log = True, None
             if row.record.state.final:
                 row.record = replace(row.record, value=None)
                 self._keep(row, row.commit_kept)
@@ -326,6 +353,15 @@ class Records:
                 event.clear()
                 record = self.shown(id)
             return self.shown(id)
+
+    async def told(self, id: str, after: int, seen: Standing | None, until: float) -> Log | None:
+        """Return what there is behind *after*, once there is anything, or as it stands at *until*."""
+        with self._woken(id) as event:
+            log = self.log(id, after)
+            while log is not None and not log.tells(seen) and await self._clock.wait(event, until=until):
+                event.clear()
+                log = self.log(id, after)
+            return log
 
     @contextmanager
     def _woken(self, id: str) -> Generator[asyncio.Event]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aioqueue.adapters.redis import flow, rows
+from aioqueue.adapters.redis import log as logs
 from aioqueue.adapters.redis.core import Access, Core
 from aioqueue.adapters.redis.link import Value
 from aioqueue.adapters.redis.pulse import RedisLease
@@ -22,6 +23,7 @@ from aioqueue.ids import is_name
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
     Attempt,
@@ -147,6 +149,13 @@ class RedisBackend:
 
     async def members(self, join: str, first: int, count: int) -> Members | None:
         return flow.members(await self._access.script("members", join, first, count, _BUDGET))
+
+    async def note(self, id: str, notes: Sequence[Note], *, first: int, attempt: int, owner: str) -> bool:
+        return await logs.note(self._access, id, notes, first=first, attempt=attempt, owner=owner)
+
+    async def log(self, id: str, *, after: int, seen: Standing | None, timeout: float) -> Log | None:
+        # what is no name cannot exist, and must not be said
+        return await logs.told(self._access, id, after, seen, timeout) if is_name(id) else None
 
     async def forget(self, ids: Sequence[str]) -> None:
         await self._access.script("forget", *filter(is_name, ids))

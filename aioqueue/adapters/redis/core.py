@@ -16,6 +16,7 @@ from typing import Any, Final
 from redis.exceptions import ConnectionError, NoScriptError, RedisError
 
 from aioqueue.adapters.redis.faults import is_full, is_set_up, is_short, translated
+from aioqueue.adapters.redis.followers import Followers
 from aioqueue.adapters.redis.link import Links, Make, Value
 from aioqueue.adapters.redis.listener import Listener
 from aioqueue.adapters.redis.options import Options
@@ -41,6 +42,7 @@ class Session:
         self.link: Make = Links(route)
         self.pipe: Pipe = Pipe(self.link, timeout=options.timeout)
         self.listener: Listener = Listener(self.link, timeout=options.timeout)
+        self.followers: Followers = Followers(self.listener, options.prefix)
         self.pulse: Pulse = Pulse(route)
         self._prefix = options.prefix
         self._waiters: Waiters | None = None
@@ -68,6 +70,7 @@ class Session:
         if self.usable:
             if self._waiters is not None:
                 self._waiters.close()
+            self.followers.close()
             await self.listener.close()
             await self.pipe.close()
 

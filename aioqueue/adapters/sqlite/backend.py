@@ -11,11 +11,13 @@ from dataclasses import replace
 
 from aioqueue.adapters.sqlite import attempts, flows, joins, keys, moment, scopes
 from aioqueue.adapters.sqlite import lease as leases
+from aioqueue.adapters.sqlite import log as logs
 from aioqueue.adapters.sqlite import records as table
 from aioqueue.adapters.sqlite.cancel import cancel
 from aioqueue.adapters.sqlite.core import Access, Core
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.lease import SqliteLease
+from aioqueue.adapters.sqlite.listeners import LOOK
 from aioqueue.adapters.sqlite.move import Move
 from aioqueue.adapters.sqlite.plan import plan, retract
 from aioqueue.adapters.sqlite.records import Entry
@@ -26,6 +28,7 @@ from aioqueue.models.state import State
 from aioqueue.protocols.capabilities import Capabilities
 from aioqueue.protocols.flow import Members, Opened, Opening, Page, Whole
 from aioqueue.protocols.lease import Lease
+from aioqueue.protocols.log import Log, Note, Standing
 from aioqueue.protocols.messages import (
     COMMIT_TTL,
     OPEN_TTL,
@@ -116,6 +119,22 @@ class SqliteBackend:
     async def release_more(self, message: Message) -> Sequence[Message]:
         return await self._access.write(lambda tx: release_more(tx, message))
 
+    async def note(self, id: str, notes: Sequence[Note], *, first: int, attempt: int, owner: str) -> bool:
+        return await self._access.write(
+            lambda tx: logs.note(tx, id, notes, first=first, attempt=attempt, owner=owner)
+        )
+
+    async def log(self, id: str, *, after: int, seen: Standing | None, timeout: float) -> Log | None:
+        clock = self.core.clock
+        until = clock.time() + timeout
+        with self._access.listeners.waiter(id) as event, self._access.listeners.consumer((), event):
+            while True:
+                event.clear()
+                log = await self._access.read(lambda tx: told(tx, id, after))
+                if log is None or log.tells(seen) or clock.time() >= until:
+                    return log
+                await clock.wait(event, until=min(until, clock.time() + LOOK))
+
     async def forget(self, ids: Sequence[str]) -> None:
         await self._access.write(lambda tx: forget(tx, ids))
 
@@ -167,6 +186,15 @@ def get(tx: Transaction, ids: Sequence[str]) -> list[Record | None]:
     for id, since in never_called(tx, waiting).items():
         found[id] = replace(found[id], state=State.CANCELLED, finished=since)
     return [found.get(id) for id in ids]
+
+
+def told(tx: Transaction, id: str, after: int) -> Log | None:
+    """Return record, attempts and a page of the log."""
+    (record,) = get(tx, [id])
+    if record is None:
+        return None
+    entries, more = logs.page(tx, id, after)
+    return Log(record, tuple(attempts.history(tx, id)), entries, more)
 
 
 def claim(tx: Transaction, deliveries: Sequence[Delivery], owner: str, worker: str) -> list[Start]:
@@ -311,4 +339,5 @@ def forget(tx: Transaction, ids: Sequence[str]) -> None:
         entry.forgotten = 1
     table.save(tx, [entry for id, entry in entries.items() if id not in gone])
     table.remove(tx, gone)
+    logs.drop(tx, entries)
     tx.news.ended.update(entries)

@@ -122,17 +122,18 @@ def save(tx: Transaction, entries: Iterable[Entry]) -> None:
 
 
 def remove(tx: Transaction, ids: Iterable[str]) -> None:
-    """Drop records, with what is remembered of their attempts."""
+    """Drop records, with what is remembered of their attempts and what those told."""
     gone = (listed(ids),)
     tx.db.execute(f"DELETE FROM tasks WHERE id IN {LISTED}", gone)
     tx.db.execute(f"DELETE FROM attempts WHERE id IN {LISTED}", gone)
+    tx.db.execute(f"DELETE FROM log WHERE id IN {LISTED}", gone)
 
 
 def empty(tx: Transaction, ids: Iterable[str]) -> None:
     """Keep of records what tells that their tasks have ended, and no value."""
-    tx.db.execute(
-        f"UPDATE tasks SET value = NULL, error = NULL, look = kept WHERE id IN {LISTED}", (listed(ids),)
-    )
+    emptied = (listed(ids),)
+    tx.db.execute(f"UPDATE tasks SET value = NULL, error = NULL, look = kept WHERE id IN {LISTED}", emptied)
+    tx.db.execute(f"DELETE FROM log WHERE id IN {LISTED}", emptied)
 
 
 def known(tx: Transaction, ids: Iterable[str]) -> set[str]:

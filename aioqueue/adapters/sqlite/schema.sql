@@ -72,6 +72,24 @@ CREATE TABLE IF NOT EXISTS attempts (
 );
 CREATE INDEX IF NOT EXISTS attempts_task ON attempts (id, seq);
 
+-- What runs have told, as long as there is a record; of those of one task, the run by attempt, losses and started.
+-- written: notes of its run with this one; values_yet, bytes_yet: values of the task, and their bytes, with this one.
+CREATE TABLE IF NOT EXISTS log (
+  id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  losses INTEGER NOT NULL,
+  started INTEGER NOT NULL, -- milliseconds
+  at REAL NOT NULL,
+  is_value INTEGER NOT NULL,
+  written INTEGER NOT NULL,
+  values_yet INTEGER NOT NULL,
+  bytes_yet INTEGER NOT NULL,
+  data BLOB NOT NULL,
+  PRIMARY KEY (id, number)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS log_progress ON log (id, number) WHERE is_value = 0;
+
 -- Unique keys and the tasks that claimed them last; whether one has its key still its record tells.
 CREATE TABLE IF NOT EXISTS uniques (
   key TEXT PRIMARY KEY,

@@ -11,12 +11,13 @@ import pytest
 from aioqueue.models.state import State
 from aioqueue.protocols.adapter import Adapter
 from aioqueue.protocols.broker import Broker
+from aioqueue.protocols.log import Note
 from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Settlement
 from aioqueue.urls import connect
 from tests.integration.redis.apparatus import prefix_of
 from tests.support.redis_server import RedisServer
 from tests.support.stores import backend_of, broker_of
-from tests.support.waiting import lent, message, one
+from tests.support.waiting import lent, message, one, take
 
 pytestmark = pytest.mark.anyio
 
@@ -173,3 +174,37 @@ async def test_waiting_message_and_dead_letter_do_not_lapse(adapter: Adapter, ke
     assert keys.left(f"q:{QUEUE}:0") == -0.001
     assert keys.left("dead") == -0.001
     assert keys.lives(f"m:{waits.id}/1/0", OPEN_TTL)
+
+
+async def test_what_a_run_tells_lives_as_long_as_its_record(adapter: Adapter, keys: Keys) -> None:
+    backend, notes = backend_of(adapter), [Note(True, b"1"), Note(False, b"2")]
+    ended, forgotten, cancelled = (message(QUEUE) for _ in range(3))
+    await submit(adapter, ended, forgotten, cancelled)
+    async with broker_of(adapter).consume([QUEUE], prefetch=9, lease=600, worker="w") as consumer:
+        finisher = consumer.finisher(backend)
+        assert finisher is not None
+        taken = {delivery.message.id: delivery for delivery in await take(consumer, 3)}
+        for id in taken:
+            assert await backend.note(id, notes, first=0, attempt=1, owner=consumer.id)
+        open = [keys.lives(f"{kind}:{ended.id}", OPEN_TTL) for kind in "ey"]
+        for sent in (ended, forgotten):
+            await finisher.finish([Ending(taken[sent.id], State.SUCCESS, value=b"1", ttl=300)])
+        await backend.forget([forgotten.id])
+        await backend.cancel([cancelled.id], ttl=200)
+
+    assert open == [True, True]
+    for kind in "ey":
+        assert keys.lives(f"{kind}:{ended.id}", 300)
+        assert keys.lives(f"{kind}:{cancelled.id}", 200)
+        assert keys.left(f"{kind}:{forgotten.id}") == -0.002
+
+
+async def test_what_is_told_lives_as_long_as_its_value_in_two_stores(adapter: Adapter, keys: Keys) -> None:
+    backend, delivery = backend_of(adapter), lent(message(QUEUE))
+    id = delivery.message.id
+    await backend.claim([delivery], owner="o", worker="w")
+    assert await backend.note(id, [Note(True, b"1")], first=0, attempt=1, owner="o")
+    await backend.commit([Ending(delivery, State.SUCCESS, value=b"1", ttl=300)], owner="o")
+
+    assert keys.lives(f"e:{id}", 300)
+    assert keys.lives(f"t:{id}", COMMIT_TTL)

@@ -20,7 +20,7 @@ local function go_on(key, at)
   note(key)
 end
 
-local function write(key, id, at, forgotten, place, losses)
+local function write(key, id, at, forgotten, place, losses, told)
   local attempt, state, ttl, due, has_value, has_error, buried =
     string.match(ARGV[at + 1], '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   ttl = tonumber(ttl)
@@ -40,6 +40,9 @@ local function write(key, id, at, forgotten, place, losses)
     local left = math.max(0, tonumber(due) - NOW) + OPEN_TTL
     redis.call('PEXPIRE', key, text(left))
     remember(id, due, has_error == '1' and ARGV[at + 3] or '', left)
+    if told then
+      expire_log(id, text(left))
+    end
     if place then
       renew(id, place, tonumber(due))
     end
@@ -62,6 +65,9 @@ local function write(key, id, at, forgotten, place, losses)
   if attempt ~= '1' or (losses or '0') ~= '0' then
     redis.call('PEXPIRE', P .. 'h:' .. id, text(forgotten and 0 or ttl))
   end
+  if told then
+    expire_log(id, text(forgotten and 0 or ttl))
+  end
   if place then
     local value = has_value == '1' and ARGV[at + 2] or 'null'
     move_on(id, place, state, state == 'SUCCESS' and value or ARGV[at + 3], ttl)
@@ -74,7 +80,7 @@ local answers = {}
 for at = 2, #ARGV, 7 do
   local key = record_key(ARGV[at])
   local attempt = string.match(ARGV[at + 1], '^%S+')
-  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z', 'p', 'l', 'k')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'g', 'z', 'p', 'l', 'k', 'i')
   local mine = record[1] and record[2] == attempt and record[3] == owner
   local opens = string.find(ARGV[at + 1], '^%S+ STARTED ') and read_opening(ARGV[at + 2]).workflow
   answered, ranges = {}, {}
@@ -84,7 +90,7 @@ for at = 2, #ARGV, 7 do
     if opens and not mine then
       discard(opens)
     elseif mine then
-      write(key, ARGV[at], at, record[4], place, record[7])
+      write(key, ARGV[at], at, record[4], place, record[7], record[9])
       if record[8] and FINAL[string.match(ARGV[at + 1], '^%S+ (%S+)')] then
         free_key(record[8], ARGV[at])
       end

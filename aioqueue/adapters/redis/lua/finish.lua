@@ -132,7 +132,7 @@ end
 local function judge(e)
   local record = {}
   if e.tracked == '1' then
-    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p', 'b', 'w', 'l', 'k')
+    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p', 'b', 'w', 'l', 'k', 'i')
   end
   local own = record[2] == e.attempt and record[3] == me
   if record[1] and own and (record[1] ~= 'STARTED' or record[6]) then
@@ -162,6 +162,10 @@ local function tried_before(e)
 end
 
 local function write_record(e, record, f)
+  if record[11] then
+    local shown = record[5] and 0 or math.max(0, e.ttl)
+    expire_log(e.id, text(FINAL[e.state] and shown or math.max(0, e.due - NOW) + OPEN_TTL))
+  end
   if FINAL[e.state] and (record[5] or e.ttl <= 0) then
     -- hidden, and kept a moment for a repeat of this call, or of the send
     redis.call('HDEL', e.key, 'v', 'x')

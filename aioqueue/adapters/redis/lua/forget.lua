@@ -12,6 +12,7 @@ for i = 1, #ARGV do
   if record[1] then
     found = found + 1
     redis.call('DEL', P .. 'h:' .. ARGV[i])
+    expire_log(ARGV[i], '0')
     if FINAL[record[1]] and not record[2] then
       redis.call('DEL', key)
     else

@@ -4,7 +4,7 @@ tag; every other key is made from it, so that all lie in one slot.
 
 t:<id>                    hash, a task's record: s state, a attempt, n name, q queue, c sent, d due, b begun,
                           f finished, w worker, o owner, e receipt of its message, l losses, v value, x error,
-                          g forgotten, p workflow that runs in its place, j join whose values are its value; one
+                          g forgotten, i its runs have told something, p workflow that runs in its place, j join whose values are its value; one
                           that is kept longer than it is shown, u shown until; of two stores also r released, z
                           ranges its workflow released, y reason it was buried for; k unique key it has claimed
 u:<key>                   string, who has claimed a unique key last: 1 until it has ended, 0 until it starts; its
@@ -12,6 +12,9 @@ u:<key>                   string, who has claimed a unique key last: 1 until it 
 v:<id>                    hash, v and x of a record that outlives them
 h:<id>                    list, attempts of a task that have ended and were not the last, as long as its record: number,
                           begun, ended, next due or '', length of the worker's name; a line; that name, and the error
+e:<id>, y:<id>            streams, what its runs have told, as long as its record is shown: values, and the last of
+                          progress; 0-number, which is one sequence for both, h attempt, losses, begun of the run,
+                          moment, notes of the run and bytes of values with this one, d data
 f:<workflow>              hash, a workflow. Of node <n>: n<n> meta, queue and name, b<n> body of its message until it
                           is released, of two stores until it starts, p<n> place: join, number in it, scope and whose
                           value it alone takes, '' once it has ended, '.' if that was before its release. Of join <n>: j<n> size, single, shown, first
@@ -44,6 +47,7 @@ turns:<scope>             zset, messages that wait for their turn, by that; rate
 limits                    hash, slots of each scope that has any taken, or messages parked
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
+log:<id>                  channel: a run of the task has told something
 done:<id>, due:<queue>    channels: a task has ended, with its record where that is short (state, begun, finished,
                           losses, worker, a line; value) or '', or some of a workflow can start no more; a delayed
                           message is due before all others, or the queue is resumed: then it says nothing
@@ -166,6 +170,12 @@ local function remember(id, due, error, keep)
   redis.call('RPUSH', key, moments .. '\n' .. worker .. error)
   redis.call('LTRIM', key, -HISTORY, -1)
   redis.call('PEXPIRE', key, text(keep))
+end
+
+-- Keeps what the runs of a task have told for that long, ms.
+local function expire_log(id, keep)
+  redis.call('PEXPIRE', P .. 'e:' .. id, keep)
+  redis.call('PEXPIRE', P .. 'y:' .. id, keep)
 end
 
 -- Drops at most *count* of the oldest dead letters, up to an entry; returns how many.

@@ -145,6 +145,9 @@ local function bar(id, keep, late)
   redis.call('HSET', record, 's', 'CANCELLED', 'f', text(NOW), 'u', text(NOW + keep))
   redis.call('PEXPIRE', record, text(math.max(keep, late)))
   redis.call('PEXPIRE', P .. 'h:' .. id, text(math.max(keep, late)))
+  if redis.call('HEXISTS', record, 'i') == 1 then
+    expire_log(id, text(keep))
+  end
   tell(id)
 end
 
