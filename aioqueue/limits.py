@@ -40,7 +40,12 @@ class Limit:
         by: str | None,
     ) -> Limit | None:
         """Return what these options come to, None for nothing. Raises ConfigurationError."""
-        parameters = inspect.signature(function)
+        if not rates and running is None and by is None:
+            return None
+        try:
+            parameters = inspect.signature(function)
+        except (TypeError, ValueError) as exc:
+            raise ConfigurationError(f"task {name!r}: its parameters cannot be read: {exc}") from exc
         if by is not None and not rates and running is None:
             raise ConfigurationError(
                 f"task {name!r}: limit_by={by!r} limits nothing by itself; add rate_limit= or max_running="
@@ -50,7 +55,7 @@ class Limit:
             raise ConfigurationError(
                 f"task {name!r}: limit_by={by!r} is no parameter of it; there are {known}"
             )
-        return cls(name, rates, running, by, parameters) if rates or running is not None else None
+        return cls(name, rates, running, by, parameters)
 
     def of(self, call: Signature[Any] | None) -> Limits:
         """Return what holds for *call*; for one that does not carry the argument, what holds for all such."""

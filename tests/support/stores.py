@@ -77,7 +77,7 @@ _GIVEN = tuple(
 )
 IMPLEMENTATIONS = _GIVEN or (*BUILT_IN, VALKEY, *ACROSS)
 PAIRS = tuple(product(_GIVEN or BUILT_IN, repeat=2))
-_DAILY = {"redis+sqlite", "sqlite+redis"}
+_DAILY = {"redis+sqlite"}
 """Names of the pairs of two stores that every run is over; ``make prove`` is over all of them."""
 _TWO_STEPS = {"memory+memory", *_DAILY}
 """Those that a run is over where broker and backend are used as two stores: each is either once."""
