@@ -25,7 +25,7 @@ from aioqueue.worker.gate import Gate
 _log = logging.getLogger("aioqueue.worker")
 
 _PATIENCE: Final = 5.0
-BATCH: Final = 200
+BATCH: Final = 100
 
 
 class Fetcher:

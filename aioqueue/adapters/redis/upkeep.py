@@ -78,11 +78,13 @@ class Upkeep:
         moved = 0
         for consumer in await self._access.script("judge", int(calm * 1000)):
             moved += await self.hand_on(consumer.decode(), "lost")
-        while await self._access.script("trim", _DEAD_MS) == _STEP:
-            continue
-        while await self._access.script("rest"):
-            continue
-        await self.tend()
+        dropped, rest, limits = _STEP, 0, 0
+        while dropped == _STEP:
+            dropped, rest, limits = await self._access.script("trim", _DEAD_MS)
+        while rest:
+            rest = await self._access.script("rest")
+        if limits:
+            await self.tend()
         return moved
 
     async def tend(self) -> None:

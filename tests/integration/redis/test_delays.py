@@ -102,16 +102,16 @@ async def test_thousand_tasks_due_at_one_moment_run_once_each(url: str, namespac
 async def test_promotion_by_two_at_once_doubles_nothing(url: str, namespace: Namespace) -> None:
     timed = Timed(url)
     async with timed.server, AsyncExitStack() as stack:
-        await timed.server.send_many([timed.call(number, delay=0.1) for number in range(300)])
+        await timed.server.send_many([timed.call(number, delay=0.1) for number in range(200)])
         brokers = [await stack.enter_async_context(opened(url)) for _ in range(2)]
         await pause(0.2)
 
         await within(asyncio.gather(*(broker._access.script("promote", "default") for broker in brokers)))
 
-        assert namespace.entries() == {"q:default:0": 300}
+        assert namespace.entries() == {"q:default:0": 200}
         async with timed.server.worker() as worker:
-            await eventually(lambda: worker.done == 300)
-    assert sorted(number for number, _ in timed.ran) == list(range(300))
+            await eventually(lambda: worker.done == 200)
+    assert sorted(number for number, _ in timed.ran) == list(range(200))
 
 
 @asynccontextmanager

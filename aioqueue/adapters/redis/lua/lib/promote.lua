@@ -1,7 +1,7 @@
 --[[
 promote: makes ready what is due; uses base, messages.
 ]]
-local PROMOTED = 200
+local PROMOTED = 100
 
 -- Puts a delayed message where it is ready.
 local function make_ready(waiting, member, queue)
