@@ -76,11 +76,11 @@ class Upkeep:
         """Do one round; return how many messages were handed on."""
         calm = await self.look()
         moved = 0
-        for consumer in await self._access.script("judge", int(calm * 1000)):
+        lost, old, rest, limits = await self._access.script("judge", int(calm * 1000), _DEAD_MS)
+        for consumer in lost:
             moved += await self.hand_on(consumer.decode(), "lost")
-        dropped, rest, limits = _STEP, 0, 0
-        while dropped == _STEP:
-            dropped, rest, limits = await self._access.script("trim", _DEAD_MS)
+        while old:
+            old = await self._access.script("trim", _DEAD_MS) == _STEP
         while rest:
             rest = await self._access.script("rest")
         if limits:

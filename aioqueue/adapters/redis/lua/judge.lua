@@ -1,9 +1,12 @@
 --[[
-judge: find consumers whose lease is gone, and those nobody knows any more that hold something.
+judge: find consumers whose lease is gone, and those nobody knows any more that hold something; and what else there
+is for upkeep to do.
 Uses base
 KEYS[1] prefix  of the namespace
 ARGV[1] calm    milliseconds for which leases could be kept; who has a longer one is not judged
-Returns their names.
+ARGV[2] age     of a dead letter that is to be dropped, in milliseconds
+Returns their names; 1 or 0 for whether there are such letters; the same for workflows that have left some to be let go
+of; and for limits.
 ]]
 -- a read that outlived its consumer may have been handed a message since
 local function strays(lost)
@@ -32,4 +35,5 @@ for i = 1, #all, 2 do
   end
 end
 strays(lost)
-return lost
+local old = #redis.call('XRANGE', P .. 'dead', '-', text(NOW - tonumber(ARGV[2])), 'COUNT', 1)
+return { lost, old, redis.call('EXISTS', P .. 'rest'), redis.call('EXISTS', P .. 'limits') }
