@@ -18,6 +18,7 @@ from aioqueue.protocols.unique import Answer, Held, Unique
 from aioqueue.queues import purged
 from tests.support.counting import counts
 from tests.support.flows import Works, failure, retry_of
+from tests.support.stores import lacks
 from tests.support.waiting import under_way
 
 pytestmark = pytest.mark.anyio
@@ -311,7 +312,7 @@ async def test_time_of_a_key_begins_when_its_task_is_due(works: Works) -> None:
 
 async def test_what_gives_way_is_no_message_more_in_a_queue_that_is_full(works: Works) -> None:
     if not works.one_step:
-        pytest.skip("two stores look at the limit before they know")
+        lacks("two stores look at the limit before they know")
     first = task(works)
     await send(works, first)
 
@@ -332,7 +333,7 @@ async def test_upkeep_keeps_the_key_of_an_open_task_and_only_that(works: Works) 
 def one_store(works: Works) -> Works:
     """One store, which alone can change a task that waits and its record in one step."""
     if not works.one_step:
-        pytest.skip("a message in another store stays as it is")
+        lacks("a message in another store stays as it is")
     return works
 
 
@@ -418,7 +419,7 @@ async def test_task_that_was_put_off_may_be_rescheduled_and_cancelled(one_store:
 
 async def test_two_stores_say_that_they_cannot_change_what_waits(works: Works) -> None:
     if works.one_step:
-        pytest.skip("one store can")
+        lacks("one store can")
 
     with pytest.raises(ConfigurationError, match="debounce"):
         await send(works, debounced(works, b"1"))
