@@ -15,7 +15,7 @@
 #~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0
 #~ prove-services     FastAPI, aiohttp and a script over real HTTP; 200 requests at once for 20 s, and as a worker is killed: none lost, nothing left
 #~ prove-control      a paused queue starts nothing; 10,000 low ones hold up no high one and keep 5 to 12 % of the slots; weights; purge ends all CANCELLED; dead letters are sent anew once
-#~ prove-limits       a rate of 100 a second on 4 processes: 500 starts in 5 s, give or take 5; four at once under kill -9: never five, never stuck; a crash at every call: nobody is left waiting
+#~ prove-limits       a rate of 100 a second on 4 processes: 500 starts in 5 s, give or take 5; four at once under kill -9: never five, never stuck; a crash at every call of limited, unique, early acknowledged and streaming tasks: nobody is left waiting, no key is kept, no stream is torn
 #~ prove-arguments    what does not fit is refused at the call; by name it fails with the same text, untried again
 #~ prove-results      unknown and expired ids at once; bad messages are dead letters, their neighbours are done
 #~ prove-cli          every verb as a process: its JSON and each exit code; reload and Ctrl-C lose nothing; the page's shell blocks run; a password is in nothing that is printed, logged, raised or kept
@@ -113,7 +113,8 @@ prove-control: .venv/.stamp
 
 prove-limits: .venv/.stamp
 	$(PYTEST) -s tests/chaos/test_limits.py
-	$(TOGETHER) tests/chaos/test_crash_limits.py
+	$(TOGETHER) tests/chaos/test_crash_limits.py tests/chaos/test_crash_once.py tests/chaos/test_crash_unique.py \
+		tests/chaos/test_crash_streams.py
 
 prove-arguments: .venv/.stamp
 	$(PYTEST) tests/integration/test_arguments.py

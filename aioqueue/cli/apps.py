@@ -44,10 +44,11 @@ def server_of(app: str | None, broker: str | None, backend: str | None) -> Serve
 def named(app: str | None, broker: str | None, backend: str | None) -> Server:
     """Return the Server of *app*, else one of these URLs, else that of the settings.
 
-    Raises ConfigurationError.
+    A broker that is named alone keeps results too: in another store, that a variable or a file names,
+    are those of other tasks. Raises ConfigurationError.
     """
     if app is None:
-        return Server(broker, backend=backend)
+        return Server(broker, backend=broker if backend is None else backend)
     if broker is not None or backend is not None:
         raise ConfigurationError("--app names its own stores; leave out --broker and --backend")
     return load(app)

@@ -103,12 +103,24 @@ def _problems(file: str | None) -> list[str]:
     return []
 
 
+def _url(url: str) -> str:
+    """Return a store's URL as it may be shown; of one that cannot be read anything may be a secret."""
+    from aioqueue.errors import ConfigurationError
+    from aioqueue.urls import connect
+
+    try:
+        told = connect(url).url
+    except ConfigurationError:
+        return f"{url.partition(':')[0]}:***" if ":" in url else "***"
+    return shown(told)
+
+
 def _print(settings: Settings, origins: Mapping[str, Origin], *, json: bool) -> None:
     from aioqueue.cli.record import as_json
     from aioqueue.models.settings import URLS
 
     values = {
-        name: shown(value) if name in URLS and value is not None else value
+        name: _url(value) if name in URLS and value is not None else value
         for name, value in settings.model_dump(mode="json").items()
     }
     if json:

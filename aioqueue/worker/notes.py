@@ -59,6 +59,7 @@ class Notes:
         """Tell progress; it takes the place of what was told before and has not left yet."""
         if self._latest is not None and self._latest in self._waiting:
             self._waiting.remove(self._latest)
+            self._size -= len(self._latest.data)
         self._latest = Note(False, data)
         self._add(self._latest)
 

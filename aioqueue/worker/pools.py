@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import os
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -151,10 +152,20 @@ def import_path(definition: Definition) -> tuple[str, str]:
     return module, name
 
 
+def _unheard(number: int, frame: object) -> None:
+    """Hear a signal, and do nothing."""
+
+
 def call_by_path(
     module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context
 ) -> Any:
-    """Import a function and call it; runs in the other process."""
+    """Import a function and call it; runs in the other process.
+
+    A Ctrl-C, or the stop of a service, goes to all processes at once. It is for the worker to say what that
+    means: the call goes on. What it starts itself hears of such signals as ever.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _unheard)
     found: Any = import_module(module)
     for part in name.split("."):
         found = getattr(found, part)

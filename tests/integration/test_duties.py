@@ -170,6 +170,20 @@ async def test_process_task_knows_itself(opened: Server) -> None:
         assert await within(result.get(), deadline=30) == result.id
 
 
+def signalled() -> str:
+    # as a Ctrl-C does, and the stop of a service, which are for the whole group
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    return "done"
+
+
+async def test_signals_that_are_for_the_worker_leave_its_process_tasks_alone(opened: Server) -> None:
+    task = opened.register_task("signalled", signalled, executor="process")
+
+    async with opened.worker():
+        assert await within((await task.send()).get(), deadline=30) == "done"
+
+
 async def test_time_spent_waiting_for_a_thread_is_not_the_tasks(opened: Server) -> None:
     order: list[int] = []
     go = threading.Event()

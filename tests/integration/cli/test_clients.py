@@ -183,8 +183,9 @@ async def test_store_may_be_named_by_url_or_by_the_settings(shell: Shell) -> Non
     by_variable = await shell.run("result", id, env={"AIOQUEUE_BROKER": url})
     (shell.folder / "aioqueue.yaml").write_text("broker: sqlite:///tasks.db\n")
     by_file = await shell.run("result", id)
+    beside = await shell.run("result", id, "--broker", url, env={"AIOQUEUE_BACKEND": "memory://other"})
 
-    assert [done.code for done in (by_flag, by_variable, by_file)] == [0, 0, 0]
+    assert [done.code for done in (by_flag, by_variable, by_file, beside)] == [0, 0, 0, 0]
     assert (await shell.run("result", id, "--broker", url, "--app", APP)).code == 2
 
 

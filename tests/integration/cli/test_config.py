@@ -42,6 +42,15 @@ async def test_programs_read_the_same(shell: Shell) -> None:
     assert data["max_queue"]["value"] is None
 
 
+@pytest.mark.parametrize("url", ["redis://h:xyzzy/0", "redis://h/0?passwort=xyzzy", "nowhere:xyzzy", "xyzzy"])
+async def test_url_that_cannot_be_read_is_not_shown(shell: Shell, url: str) -> None:
+    done = await shell.run("config", "show", "--json", env={"AIOQUEUE_BROKER": url})
+
+    assert done.code == 0
+    assert json.loads(done.out)["broker"]["place"] == "AIOQUEUE_BROKER"
+    assert "xyzzy" not in done.out + done.err
+
+
 async def test_app_shows_what_its_code_says(shell: Shell) -> None:
     done = await shell.run("config", "show", "--app", APP, "--json")
 

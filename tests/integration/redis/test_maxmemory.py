@@ -47,7 +47,7 @@ class Tasks:
         self.server = Server(url, **QUICK)
         self.gate = asyncio.Event()
         self.begun = 0
-        for name in ("big", "gated", "retried", "rejected"):
+        for name in ("big", "gated", "retried", "rejected", "rows"):
             self.server.register_task(name, getattr(self, name))
 
     async def big(self, payload: str) -> int:
@@ -68,6 +68,14 @@ class Tasks:
         if attempt == 1:
             raise Retry("not yet", delay=0.05)
         return attempt
+
+    async def rows(self) -> AsyncIterator[int]:
+        """Yield some values when it may."""
+        self.begun += 1
+        await self.gate.wait()
+        for number in range(3):
+            current().progress(number, 3)
+            yield number
 
     async def rejected(self) -> None:
         """End among the dead letters."""
@@ -192,6 +200,18 @@ async def test_limited_tasks_pass_though_it_is_full(tasks: Tasks, namespace: Nam
 
     assert values == [f"{number:05d}" * 20 for number in range(10)]
     assert not namespace.held()
+
+
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+async def test_stream_ends_though_it_is_full(tasks: Tasks, small: RedisServer) -> None:
+    async with tasks.server.worker(queues=["running"]):
+        result = await tasks.server.send(Signature[int](name="rows", queue="running"))
+        await eventually(lambda: tasks.begun == 1)
+        await tasks.fill()
+        small.command("CONFIG", "SET", "maxmemory", f"{MEGABYTES - 2}mb")
+
+        tasks.gate.set()
+        assert await within(result.get()) == 3
 
 
 async def _is(result: AsyncResult[None], state: State) -> bool:

@@ -164,3 +164,15 @@ async def test_who_leaves_waits_only_for_a_moment(pad: Pad, notes: Notes) -> Non
     await within(notes.leave(write=True))
 
     assert pad.data == []
+
+
+async def test_progress_that_was_replaced_takes_up_no_room(pad: Pad, notes: Notes) -> None:
+    pad.gate.clear()
+    for number in range(2_000):
+        notes.progress(b"%d " % number + b"x" * 1_000)
+
+    pad.gate.set()
+    await within(notes.value(1, same))
+    await within(notes.written())
+
+    assert pad.data[-1] == b"1"

@@ -37,6 +37,8 @@ for _, letter in ipairs({ 'e', 'y' }) do
   end
 end
 
+-- first of all, as it needs no memory: what runs at maxmemory is to end, and does so once this is written
+redis.call('HDEL', key, 'v')
 local most_values, most_bytes, most_progress = string.match(ARGV[5], '^(%d+) (%d+) (%d+)$')
 for at = 6 + 2 * math.max(0, written - first), #ARGV, 2 do
   local is_value, data = ARGV[at] == '1', ARGV[at + 1]
