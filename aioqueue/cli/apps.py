@@ -115,22 +115,22 @@ def _imported(name: str, app: str) -> ModuleType:
             raise ConfigurationError(
                 f"there is no module {exc.name!r}, looked for in {os.getcwd()} and on the import path"
             ) from None
-        _show(exc, name)
+        _show(exc, f"the module {name!r} cannot be imported")
     except AioqueueError:
         # it says what is wrong, and what to write instead
         raise
     except Exception as exc:  # noqa: BLE001 - the user's module, which may do anything
-        _show(exc, name)
+        _show(exc, f"the module {name!r} cannot be imported")
     raise click.exceptions.Exit(MISUSED)
 
 
-def _show(exc: Exception, name: str) -> None:
+def _show(exc: Exception, said: str) -> None:
     # from the user's first line on: what imports it is ours
     trace = exc.__traceback__
     while trace is not None and _ours(trace.tb_frame.f_code.co_filename) and trace.tb_next is not None:
         trace = trace.tb_next
     traceback.print_exception(exc.with_traceback(trace))
-    click.echo(f"Error: the module {name!r} cannot be imported", err=True)
+    click.echo(f"Error: {said}", err=True)
 
 
 def _ours(file: str) -> bool:
@@ -143,7 +143,13 @@ def _made(found: object, app: str) -> object:
         return found
     if inspect.iscoroutinefunction(found):
         raise ConfigurationError(f"{app!r} is an async function; a factory returns the Server at once")
-    return cast(Callable[[], object], found)()
+    try:
+        return cast(Callable[[], object], found)()
+    except AioqueueError:
+        raise
+    except Exception as exc:  # noqa: BLE001 - the user's function, which may do anything
+        _show(exc, f"{app!r} makes no Server")
+    raise click.exceptions.Exit(MISUSED)
 
 
 def _kind(found: object) -> str:

@@ -119,9 +119,15 @@ def call_of(
 
 async def _send(server: Server, call: Signature, given: Given) -> int:
     from aioqueue.cli.record import as_json, ended, headline, print_waited
+    from aioqueue.errors import BrokerUnavailableError
 
     async with server:
-        sent = await server.send(call)
+        try:
+            sent = await server.send(call)
+        except BrokerUnavailableError as exc:
+            for unsure in exc.results:
+                click.echo(f"the id is {unsure.id}: --id {unsure.id} sends it again, and not twice", err=True)
+            raise
         receipt = {
             "id": sent.id,
             "name": call.name,
@@ -129,13 +135,14 @@ async def _send(server: Server, call: Signature, given: Given) -> int:
             "created": sent.created,
         }
         if given["wait"] or not given["json"]:
-            said = (
-                "sent {name}[{id}] to queue {queue}"
-                if sent.created
-                else "the id {id} is known; nothing was sent"
-            )
+            if sent.created:
+                said = "sent {name}[{id}] to queue {queue}"
+            elif sent.held_by not in {None, sent.id}:
+                said = "its key is held by {held_by}; nothing was sent"
+            else:
+                said = "the id {id} is known; nothing was sent"
             # who is interrupted while he waits knows the id; standard output is the record's alone
-            click.echo(said.format(**receipt), err=given["json"])
+            click.echo(said.format(**receipt, held_by=sent.held_by), err=given["json"])
         else:
             click.echo(as_json(receipt))
         if not given["wait"]:

@@ -125,9 +125,9 @@ async def _supervise(flags: Flags, server: Server, worker: Worker) -> int:
     def command(number: int, birth: str) -> list[str]:
         return flags.child(f"{options.name}.{number}", os.getpid(), birth).argv()
 
-    async def buried(birth: str) -> None:
+    async def buried(birth: str) -> bool:
         async with server:
-            await bury(server.stores, birth)
+            return await bury(server.stores, birth)
 
     supervisor = Supervisor(
         command, processes=flags.processes, grace=options.grace, burst=flags.burst, buried=buried

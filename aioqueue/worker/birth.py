@@ -51,19 +51,21 @@ class Birth:
             await self._store.delete(BIRTHS + self._id)
 
 
-async def bury(stores: Stores, birth: str) -> None:
+async def bury(stores: Stores, birth: str) -> bool:
     """End the lease of the process of *birth*, which is dead, in *stores*, which are open.
+
+    Returns whether it had begun to take tasks, as far as is known.
 
     The claims first, so that whoever is handed a task then finds nobody in its way; the entry last.
     Raises UnavailableError; what is left then is handed on when the lease has lapsed.
     """
     if stores.store is None:
         _log.info("no shared map tells what the process held: it is handed on when its lease has lapsed")
-        return
+        return False
     found = await stores.store.get(BIRTHS + birth)
     if found is None:
         _log.debug("the process had not begun to take tasks, or had ended well")
-        return
+        return False
     consumer = found.decode()
     if not stores.one_step:
         await stores.backend.bury(consumer)
@@ -71,3 +73,4 @@ async def bury(stores: Stores, birth: str) -> None:
     if moved:
         _log.warning("handed on %d tasks of a worker process that died", moved)
     await stores.store.delete(BIRTHS + birth)
+    return True

@@ -74,7 +74,8 @@ class Supervisor:
     birth: an id that each process started has for itself. grace: seconds children get to stop. burst:
     none is started again, and all is over when they are. patient: a child that cannot run as it is written
     ends nothing, and is started again by ``restart``. buried: called with the birth of a child that
-    ended with another code than 0; it gets 5 s, and what it raises is logged.
+    ended with another code than 0, tells whether it had begun to take tasks; it gets 5 s, and what it raises
+    is logged.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Supervisor:
         grace: float,
         burst: bool = False,
         patient: bool = False,
-        buried: Callable[[str], Awaitable[None]] | None = None,
+        buried: Callable[[str], Awaitable[bool]] | None = None,
         clock: Clock | None = None,
         spawn: Callable[[Sequence[str]], Awaitable[Child]] | None = None,
     ) -> None:
@@ -98,7 +99,7 @@ class Supervisor:
         self._changed = {number: asyncio.Event() for number in self._numbers}
         self._late: set[asyncio.Task[None]] = set()
         self._buried = buried
-        self._burials: set[asyncio.Task[None]] = set()
+        self._burials: set[asyncio.Task[bool]] = set()
         self._clock = clock or SystemClock()
         self._spawn = spawn or _spawn
         self._children: dict[int, Child] = {}
@@ -160,10 +161,12 @@ class Supervisor:
             code = await self._live(number, birth)
             lived = self._clock.time() - born
             if code == MISUSED and first and not self._patient:
-                self._code = MISUSED
-                self.stop()
-                return
-            if code not in {0, None}:
+                # a task may end its process with that code too, and stops nobody
+                if self._buried is None or not await self._burial(number, self._buried(birth)):
+                    self._code = MISUSED
+                    self.stop()
+                    return
+            elif code not in {0, None}:
                 self._bury(number, birth)
             if self._burst or self._stop.is_set():
                 self._code = self._code or (0 if code in _STOPPED else 1)
@@ -199,7 +202,8 @@ class Supervisor:
             self._burials.add(burial)
             burial.add_done_callback(self._burials.discard)
 
-    async def _burial(self, number: int, burying: Awaitable[None]) -> None:
+    async def _burial(self, number: int, burying: Awaitable[bool]) -> bool:
+        """Return whether the child had begun to take tasks; it may have, where that cannot be known."""
         done = asyncio.Event()
         work = asyncio.ensure_future(burying)
         work.add_done_callback(lambda _: done.set())
@@ -215,6 +219,8 @@ class Supervisor:
                 str(error) or repr(error) if error is not None else "the store does not answer",
                 exc_info=None if error is None or isinstance(error, AioqueueError) else error,
             )
+            return True
+        return not work.cancelled() and work.result()
 
     async def _end_burials(self) -> None:
         """Let burials end that are under way, for a moment; a stop does not wait for a store that is away."""

@@ -176,6 +176,29 @@ async def test_unknown_result_is_not_found(shell: Shell) -> None:
     assert done.err.startswith(f"Error: there is no task '{NOWHERE}'")
 
 
+async def test_dropped_call_is_said_to_be_so(shell: Shell) -> None:
+    shell.module(
+        "single",
+        f"from aioqueue import Server\nserver = Server({shell.url!r})\n"
+        "@server.task(unique='until_done', on_conflict='drop')\nasync def one() -> int:\n    return 1\n",
+    )
+    first = await shell.run("send", "single:server", "one", "--id", "first")
+    second = await shell.run("send", "single:server", "one")
+
+    assert (first.code, first.out) == (0, "sent one[first] to queue default\n")
+    assert (second.code, second.out) == (0, "its key is held by first; nothing was sent\n")
+
+
+async def test_factory_that_raises_is_shown_from_its_own_line_on(shell: Shell) -> None:
+    shell.module("made", "def create():\n    return {}['broker']\n")
+    done = await shell.run("tasks", "made:create()")
+
+    assert done.code == 2
+    assert "KeyError: 'broker'" in done.err
+    assert "Error: 'made:create()' makes no Server" in done.err
+    assert "apps.py" not in done.err
+
+
 async def test_store_may_be_named_by_url_or_by_the_settings(shell: Shell) -> None:
     id = await shell.sent("sum", [1])
     url = shell.url

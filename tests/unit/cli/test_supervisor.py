@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from aioqueue.errors import BrokerUnavailableError
 from aioqueue.testing.clock import VirtualClock
 from aioqueue.worker.supervisor import BURIAL, LAST_BURIALS, MISUSED, Restarts, Supervisor, orphaned
 from tests.support.waiting import within
@@ -69,7 +70,7 @@ def supervisor(
     grace: float = 5.0,
     burst: bool = False,
     patient: bool = False,
-    buried: Callable[[str], Awaitable[None]] | None = None,
+    buried: Callable[[str], Awaitable[bool]] | None = None,
 ) -> Supervisor:
     return Supervisor(
         lambda number, birth: [f"child-{number}", birth],
@@ -304,15 +305,16 @@ async def test_restart_ends_a_pause(clock: VirtualClock, nursery: Nursery) -> No
 
 
 class Undertaker:
-    """Keeps a list of the births it is told of. fault: what it raises. hangs: it never ends."""
+    """Keeps a list of births. fault: what it raises. hangs: it never ends. begun: its answer."""
 
-    def __init__(self, fault: Exception | None = None, *, hangs: bool = False) -> None:
+    def __init__(self, fault: Exception | None = None, *, hangs: bool = False, begun: bool = True) -> None:
+        self._begun = begun
         self.births: list[str] = []
         self.given_up = False
         self._fault = fault
         self._hangs = hangs
 
-    async def bury(self, birth: str) -> None:
+    async def bury(self, birth: str) -> bool:
         self.births.append(birth)
         if self._fault is not None:
             raise self._fault
@@ -321,6 +323,7 @@ class Undertaker:
                 await asyncio.Event().wait()
             finally:
                 self.given_up = True
+        return self._begun
 
 
 @pytest.mark.parametrize("code", [-signal.SIGKILL, 1, 70])
@@ -355,14 +358,30 @@ async def test_child_that_ended_well_is_not_buried(clock: VirtualClock, nursery:
     assert undertaker.births == []
 
 
-async def test_command_that_cannot_run_is_not_buried(clock: VirtualClock, nursery: Nursery) -> None:
-    undertaker = Undertaker()
+async def test_command_that_cannot_run_has_taken_no_tasks(clock: VirtualClock, nursery: Nursery) -> None:
+    undertaker = Undertaker(begun=False)
     running = asyncio.create_task(supervisor(clock, nursery, buried=undertaker.bury).run())
     await clock.advance(0)
     nursery.last.end(MISUSED)
 
     assert await within(running) == MISUSED
-    assert undertaker.births == []
+    assert undertaker.births == [nursery.argv[0][1]]
+
+
+@pytest.mark.parametrize("fault", [None, BrokerUnavailableError("away")])
+async def test_task_that_ends_its_process_with_that_code_stops_nobody(
+    clock: VirtualClock, nursery: Nursery, fault: Exception | None
+) -> None:
+    undertaker = Undertaker(fault)
+    running = asyncio.create_task((watched := supervisor(clock, nursery, buried=undertaker.bury)).run())
+    await clock.advance(0)
+    nursery.last.end(MISUSED)
+    await clock.advance(1)
+    watched.stop()
+
+    assert await within(running) == 0
+    assert len(nursery.born) == 2
+    assert undertaker.births == [nursery.argv[0][1]]
 
 
 async def test_child_that_was_never_started_is_not_buried(clock: VirtualClock) -> None:
