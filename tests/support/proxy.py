@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import random
 import socket
 import struct
@@ -26,12 +27,29 @@ from tests.support.waiting import pause
 
 PORTS = range(20_000, 32_000)
 """Below the ports that systems hand out by themselves, so that no client's own port is in the way."""
+_SHARES = 8
+_GIVEN: set[int] = set()
 
 _QUIET = 0.01
 _LONGEST_REPLY = 100
 _SLOW_PIECES = 64
 _READ = 65_536
 _ABORT = struct.pack("ii", 1, 0)
+
+
+def some_port() -> int:
+    """Return one of PORTS that was not returned before, of this test process's own share of them.
+
+    It may be some time until who is given it listens there, and nobody else is to do so meanwhile.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _SHARES
+    share = PORTS[number * len(PORTS) // _SHARES : (number + 1) * len(PORTS) // _SHARES]
+    if len(_GIVEN) >= len(share) // 2:
+        _GIVEN.clear()
+    # not from the generator that tests seed: processes side by side would all try the same ports
+    port = random.SystemRandom().choice([port for port in share if port not in _GIVEN])
+    _GIVEN.add(port)
+    return port
 
 
 class Fault(Enum):
@@ -380,12 +398,10 @@ def _matches(request: bytes, matching: bytes | None) -> bool:
 
 def _listen() -> socket.socket:
     """Return a socket that listens on a free one of PORTS."""
-    # Not from the generator that tests seed: processes side by side would all try the same ports.
-    dice = random.SystemRandom()
     while True:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            listener.bind(("127.0.0.1", dice.choice(PORTS)))
+            listener.bind(("127.0.0.1", some_port()))
             listener.listen(1_024)
         except OSError as exc:
             listener.close()

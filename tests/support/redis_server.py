@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -26,7 +25,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.support.proxy import PORTS
+from tests.support.proxy import some_port
 
 HOST = "127.0.0.1"
 START = 30.0
@@ -259,10 +258,8 @@ def _end(server: RedisServer) -> None:
 
 def free_port() -> int:
     """Return one of PORTS that nobody listens on."""
-    # Not from the generator that tests seed: processes side by side would all try the same ports.
-    dice = random.SystemRandom()
     while True:
-        port = dice.choice(PORTS)
+        port = some_port()
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
