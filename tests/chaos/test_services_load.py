@@ -121,16 +121,17 @@ async def stopped(worker: Process, url: str) -> None:
 
     async def runs() -> bool:
         worker.signal(SIGSTOP)
-        # what it has said already is heard first
-        await pause(0.05)
-        (queue,) = await server.stores.broker.stats(["sums"])
-        if queue.held:
-            return True
-        worker.signal(SIGCONT)
-        return False
+        # one that a blocking read has brought has not begun, and what it has said already is heard first
+        for seconds in (0.05, 0.3):
+            await pause(seconds)
+            (queue,) = await server.stores.broker.stats(["sums"])
+            if (queue.held or 0) < 2:
+                worker.signal(SIGCONT)
+                return False
+        return True
 
     async with Server(url) as server:
-        await eventually(runs)
+        await eventually(runs, deadline=30)
 
 
 async def ended(url: str, ids: list[str]) -> list[TaskState]:
