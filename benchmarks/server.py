@@ -81,6 +81,12 @@ def spent(url: str) -> dict[str, float]:
     }
 
 
+def memory(url: str) -> float:
+    """Return the bytes that a server holds."""
+    with Redis.from_url(url) as client:
+        return float(cast(dict[str, Any], client.info("memory"))["used_memory"])
+
+
 def _answers(url: str, process: Process) -> bool:
     until = time.monotonic() + _START
     with Redis.from_url(url) as client:
