@@ -30,7 +30,7 @@ MANY: Final = 5
 LEAD: Final = 3.0
 """Seconds between the sending of calls and the moment they are due at, beside those that sending takes."""
 
-PACE: Final = 800
+PACE: Final = 600
 """Calls a second that the slowest system sends which is measured by those."""
 
 SPREAD: Final = 5.0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from benchmarks import __main__ as profiles
 from benchmarks import environments, report, results, rows, runs, server
 from benchmarks.beside import drain, lateness
 from benchmarks.contestants import AIOQUEUE, RIVALS, SQLITE, Contestant
@@ -188,6 +189,34 @@ def test_a_workload_of_minutes_is_run_once(tmp_path: Path, monkeypatch: pytest.M
 async def test_a_wrong_result_ends_the_run(workload: Workload, told: str) -> None:
     with pytest.raises(WrongResultError, match=told):
         await workload(Liar(), 1, Silence())
+
+
+@pytest.mark.parametrize(
+    ("words", "who", "what", "tasks"),
+    [
+        ([], "aioqueue limit on SQLite ardiq taskiq saq", "drain send latency sleep", 8_000),
+        (["--quick"], "aioqueue limit on SQLite ardiq taskiq saq", "drain send latency sleep", 2_000),
+        (["--only", "chord"], "aioqueue celery dramatiq huey streaq", "chord", 20_000),
+        (
+            ["--full"],
+            "aioqueue limit on SQLite ardiq taskiq saq celery dramatiq huey streaq",
+            " ".join(WORKLOADS),
+            20_000,
+        ),
+        (["--alone"], "aioqueue limit on SQLite", "drain send latency sleep", 8_000),
+    ],
+)
+def test_a_profile_has_its_systems_workloads_and_sizes(
+    words: list[str], who: str, what: str, tasks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *words])
+    monkeypatch.setattr(profiles, "seated_on_one", lambda contestants, python: contestants)
+
+    options = profiles.parsed()
+
+    assert " ".join(one.name for one in profiles.contestants(options)) == who
+    assert " ".join(profiles.workloads(options)) == what
+    assert profiles.sizes(options).drain == tasks
 
 
 def test_lost_and_doubled_tasks_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
