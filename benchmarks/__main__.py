@@ -27,7 +27,7 @@ from benchmarks.runs import Sizes
 
 _QUICK: Final = Sizes(
     drain=2_000, send=500, latency=200, crowd=1_000, trickle=20, chord=100, sleep=500, due=500, spread=20,
-    memory=1_000, scale=2_000, backlog=4_000, million=8_000, idle=2,
+    memory=1_000, scale=2_000, waiters=500, backlog=4_000, million=8_000, idle=2,
 )  # fmt: skip
 _SHORT: Final = replace(Sizes(), drain=8_000, send=500, latency=300, sleep=1_000)
 _SHORT_WORKLOADS: Final = ("drain", "send", "latency", "sleep")

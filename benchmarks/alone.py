@@ -16,6 +16,7 @@ from benchmarks import server
 from benchmarks.marks import marks
 from benchmarks.processes import ROOT, Process
 from benchmarks.runs import Figures, Run, Sizes
+from benchmarks.workloads import WARM_UP
 
 PROCESSES: Final = (1, 2, 4)
 """Worker processes that share a backlog."""
@@ -23,10 +24,14 @@ PROCESSES: Final = (1, 2, 4)
 PAYLOADS: Final = {"100 B": (100, 1), "10 KiB": (10_240, 4), "500 KiB": (512_000, 50)}
 """Bytes of an argument, and how many times fewer tasks have it."""
 
+QUEUES: Final = 100
+"""Queues that are served where it is many."""
+
 KINDS: Final = {
     "no result": ("forget", ()),
     "early": ("once", ()),
     "asyncio": ("noop", ("--loop", "asyncio")),
+    "queues": (f"queues:{QUEUES}", ("--queue", ",".join(f"q{number}" for number in range(QUEUES)))),
 }
 """What a backlog's calls are, and the worker's further arguments."""
 
@@ -49,8 +54,13 @@ def scale(run: Run, sizes: Sizes) -> Figures:
 
 
 def backlog(run: Run, sizes: Sizes) -> Figures:
-    """Let a worker take a long backlog; see what it costs, and whether the worker grows."""
-    return {f"backlog {name}": value for name, value in _backlog(run, sizes.backlog).items()}
+    """Let a worker take a long backlog; see what it costs, and whether the worker grows.
+
+    Then let another one take a short one, in a store that holds the results of the long one.
+    """
+    found = {f"backlog {name}": value for name, value in _backlog(run, sizes.backlog).items()}
+    told = _backlog(run, sizes.scale)
+    return {**found, "history rate": told["rate"], "history cpu": told["cpu"]}
 
 
 def million(run: Run, sizes: Sizes) -> Figures:
@@ -68,12 +78,17 @@ def payloads(run: Run, sizes: Sizes) -> Figures:
 
 
 def kinds(run: Run, sizes: Sizes) -> Figures:
-    """Let a worker take tasks that promise less, and a worker without uvloop the usual ones."""
+    """Let a worker take tasks that promise less; one without uvloop, and one of many queues, usual ones."""
     found: Figures = {}
     for title, (calls, flags) in KINDS.items():
         told = _backlog(run, sizes.scale, calls=calls, flags=flags)
         found |= {f"{title} {name}": told[name] for name in ("rate", "cpu")}
     return found
+
+
+def waiters(run: Run, sizes: Sizes) -> Figures:
+    """Send in bulk with a worker at hand, and await all results at once."""
+    return {"waiters": run.live("waiters", sizes.waiters, WARM_UP + sizes.waiters)["wall"]}
 
 
 def idle(run: Run, sizes: Sizes) -> Figures:
@@ -102,9 +117,9 @@ def _backlog(run: Run, count: int, *, calls: str = "noop", flags: tuple[str, ...
     with marks(run.folder, count) as seen:
         sent = run.fill(count, seen, calls=calls)
         with run.worker(seen, *flags) as worker:
-            run.await_all(seen, worker, count // _EARLY)
+            run.await_some(seen, worker, count // _EARLY)
             held = worker.memory("RssAnon")
-            run.await_all(seen, worker, count // 2)
+            run.await_some(seen, worker, count // 2)
             cpu = worker.cpu()
             run.await_all(seen, worker)
             cpu, grown = worker.cpu() - cpu, worker.memory("RssAnon") - held

@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from benchmarks import server
@@ -50,9 +51,12 @@ def latency(run: Run, sizes: Sizes) -> Figures:
 
 def send(run: Run, sizes: Sizes) -> Figures:
     """Time senders that await nothing but that what they send is accepted, while nobody works."""
-    with marks(run.folder, 1) as seen, run.client("send", sizes.send, seen) as client:
-        told = client.read()
-    return {"one sender rate": told["one"], "senders rate": told["many"], "senders cpu": told["cpu"]}
+    told = _sent(run, sizes)
+    figures = {"one sender rate": told["one"], "senders rate": told["many"], "senders cpu": told["cpu"]}
+    if not run.contestant.own:
+        return figures
+    script = replace(run, contestant=replace(run.contestant, module="script"))
+    return {**figures, "script rate": _sent(script, sizes)["one"]}
 
 
 def trickle(run: Run, sizes: Sizes) -> Figures:
@@ -114,12 +118,17 @@ def lateness(moments: Sequence[float], first: float, step: float) -> Figures:
     return {"p50": cuts[49], "p99": cuts[98], "least": min(late)}
 
 
+def _sent(run: Run, sizes: Sizes) -> Figures:
+    with marks(run.folder, 1) as seen, run.client("send", sizes.send, seen) as client:
+        return client.read()
+
+
 def _drained(run: Run, workload: str, count: int) -> Figures:
     """Return what it took: seconds, CPU of the worker, and what the sending and the store did."""
     with marks(run.folder, count) as seen, run.client(workload, count, seen) as client:
         sent = client.read()
         with run.worker(seen) as worker:
-            run.await_first(seen, worker)
+            run.await_some(seen, worker)
             cpu, began = worker.cpu(), server.spent(run.store)
             run.await_all(seen, worker)
             client.write(seen.latest(LAST))

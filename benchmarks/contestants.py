@@ -20,7 +20,7 @@ CHORDS: Final = frozenset({"chord"})
 TIMED: Final = frozenset({"sleep", "due", "spread"})
 """Workloads of tasks that take or await their time."""
 
-OWN: Final = frozenset({"scale", "backlog", "million", "payloads", "kinds"})
+OWN: Final = frozenset({"waiters", "scale", "backlog", "million", "payloads", "kinds"})
 """Workloads of aioqueue alone."""
 
 

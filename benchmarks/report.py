@@ -104,8 +104,8 @@ def median(record: Record, figure: str) -> float | None:
 def _faults(record: Record) -> Iterator[tuple[str, str]]:
     for workload, losses in record.lost.items():
         yield workload, f"{len(losses)} of {len(record.rounds)} rounds: {'; '.join(losses)}"
-    for workload, reason in record.failed.items():
-        yield workload, f"run no further: {reason}"
+    for workload, reasons in record.failed.items():
+        yield workload, f"no figures in {len(reasons)} of {len(record.rounds)} rounds: {'; '.join(reasons)}"
 
 
 def _has(record: Record, rows: Sequence[Row]) -> bool:

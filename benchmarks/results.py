@@ -52,6 +52,9 @@ _OWN: Final = {
     "no_result_vs_usual": ("no result rate", "processes 1 rate"),
     "early_vs_usual": ("early rate", "processes 1 rate"),
     "asyncio_vs_uvloop": ("asyncio rate", "processes 1 rate"),
+    "send_one_vs_script": ("one sender rate", "script rate"),
+    "queues_cpu_vs_one": ("queues cpu", "processes 1 cpu"),
+    "history_cpu_vs_short": ("history cpu", "processes 1 cpu"),
     "backlog_cpu_vs_short": ("backlog cpu", "processes 1 cpu"),
     "million_cpu_vs_short": ("million cpu", "processes 1 cpu"),
 }
@@ -86,7 +89,7 @@ def summary(records: Mapping[str, Record], about: Mapping[str, Any]) -> dict[str
             "median": medians[name],
             "rounds": record.rounds,
             "not_run": record.reason,
-            "run_no_further": record.failed,
+            "no_figures": record.failed,
             "not_counted": record.lost,
         }
         for name, record in records.items()
@@ -97,7 +100,7 @@ def summary(records: Mapping[str, Record], about: Mapping[str, Any]) -> dict[str
 def records(summary: Mapping[str, Any]) -> dict[str, Record]:
     """Return the records that a summary was made of."""
     return {
-        name: Record(told["rounds"], told["not_run"], told["run_no_further"], told["not_counted"])
+        name: Record(told["rounds"], told["not_run"], told["no_figures"], told["not_counted"])
         for name, told in summary["systems"].items()
     }
 

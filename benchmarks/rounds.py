@@ -1,8 +1,8 @@
 """Rounds: each workload is run for one contestant after the other, again and again.
 
 The contestants take turns within a round, so that whatever else the machine does meets all of them. Where a
-rival loses or repeats tasks, that round's figures do not count; where its run gives none, it is not run by
-that workload again. aioqueue's ends all rounds.
+rival loses or repeats tasks, that round's figures do not count; where its run gives none twice, it is not run
+by that workload again. aioqueue's ends all rounds.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ WORKLOADS: Final[dict[str, Callable[[Run, Sizes], Figures]]] = {
     "chord": beside.chord,
     "memory": beside.memory,
     "idle": alone.idle,
+    "waiters": alone.waiters,
     "scale": alone.scale,
     "kinds": alone.kinds,
     "payloads": alone.payloads,
@@ -38,6 +39,10 @@ WORKLOADS: Final[dict[str, Callable[[Run, Sizes], Figures]]] = {
 
 ONCE: Final = frozenset({"million"})
 """Workloads of the first round alone, as they take minutes."""
+
+
+TRIES: Final = 2
+"""Rounds in which a workload gives no figures after which a rival is not run by it again."""
 
 
 def rounds(
@@ -61,7 +66,8 @@ def rounds(
             for workload in workloads:
                 for contestant in contestants:
                     record = records[contestant.name]
-                    over = record.reason or workload in record.failed or (number and workload in ONCE)
+                    failed = len(record.failed.get(workload, ())) >= TRIES
+                    over = record.reason or failed or (number and workload in ONCE)
                     if workload in contestant.takes and not over:
                         _measure(record, workload, Run(contestant, store(contestant), Path(folder)), sizes)
     return records
@@ -79,5 +85,5 @@ def _measure(record: Record, workload: str, run: Run, sizes: Sizes) -> None:
             record.lost.setdefault(workload, []).append(str(exc))
             print(f"{name}, {workload}: not counted: {exc}", flush=True)
         else:
-            record.failed[workload] = str(exc)
-            print(f"{name}, {workload}: run no further: {exc}", flush=True)
+            record.failed.setdefault(workload, []).append(str(exc))
+            print(f"{name}, {workload}: no figures: {exc}", flush=True)

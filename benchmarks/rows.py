@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.alone import KINDS, PAYLOADS, PROCESSES
+from benchmarks.alone import KINDS, PAYLOADS, PROCESSES, QUEUES
 from benchmarks.beside import WIDER
 
 
@@ -76,9 +76,12 @@ _KINDS: Final = {
     "no result": "no result kept",
     "early": "acknowledged before it runs",
     "asyncio": "without uvloop",
+    "queues": f"over {QUEUES} queues",
 }
 
 OWN: Final = (
+    Row("script rate", "1 sender, a bare script by redis-py, calls/s", "more"),
+    Row("waiters", "sent in bulk and awaited all at once, s", "less", 1.0, 2),
     *(row for number in PROCESSES for row in _backlog(f"processes {number}", f"worker processes: {number}")),
     *(row for kind in KINDS for row in _backlog(kind, _KINDS[kind])),
     *(
@@ -91,6 +94,7 @@ OWN: Final = (
     ),
     *_backlog("backlog", "long backlog"),
     Row("backlog growth", "long backlog, the worker's memory grows by MB", "less", 1e-6, 1),
+    *_backlog("history", "after a long backlog"),
     *_backlog("million", "very long backlog"),
     Row("million growth", "very long backlog, the worker's memory grows by MB", "less", 1e-6, 1),
     Row("untracked bytes", "the server's memory, bytes a queued task, no result kept", "less"),

@@ -42,6 +42,7 @@ class Sizes:
     spread: int = 100
     memory: int = 10_000
     scale: int = 40_000
+    waiters: int = 10_000
     backlog: int = 200_000
     million: int = 1_000_000
     idle: int = 10
@@ -57,13 +58,13 @@ class Sizes:
 class Record:
     """What came of a contestant: the figures of each round, or why there are none.
 
-    reason: why it was not run at all. failed: why a workload was run no further. lost: what it lost or
-    repeated in a workload, once for each round that therefore does not count.
+    reason: why it was not run at all. failed: why a workload gave no figures in a round, once for each.
+    lost: what it lost or repeated in a workload, once for each round that therefore does not count.
     """
 
     rounds: list[Figures] = field(default_factory=list[Figures])
     reason: str = ""
-    failed: dict[str, str] = field(default_factory=dict[str, str])
+    failed: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     lost: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
 
@@ -130,9 +131,9 @@ class Run:
         """Wait until the first *count* tasks have run, all unless told."""
         _await(lambda: seen.all_ran(count), seen, worker)
 
-    def await_first(self, seen: Marks, worker: Process) -> None:
-        """Wait until any task has run."""
-        _await(lambda: seen.activity > 0.0, seen, worker)
+    def await_some(self, seen: Marks, worker: Process, count: int = 1) -> None:
+        """Wait until any *count* tasks have run, or some more where several processes mark."""
+        _await(lambda: seen.activity >= count or seen.all_ran(), seen, worker)
 
     def require_once_each(self, seen: Marks) -> None:
         """Raise LossError unless each task ran, and ran once."""

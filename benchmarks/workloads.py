@@ -154,6 +154,22 @@ async def send(client: Client, count: int, line: Line) -> None:
     line.say(one=count / alone.wall, many=MANY * count / many.wall, cpu=many.cpu / MANY / count)
 
 
+async def waiters(client: Client, count: int, line: Line) -> None:
+    """Send in bulk, and await all results at the same time."""
+    await _lanes(range(WARM_UP), lambda number: _trip(client, number))
+
+    async def wait(number: int, sent: Sent) -> None:
+        _check(number, await sent())
+
+    with Clock() as clock:
+        async with asyncio.TaskGroup() as waits:
+            for batch in _batches(count):
+                numbers = range(WARM_UP + batch.start, WARM_UP + batch.stop)
+                for number, sent in zip(numbers, await client.send_many(numbers), strict=True):
+                    waits.create_task(wait(number, sent))
+    line.say(wall=clock.wall)
+
+
 async def trickle(client: Client, count: int, line: Line) -> None:
     """Send a call every 50 ms, whether or not the one before has its result."""
     for number in range(WARM_UP):
@@ -203,6 +219,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "sleep": sleep,
     "due": due,
     "spread": spread,
+    "waiters": waiters,
     "fill": fill,
 }
 

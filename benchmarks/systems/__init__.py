@@ -18,7 +18,10 @@ STORE: Final = os.environ.get("BENCH_STORE", "")
 """URL of the store that is measured."""
 
 CALLS_AS: Final = "BENCH_CALLS_AS"
-"""Environment variable: what aioqueue's calls are, ``noop``, ``carry:SIZE``, ``forget`` or ``once``."""
+"""Environment variable: what aioqueue's calls are.
+
+``noop``, ``carry:SIZE``, ``forget``, ``once``, or ``queues:COUNT``.
+"""
 
 CONCURRENCY: Final = 100
 """Tasks that a worker runs at once, and senders of the workload that has many."""

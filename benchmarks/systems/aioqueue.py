@@ -58,6 +58,8 @@ def _call() -> Callable[[int], Signature[int]]:
     if kind == "carry":
         load = "x" * int(size)
         return lambda number: carry.s(number, load)
+    if kind == "queues":
+        return lambda number: noop.s(number).options(queue=f"q{number % int(size)}")
     return {"noop": noop, "forget": forget, "once": once}[kind].s
 
 
