@@ -69,7 +69,7 @@ class Silence:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_rounds_measure_every_row_of_the_tables(tmp_path: Path) -> None:
     program = server.binary()
     assert program is not None
