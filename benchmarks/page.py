@@ -140,7 +140,7 @@ def _ratios(ratios: Mapping[str, float]) -> Iterator[str]:
 
 def _machine(told: Mapping[str, Any]) -> Iterator[str]:
     yield from ("## Machine and versions", "")
-    yield f"{told['machine']}, at the start; {told['store']}; {told['count']} rounds."
+    yield f"{told['machine']}, at the start; {told['store']}; rounds: {told['count']}."
     yield from ("", "| system | versions |", "| --- | --- |")
     for name, said in told["versions"].items():
         yield f"| {name} | {said} |"

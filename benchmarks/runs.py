@@ -137,8 +137,10 @@ class Run:
 
     def require_once_each(self, seen: Marks) -> None:
         """Raise LossError unless each task ran, and ran once."""
-        if (lost := seen.lost()) or (repeated := seen.repeated()):
-            raise LossError(f"{lost:,} tasks were lost" if lost else f"{repeated:,} tasks ran more than once")
+        if lost := seen.lost():
+            raise LossError(f"tasks that were lost: {lost:,}")
+        if repeated := seen.repeated():
+            raise LossError(f"tasks that ran more than once: {repeated:,}")
 
     def _env(self, seen: Marks) -> dict[str, str]:
         return {"BENCH_STORE": self.store, VARIABLE: str(seen.path)}
@@ -148,9 +150,9 @@ def _await(there: Callable[[], bool], seen: Marks, worker: Process) -> None:
     activity, until = 0.0, time.monotonic() + STALL
     while not there():
         if not worker.alive:
-            raise BenchmarkError(f"the worker died; {seen.lost():,} tasks had not run")
+            raise BenchmarkError(f"the worker died; tasks that had not run: {seen.lost():,}")
         if seen.activity > activity:
             activity, until = seen.activity, time.monotonic() + STALL
         if time.monotonic() > until:
-            raise LossError(f"{seen.lost():,} tasks were lost: for {STALL:g} s none ran")
+            raise LossError(f"for {STALL:g} s no task ran; tasks that were lost: {seen.lost():,}")
         time.sleep(POLL)

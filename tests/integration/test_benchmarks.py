@@ -16,7 +16,7 @@ from benchmarks import environments, report, results, rows, runs, server
 from benchmarks.beside import drain, lateness
 from benchmarks.contestants import AIOQUEUE, RIVALS, SQLITE, Contestant
 from benchmarks.marks import VARIABLE, Marks, marks, ran
-from benchmarks.processes import BenchmarkError, LossError
+from benchmarks.processes import BenchmarkError, LossError, Process
 from benchmarks.rounds import TRIES, WORKLOADS, rounds
 from benchmarks.runs import Record, Run, Sizes
 from benchmarks.systems import Sent, WrongResultError
@@ -118,7 +118,7 @@ def test_redis_is_measured_on_a_server_that_ends_with_the_run(tmp_path: Path) ->
 def test_a_worker_that_dies_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dying = replace(AIOQUEUE, worker="-c print('unwell')")
 
-    with pytest.raises(BenchmarkError, match="the worker died; 200 tasks had not run"):
+    with pytest.raises(BenchmarkError, match="the worker died; tasks that had not run: 200"):
         drain(Run(dying, f"sqlite:///{tmp_path}/a.db", tmp_path), FEW)
     assert "unwell" in capsys.readouterr().out
 
@@ -144,7 +144,7 @@ def test_a_rival_that_loses_tasks_is_shown_and_that_round_does_not_count(
     def losing(run: Run, sizes: Sizes) -> dict[str, float]:
         rate = next(rates)
         if rate is None:
-            raise LossError("3 tasks ran more than once")
+            raise LossError("tasks that ran more than once: 3")
         return {"drain rate": rate}
 
     monkeypatch.setitem(WORKLOADS, "drain", losing)
@@ -152,10 +152,10 @@ def test_a_rival_that_loses_tasks_is_shown_and_that_round_does_not_count(
 
     assert records["ardiq"].rounds == [{"drain rate": 9.0}, {}, {"drain rate": 7.0}]
     assert [*report.uncounted(records)][2:] == [
-        "| ardiq | drain | 1 of 3 rounds: 3 tasks ran more than once |"
+        "| ardiq | drain | 1 of 3 rounds: tasks that ran more than once: 3 |"
     ]
     assert results.summary(records, {})["systems"]["ardiq"]["not_counted"] == {
-        "drain": ["3 tasks ran more than once"]
+        "drain": ["tasks that ran more than once: 3"]
     }
 
 
@@ -165,7 +165,7 @@ def test_tasks_that_never_run_are_told_as_lost(tmp_path: Path, monkeypatch: pyte
     run = Run(asleep, "memory://", tmp_path)
 
     with marks(tmp_path, 3) as seen, run.worker(seen) as worker:
-        with pytest.raises(LossError, match="3 tasks were lost"):
+        with pytest.raises(LossError, match="tasks that were lost: 3"):
             run.await_all(seen, worker)
 
 
@@ -228,6 +228,18 @@ def test_lost_and_doubled_tasks_are_found(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert (seen.activity, seen.latest(2), seen.lost(), seen.repeated()) == (4.0, [0, 3], 1, 1)
     assert (seen.all_ran(1), seen.all_ran()) == (True, False)
+    with pytest.raises(LossError, match="tasks that were lost: 1"):
+        Run(AIOQUEUE, "memory://", tmp_path).require_once_each(seen)
+    ran(1)
+    with pytest.raises(LossError, match="tasks that ran more than once: 1"):
+        Run(AIOQUEUE, "memory://", tmp_path).require_once_each(seen)
+
+
+def test_a_wrong_result_that_a_client_tells_of_is_a_loss() -> None:
+    argv = [sys.executable, "-c", """print('{"wrong": "task 3 returned 4"}')"""]
+
+    with Process.started(argv, {}) as client, pytest.raises(LossError, match="task 3 returned 4"):
+        client.read()
 
 
 def test_the_table_shows_medians_and_ratios_to_the_first_system() -> None:
