@@ -119,7 +119,7 @@ RIVALS: Final = (
         "streaq",
         "-m streaq run benchmarks.systems.streaq:worker",
         "streaq coredis anyio uvloop",
-        CHORDS | TIMED,
+        CHORDS | TIMED | {"drain"},
     ),
 )
 

@@ -44,6 +44,8 @@ class Client:
 
     async def open(self) -> None:
         await queue.connect()
+        # as if another worker had just swept: what a starting one finds handed out, it runs again
+        await queue.redis.set(queue.namespace("sweep"), 1, ex=RESULT_TTL)
 
     async def close(self) -> None:
         await queue.disconnect()

@@ -58,10 +58,11 @@ class Client:
     async def close(self) -> None:
         await self._open.aclose()
 
+    async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
+        return await _sent([_noop.enqueue(number) for number in numbers])
+
     async def send_naps(self, numbers: Sequence[int]) -> list[Sent]:
-        tasks = [_nap.enqueue(number) for number in numbers]
-        await worker.enqueue_many(tasks)
-        return [partial(_value, task.id) for task in tasks]
+        return await _sent([_nap.enqueue(number) for number in numbers])
 
     async def send_at(self, calls: Sequence[tuple[int, float]]) -> None:
         await worker.enqueue_many(
@@ -77,6 +78,11 @@ class Client:
         callback = _total.enqueue(numbers.stop, sum(numbers)).start(after=[task.id for task in members])
         await callback
         return await _value(callback.id)
+
+
+async def _sent(tasks: list[Any]) -> list[Sent]:
+    await worker.enqueue_many(tasks)
+    return [partial(_value, task.id) for task in tasks]
 
 
 async def _value(id: str) -> int:
