@@ -21,7 +21,7 @@
 #~ prove-cli          every verb as a process: its JSON and each exit code; reload and Ctrl-C lose nothing; the page's shell blocks run; a password is in nothing that is printed, logged, raised or kept
 #~ prove-imports      help loads click and nothing heavy, in twice the time of importing click; importing the package loads no adapter
 #~ prove-bench        figures of SQLite and Redis on this machine
-#~ prove-rivals       the same figures beside ardiq and taskiq in one run, as ratios
+#~ prove-rivals       the same figures beside ardiq, taskiq and saq in one run, as ratios
 
 PYTHON ?= python3
 TESTS ?= tests
@@ -33,7 +33,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test prove lint format bench bench-full costs docs lock clean prove-list \
+.PHONY: help demo test prove lint format bench bench-full bench-page bench-setup costs docs lock clean prove-list \
 	prove-fresh prove-conformance prove-kill prove-network prove-topologies prove-recovery prove-stall prove-poison \
 	prove-awaits prove-memory prove-workflows prove-time prove-periodic prove-stop prove-services prove-control prove-limits \
 	prove-arguments prove-results prove-cli prove-imports \
@@ -129,10 +129,11 @@ prove-imports: .venv/.stamp
 	$(PYTEST) -s tests/integration/test_imports.py
 
 prove-bench: .venv/.stamp
-	.venv/bin/python -m benchmarks --quick
+	$(PYTEST) tests/integration/test_benchmarks.py -m slow
+	.venv/bin/python -m benchmarks --alone --quick --rounds 1
 
 prove-rivals: .venv/.stamp
-	.venv/bin/python -m benchmarks --rivals --quick --rounds 1 --only drain latency
+	.venv/bin/python -m benchmarks --quick --rounds 1
 
 lint: .venv/.stamp ## check style, types and layers
 	.venv/bin/ruff check .
@@ -146,11 +147,17 @@ format: .venv/.stamp ## format the code and mend what can be mended
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
-bench: .venv/.stamp ## measure; ARGS= is handed on
-	.venv/bin/python -m benchmarks $(ARGS)
+bench-setup: .venv/.stamp ## build the environments of all rivals, once
+	@.venv/bin/python -m benchmarks.environments $(ARGS)
 
-bench-full: .venv/.stamp ## measure beside all rivals, in five rounds
-	.venv/bin/python -m benchmarks --rivals --rounds 5 $(ARGS)
+bench: .venv/.stamp ## measure beside ardiq, taskiq, saq and the limit, in less than 6 minutes; ARGS= is handed on
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+bench-full: .venv/.stamp ## measure all there is beside all rivals, in five rounds
+	@.venv/bin/python -m benchmarks --full --rounds 5 $(ARGS)
+
+bench-page: .venv/.stamp ## make docs/benchmarks.md of what was measured last
+	@.venv/bin/python -m benchmarks.page
 
 costs: .venv/.stamp ## renew the baseline of what a task costs in counts; its commit says why
 	.venv/bin/python -m benchmarks.costs

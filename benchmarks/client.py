@@ -13,7 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
-from benchmarks.systems import Client
+from benchmarks.processes import WRONG
+from benchmarks.systems import Client, WrongResultError
 from benchmarks.workloads import WORKLOADS
 
 
@@ -23,6 +24,9 @@ class StandardLine:
     def say(self, **figures: float) -> None:
         print(json.dumps(figures), flush=True)
 
+    def complain(self, wrong: str) -> None:
+        print(json.dumps({WRONG: wrong}), flush=True)
+
     async def hear(self) -> list[int]:
         heard: Any = json.loads(await asyncio.to_thread(sys.stdin.readline))
         return [int(number) for number in heard]
@@ -30,11 +34,24 @@ class StandardLine:
 
 async def main(system: str, workload: str, count: int) -> None:
     client = cast(Client, import_module(f"benchmarks.systems.{system}").Client())
+    line = StandardLine()
     await client.open()
     try:
-        await WORKLOADS[workload](client, count, StandardLine())
+        await WORKLOADS[workload](client, count, line)
+    except (WrongResultError, ExceptionGroup) as exc:
+        first = _first(exc)
+        if not isinstance(first, WrongResultError):
+            raise first from None
+        line.complain(str(first))
     finally:
         await client.close()
+
+
+def _first(error: Exception) -> Exception:
+    """Return the first error of a group, and of one in that."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

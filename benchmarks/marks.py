@@ -1,9 +1,9 @@
 """Marks: which task ran when, in memory that worker and driver share.
 
-To ask the store would disturb what is measured, and trust what is to be proved. Each slot has one
-writer at a time, as a worker of the benchmark is one process with one event loop; where it has threads,
-that goes for a number's slots alone, and the count of all runs is not asked for. The moments are of the
-monotonic clock, which Linux gives to all processes alike.
+To ask the store would disturb what is measured, and trust what is to be proved. A number's slots have one
+writer at a time; the count of all runs has several where a worker has threads or processes, so it tells that
+something goes on, and nothing hangs on its value. The moments are of the monotonic clock, which Linux gives
+to all processes alike.
 """
 
 from __future__ import annotations
@@ -47,26 +47,42 @@ class Marks:
     def __init__(self, path: Path, count: int) -> None:
         self.path = path
         self._count = count
+        self._next = 0
         path.write_bytes(bytes(_SIZE * (1 + 2 * count)))
         self._slots = _view(path)
 
     @property
-    def runs(self) -> int:
-        """How many runs there were in all."""
-        return int(self._slots[0])
+    def activity(self) -> float:
+        """Grows as tasks run; 0 as long as none has."""
+        return self._slots[0]
+
+    def ran(self, number: int) -> bool:
+        """Whether the task of this number ran."""
+        return self._slots[2 + 2 * number] > 0.0
+
+    def all_ran(self, count: int | None = None) -> bool:
+        """Whether the first *count* numbers ran, all unless told. None is looked at again once it has."""
+        wanted = self._count if count is None else count
+        while self._next < wanted and self.ran(self._next):
+            self._next += 1
+        return self._next >= wanted
 
     @property
-    def first(self) -> float:
-        """When the first task ran, by the monotonic clock."""
-        return min(self._slots[1 + 2 * number] for number in range(self._count))
+    def moments(self) -> list[float]:
+        """When each task ran, by number."""
+        return [self._slots[1 + 2 * number] for number in range(self._count)]
 
     def latest(self, count: int) -> list[int]:
         """Return the numbers of the tasks that ran last."""
-        return sorted(range(self._count), key=lambda number: self._slots[1 + 2 * number])[-count:]
+        return sorted(range(self._count), key=self.moments.__getitem__)[-count:]
 
-    def wrong(self) -> list[int]:
-        """Return the numbers of the tasks that did not run, or ran more than once."""
-        return [number for number in range(self._count) if self._slots[2 + 2 * number] != 1.0]
+    def lost(self) -> int:
+        """Return how many tasks did not run."""
+        return sum(not self.ran(number) for number in range(self._count))
+
+    def repeated(self) -> int:
+        """Return how many tasks ran more than once."""
+        return sum(self._slots[2 + 2 * number] > 1.0 for number in range(self._count))
 
 
 @contextmanager

@@ -14,14 +14,21 @@ from typing import Any, Final, Self
 
 ROOT: Final = Path(__file__).parents[1]
 TICKS: Final = os.sysconf("SC_CLK_TCK")
-DEADLINE: Final = 240.0
+DEADLINE: Final = 600.0
 """Seconds that no workload takes."""
+
+WRONG: Final = "wrong"
+"""By what a client tells that a result is wrong, in words."""
 
 _GRACE: Final = 30.0
 
 
 class BenchmarkError(RuntimeError):
-    """A run that gives no figures: something died, or a task was lost, doubled or wrong."""
+    """A run that gives no figures: something died, or a result was wrong."""
+
+
+class LossError(BenchmarkError):
+    """Tasks were lost, ran more than once or ended wrongly: what was measured does not count."""
 
 
 class Process:
@@ -39,22 +46,26 @@ class Process:
         env: dict[str, str],
         *,
         log: Path | None = None,
+        errors: Path | None = None,
         deadline: float = DEADLINE,
     ) -> Iterator[Self]:
         """Run *argv* with *env* added to the environment; end it and its group on leaving.
 
-        log: a file for all that it prints; without one, ``read`` gives it. deadline: seconds after
-        which it is killed, so that nothing waits on it for ever.
+        log: a file for all that it prints; without one, ``read`` gives it. errors: one for what it
+        prints as errors. deadline: seconds after which it is killed, so that nothing waits on it for ever.
         """
         plain = {name: value for name, value in os.environ.items() if not name.startswith("AIOQUEUE_")}
-        with nullcontext() if log is None else log.open("wb") as file:
+        with (
+            nullcontext() if log is None else log.open("wb") as file,
+            nullcontext(file) if errors is None else errors.open("wb") as wrong,
+        ):
             popen = subprocess.Popen(
                 argv,
                 cwd=ROOT,
                 env={**plain, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env},
                 stdin=subprocess.PIPE,
                 stdout=file or subprocess.PIPE,
-                stderr=file,
+                stderr=wrong,
                 text=True,
                 start_new_session=True,
             )
@@ -76,14 +87,31 @@ class Process:
         """Return the CPU time, in seconds, of the process and of all that descend from it."""
         return sum(map(_cpu, _family(self.pid)))
 
+    def memory(self, kind: str) -> float:
+        """Return the bytes that the process and all that descend from it hold.
+
+        kind: ``VmRSS``, or ``RssAnon`` for what is theirs alone, the marks' file not among it.
+        """
+        return sum(_memory(pid, kind) for pid in _family(self.pid))
+
     def read(self) -> dict[str, float]:
-        """Wait for the next line of JSON. Raises BenchmarkError where the process ends instead."""
+        """Wait for the next line of JSON. Raises LossError if that tells of a wrong result.
+
+        Raises BenchmarkError where the process ends instead.
+        """
         assert self._popen.stdout is not None
         for line in self._popen.stdout:
             if line.startswith("{"):
                 figures: Any = json.loads(line)
+                if wrong := figures.get(WRONG):
+                    raise LossError(str(wrong))
                 return {str(name): float(value) for name, value in figures.items()}
         raise BenchmarkError(f"{self._popen.args!r} ended with code {self._popen.wait()} and no figures")
+
+    def await_end(self) -> None:
+        """Wait until it has ended by itself. Raises BenchmarkError where it failed."""
+        if code := self._popen.wait():
+            raise BenchmarkError(f"{self._popen.args!r} ended with code {code}")
 
     def write(self, numbers: list[int]) -> None:
         """Send a line of JSON."""
@@ -122,6 +150,14 @@ def _stat(pid: int) -> list[str]:
 def _cpu(pid: int) -> float:
     fields = _stat(pid)
     return sum(map(int, fields[11:13])) / TICKS
+
+
+def _memory(pid: int, kind: str) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
 
 
 def _family(pid: int) -> list[int]:

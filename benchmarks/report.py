@@ -1,4 +1,4 @@
-"""The report: medians over the rounds, and each rival's ratio to aioqueue."""
+"""The report: medians over the rounds, and each rival's ratio to aioqueue, as Markdown."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import platform
 import statistics
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.contestants import Contestant
-from benchmarks.rounds import WIDER, Record
+from benchmarks.rows import CALLS, CHORDS, OWN, TIMES, Row
+from benchmarks.runs import Record
 
 _VERSIONS: Final = """
 import json, platform, sys
@@ -24,40 +24,6 @@ def of(name):
         return None
 print(json.dumps({"Python": platform.python_version(), **{name: of(name) for name in sys.argv[1:]}}))
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure. scale: from what was measured to the unit that is shown."""
-
-    figure: str
-    title: str
-    better: str
-    scale: float = 1.0
-    digits: int = 0
-
-
-CALLS: Final = (
-    Row("send rate", "bulk send, tasks/s", "more"),
-    Row("send cpu", "bulk send, client CPU us/task", "less", 1e6, 1),
-    Row("drain rate", "drain, tasks/s", "more"),
-    Row("drain cpu", "drain, worker CPU us/task", "less", 1e6, 1),
-    Row("drain store cpu", "drain, the server's CPU us/task", "less", 1e6, 1),
-    Row("drain store commands", "drain, commands a task, scripts' own too", "less", 1.0, 1),
-    Row("drain store bytes", "drain, bytes a task, to and from the server", "less"),
-    Row("one sender rate", "1 sender that awaits no result, tasks/s", "more"),
-    Row("senders rate", "100 such senders, tasks/s", "more"),
-    Row("senders cpu", "100 such senders, client CPU us/task", "less", 1e6, 1),
-    Row("latency p50", "one at a time, p50 ms", "less", 1e3, 2),
-    Row("latency p99", "one at a time, p99 ms", "less", 1e3, 2),
-    Row("crowd rate", "100 senders, tasks/s", "more"),
-    Row("trickle p50", "one every 50 ms, p50 ms", "less", 1e3, 2),
-)
-CHORDS: Final = (
-    Row("chord", "chord, ms", "less", 1e3, 1),
-    Row("wide chord", f"{WIDER} times as wide, ms", "less", 1e3, 1),
-    Row("chord growth", "times the chord's time", "less", 1.0, 1),
-)
 
 _NONE: Final = "\N{EN DASH}"
 
@@ -77,15 +43,21 @@ def versions(contestant: Contestant) -> str:
 
 
 def tables(records: Mapping[str, Record]) -> Iterator[str]:
-    """Give the lines of a table of calls and one of chords, where there are figures for them."""
+    """Give the lines of all tables for which there are figures, and of one for what does not count."""
     if calling := {name: record for name, record in records.items() if _has(record, CALLS)}:
         yield from ("", *table(calling, CALLS))
-    if any(_has(record, CHORDS) for record in records.values()):
-        yield from ("", *listing(records, CHORDS))
+    for rows in (TIMES, CHORDS):
+        if any(_has(record, rows) for record in records.values()):
+            yield from ("", *listing(records, rows))
+    own = {name: record for name, record in records.items() if _has(record, OWN)}
+    if own:
+        yield from ("", *table(own, OWN))
+    if lines := [*uncounted(records)]:
+        yield from ("", *lines)
 
 
 def table(records: Mapping[str, Record], rows: Sequence[Row]) -> Iterator[str]:
-    """Give the lines of a Markdown table, a figure a line.
+    """Give the lines of a Markdown table, a figure a line, without those that nobody has.
 
     The first system is the one that ratios are to.
     """
@@ -93,9 +65,9 @@ def table(records: Mapping[str, Record], rows: Sequence[Row]) -> Iterator[str]:
     yield _line("median of the rounds", "better", first, *(f"{rival} (ratio)" for rival in rivals))
     yield _line(*("---",) * 2, *("---:",) * len(records))
     for row in rows:
-        yield _line(
-            row.title, row.better, *(_cell(record, row, records[first]) for record in records.values())
-        )
+        cells = [_cell(record, row, records[first]) for record in records.values()]
+        if set(cells) != {_NONE}:
+            yield _line(row.title, row.better, *cells)
 
 
 def listing(records: Mapping[str, Record], rows: Sequence[Row]) -> Iterator[str]:
@@ -108,26 +80,44 @@ def listing(records: Mapping[str, Record], rows: Sequence[Row]) -> Iterator[str]
     yield _line("---", *("---:",) * len(rows))
     for name, record in records.items():
         cells = [_cell(record, row, first) for row in rows]
-        yield _line(name, *([f"not run: {record.reason}", *cells[1:]] if record.reason else cells))
+        if record.reason:
+            yield _line(name, f"not run: {record.reason}", *cells[1:])
+        elif set(cells) != {_NONE}:
+            yield _line(name, *cells)
+
+
+def uncounted(records: Mapping[str, Record]) -> Iterator[str]:
+    """Give the lines of a table of the workloads of which a system's figures do not count; none if all do."""
+    lines = [
+        _line(name, workload, why) for name, record in records.items() for workload, why in _faults(record)
+    ]
+    if lines:
+        yield from (_line("not counted", "workload", "why"), _line(*("---",) * 3), *lines)
+
+
+def median(record: Record, figure: str) -> float | None:
+    """Return the median over the rounds; none where the system was not run, or not by this."""
+    values = [figures[figure] for figures in record.rounds if figure in figures]
+    return statistics.median(values) if values and not record.reason else None
+
+
+def _faults(record: Record) -> Iterator[tuple[str, str]]:
+    for workload, losses in record.lost.items():
+        yield workload, f"{len(losses)} of {len(record.rounds)} rounds: {'; '.join(losses)}"
+    for workload, reasons in record.failed.items():
+        yield workload, f"no figures in {len(reasons)} of {len(record.rounds)} rounds: {'; '.join(reasons)}"
 
 
 def _has(record: Record, rows: Sequence[Row]) -> bool:
-    return any(_median(record, row) is not None for row in rows)
+    return any(median(record, row.figure) is not None for row in rows)
 
 
 def _cell(record: Record, row: Row, first: Record) -> str:
     """Return a median as it is shown, with its ratio to that of *first* unless it is that."""
-    value, ours = _median(record, row), _median(first, row)
+    value, ours = median(record, row.figure), median(first, row.figure)
     if value is None:
         return _NONE
-    shown = f"{value * row.scale:,.{row.digits}f}"
-    return shown if record is first or not ours else f"{shown} ({value / ours:.2f})"
-
-
-def _median(record: Record, row: Row) -> float | None:
-    """Return the median over the rounds; none where the system was not run, or not by this."""
-    values = [figures[row.figure] for figures in record.rounds if row.figure in figures]
-    return statistics.median(values) if values and not record.reason else None
+    return row.shown(value) if record is first or not ours else f"{row.shown(value)} ({value / ours:.2f})"
 
 
 def _line(*cells: str) -> str:

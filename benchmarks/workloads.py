@@ -7,12 +7,13 @@ read by ``rounds``, which watches the worker meanwhile.
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol, Self
 
-from benchmarks.systems import CONCURRENCY, Client, Sent
+from benchmarks.systems import CONCURRENCY, Client, Sent, WrongResultError
 
 BATCH: Final = 1000
 """Calls that are handed to ``send_many`` at once."""
@@ -26,12 +27,17 @@ TRICKLE: Final = 0.05
 MANY: Final = 5
 """How many times the calls of one sender many senders have."""
 
+LEAD: Final = 3.0
+"""Seconds between the sending of calls and the moment they are due at, beside those that sending takes."""
+
+PACE: Final = 600
+"""Calls a second that the slowest system sends which is measured by those."""
+
+SPREAD: Final = 5.0
+"""Seconds over which calls are due one after the other."""
+
 CHORDS: Final = 3
 """Chords that are sent one after the other, of which the median is told."""
-
-
-class WrongResultError(RuntimeError):
-    """A task's result is not what it must be."""
 
 
 class Line(Protocol):
@@ -60,16 +66,56 @@ class Clock:
 
 async def drain(client: Client, count: int, line: Line) -> None:
     """Send in bulk; as soon as the driver says which ran last, fetch those, then all others."""
+    await _drain(client.send_many, count, line)
+
+
+async def sleep(client: Client, count: int, line: Line) -> None:
+    """The same, with tasks that sleep."""
+    await _drain(client.send_naps, count, line)
+
+
+async def _drain(send_many: SendMany, count: int, line: Line) -> None:
     sent: list[Sent] = []
     with Clock() as clock:
-        for first in range(0, count, BATCH):
-            sent += await client.send_many(range(first, min(first + BATCH, count)))
+        for batch in _batches(count):
+            sent += await send_many(batch)
     line.say(wall=clock.wall, cpu=clock.cpu)
     latest = await line.hear()
     await _fetch(sent, latest)
     line.say()
     await _fetch(sent, range(count))
     line.say()
+
+
+async def fill(client: Client, count: int, line: Line) -> None:
+    """Only send in bulk, and keep nothing of it."""
+    with Clock() as clock:
+        for batch in _batches(count):
+            await client.send_many(batch)
+    line.say(wall=clock.wall, cpu=clock.cpu)
+
+
+async def due(client: Client, count: int, line: Line) -> None:
+    """Send in bulk what is due at one moment, a whole second, once the worker has done what is due soon."""
+    await _greet(client, line)
+    moment = float(math.ceil(time.time() + LEAD + count / PACE))
+    for batch in _batches(count):
+        await client.send_at([(1 + number, moment) for number in batch])
+    line.say(first=moment, step=0.0, sent=time.time())
+
+
+async def spread(client: Client, count: int, line: Line) -> None:
+    """Send calls that are due one after the other, likewise."""
+    await _greet(client, line)
+    first, step = time.time() + LEAD, SPREAD / count
+    await client.send_at([(1 + number, first + step * number) for number in range(count)])
+    line.say(first=first, step=step, sent=time.time())
+
+
+async def _greet(client: Client, line: Line) -> None:
+    """Send number 0, due soon, and wait until the driver says that it ran."""
+    await client.send_at([(0, float(math.ceil(time.time() + 1)))])
+    await line.hear()
 
 
 async def latency(client: Client, count: int, line: Line) -> None:
@@ -81,7 +127,7 @@ async def latency(client: Client, count: int, line: Line) -> None:
         began = time.perf_counter()
         await _trip(client, number)
         times.append(time.perf_counter() - began)
-    cuts = statistics.quantiles(times, n=100)
+    cuts = statistics.quantiles(times, n=100, method="inclusive")
     line.say(p50=cuts[49], p99=cuts[98])
 
 
@@ -106,6 +152,22 @@ async def send(client: Client, count: int, line: Line) -> None:
     with Clock() as many:
         await _lanes(range(MANY * count), one)
     line.say(one=count / alone.wall, many=MANY * count / many.wall, cpu=many.cpu / MANY / count)
+
+
+async def waiters(client: Client, count: int, line: Line) -> None:
+    """Send in bulk, and await all results at the same time."""
+    await _lanes(range(WARM_UP), lambda number: _trip(client, number))
+
+    async def wait(number: int, sent: Sent) -> None:
+        _check(number, await sent())
+
+    with Clock() as clock:
+        async with asyncio.TaskGroup() as waits:
+            for batch in _batches(count):
+                numbers = range(WARM_UP + batch.start, WARM_UP + batch.stop)
+                for number, sent in zip(numbers, await client.send_many(numbers), strict=True):
+                    waits.create_task(wait(number, sent))
+    line.say(wall=clock.wall)
 
 
 async def trickle(client: Client, count: int, line: Line) -> None:
@@ -145,6 +207,7 @@ def chord_tasks(count: int) -> int:
 
 
 Workload = Callable[[Client, int, Line], Awaitable[None]]
+SendMany = Callable[[Sequence[int]], Awaitable[list[Sent]]]
 
 WORKLOADS: Final[dict[str, Workload]] = {
     "drain": drain,
@@ -153,7 +216,17 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "crowd": crowd,
     "trickle": trickle,
     "chord": chord,
+    "sleep": sleep,
+    "due": due,
+    "spread": spread,
+    "waiters": waiters,
+    "fill": fill,
 }
+
+
+def _batches(count: int) -> Iterator[range]:
+    for first in range(0, count, BATCH):
+        yield range(first, min(first + BATCH, count))
 
 
 async def _trip(client: Client, number: int) -> None:

@@ -17,11 +17,20 @@ Sent = Callable[[], Awaitable[int]]
 STORE: Final = os.environ.get("BENCH_STORE", "")
 """URL of the store that is measured."""
 
+CALLS_AS: Final = "BENCH_CALLS_AS"
+"""Environment variable: what aioqueue's calls are.
+
+``noop``, ``carry:SIZE``, ``forget``, ``once``, or ``queues:COUNT``.
+"""
+
 CONCURRENCY: Final = 100
 """Tasks that a worker runs at once, and senders of the workload that has many."""
 
 THREADS: Final = 8
 """Tasks at once of a worker that has a thread and a connection to the store for each of them."""
+
+NAP: Final = 0.05
+"""Seconds that a task sleeps where that is what it does."""
 
 RESULT_TTL: Final = 3600
 """Seconds for which a result is kept."""
@@ -30,8 +39,12 @@ TIMEOUT: Final = 60
 """Seconds that a client waits for a result."""
 
 
+class WrongResultError(RuntimeError):
+    """A task did not end with the result that it must have."""
+
+
 class Client(Protocol):
-    """How a system sends its no-op, which returns the number it is given.
+    """How a system sends its tasks, which return the number they are given.
 
     A system lacks what only workloads use that it takes no part in.
     """
@@ -50,6 +63,14 @@ class Client(Protocol):
 
     async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
         """Send calls by the fastest way that the system's public API has; keep their order."""
+        ...
+
+    async def send_naps(self, numbers: Sequence[int]) -> list[Sent]:
+        """Send calls of a task that sleeps for NAP seconds, in the same way."""
+        ...
+
+    async def send_at(self, calls: Sequence[tuple[int, float]]) -> None:
+        """Send calls in the same way, each due at a moment, Unix; their results are not awaited."""
         ...
 
     async def chord(self, numbers: range) -> int:

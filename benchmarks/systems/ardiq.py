@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks import marks
-from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT, Sent
+from benchmarks.systems import CONCURRENCY, NAP, RESULT_TTL, STORE, TIMEOUT, Sent, WrongResultError
 
 _ardiq: Any = import_module("ardiq")
 asyncio.set_event_loop_policy(import_module("uvloop").EventLoopPolicy())
@@ -27,7 +27,14 @@ async def noop(number: int) -> int:
     return number
 
 
+async def nap(number: int) -> int:
+    marks.ran(number)
+    await asyncio.sleep(NAP)
+    return number
+
+
 _noop: Any = app.task(noop)
+_nap: Any = app.task(nap)
 
 
 class Client:
@@ -44,13 +51,24 @@ class Client:
         return partial(_value, await _noop.enqueue(number))
 
     async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
-        jobs = await app.enqueue_many([_noop.prepare(number) for number in numbers])
-        return [partial(_value, job) for job in jobs]
+        return await _sent([_noop.prepare(number) for number in numbers])
+
+    async def send_naps(self, numbers: Sequence[int]) -> list[Sent]:
+        return await _sent([_nap.prepare(number) for number in numbers])
+
+    async def send_at(self, calls: Sequence[tuple[int, float]]) -> None:
+        await _sent(
+            [_noop.options(schedule_ms=int(1000 * moment)).prepare(number) for number, moment in calls]
+        )
+
+
+async def _sent(prepared: list[Any]) -> list[Sent]:
+    return [partial(_value, job) for job in await app.enqueue_many(prepared)]
 
 
 async def _value(job: Any) -> int:
     result = await job.result(timeout=TIMEOUT)
     if result is None or not result.success:
-        raise RuntimeError(f"ardiq has no result of {job.id}: {result}")
+        raise WrongResultError(f"ardiq has no result of {job.id}: {result}")
     value: int = result.value
     return value

@@ -5,13 +5,18 @@ A worker's command takes asyncio's loop; it is given uvloop's here, as the other
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from benchmarks import marks
-from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT, Sent, in_lanes
+from benchmarks.systems import CONCURRENCY, NAP, RESULT_TTL, STORE, TIMEOUT, Sent, WrongResultError, in_lanes
+
+POLL: Final = 0.0005
+"""Seconds between two looks for a result."""
 
 _saq: Any = import_module("saq")
 import_module("uvloop").install()
@@ -25,14 +30,22 @@ async def noop(context: object, *, number: int) -> int:
     return number
 
 
-settings: dict[str, Any] = {"queue": queue, "functions": [noop], "concurrency": CONCURRENCY}
+async def nap(context: object, *, number: int) -> int:
+    marks.ran(number)
+    await asyncio.sleep(NAP)
+    return number
+
+
+settings: dict[str, Any] = {"queue": queue, "functions": [noop, nap], "concurrency": CONCURRENCY}
 
 
 class Client:
-    """Waits for results by the library's own wait, which the server wakes."""
+    """Looks for results, as the library's own wait misses one that comes before it listens."""
 
     async def open(self) -> None:
         await queue.connect()
+        # as if another worker had just swept: what a starting one finds handed out, it runs again
+        await queue.redis.set(queue.namespace("sweep"), 1, ex=RESULT_TTL)
 
     async def close(self) -> None:
         await queue.disconnect()
@@ -43,10 +56,31 @@ class Client:
     async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
         return await in_lanes(self.send, numbers)
 
+    async def send_naps(self, numbers: Sequence[int]) -> list[Sent]:
+        return await in_lanes(_send_nap, numbers)
+
+    async def send_at(self, calls: Sequence[tuple[int, float]]) -> None:
+        moments = dict(calls)
+
+        async def send(number: int) -> Sent:
+            # it takes whole seconds
+            when = math.ceil(moments[number])
+            return partial(_value, await queue.enqueue("noop", number=number, ttl=RESULT_TTL, scheduled=when))
+
+        await in_lanes(send, list(moments))
+
+
+async def _send_nap(number: int) -> Sent:
+    return partial(_value, await queue.enqueue("nap", number=number, ttl=RESULT_TTL))
+
 
 async def _value(job: Any) -> int:
-    await job.refresh(until_complete=TIMEOUT)
+    async with asyncio.timeout(TIMEOUT):
+        await job.refresh()
+        while not job.completed:
+            await asyncio.sleep(POLL)
+            await job.refresh()
     if job.status != "complete":
-        raise RuntimeError(f"saq's {job.id} ended {job.status}: {job.error}")
+        raise WrongResultError(f"saq's {job.id} ended {job.status}: {job.error}")
     value: int = job.result
     return value

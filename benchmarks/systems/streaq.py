@@ -6,12 +6,15 @@ Its callback is given no results, so it is told the sum.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 from benchmarks import marks
-from benchmarks.systems import CONCURRENCY, RESULT_TTL, STORE, TIMEOUT
+from benchmarks.systems import CONCURRENCY, NAP, RESULT_TTL, STORE, TIMEOUT, Sent
 
 POLL: Final = 0.0005
 """Seconds between two looks for a result."""
@@ -27,12 +30,19 @@ async def noop(number: int) -> int:
     return number
 
 
+async def nap(number: int) -> int:
+    marks.ran(number)
+    await asyncio.sleep(NAP)
+    return number
+
+
 async def total(number: int, known: int) -> int:
     marks.ran(number)
     return known
 
 
 _noop: Any = worker.task(ttl=RESULT_TTL, silent=True)(noop)
+_nap: Any = worker.task(ttl=RESULT_TTL, silent=True)(nap)
 _total: Any = worker.task(ttl=RESULT_TTL, silent=True)(total)
 
 
@@ -48,15 +58,38 @@ class Client:
     async def close(self) -> None:
         await self._open.aclose()
 
+    async def send_many(self, numbers: Sequence[int]) -> list[Sent]:
+        return await _sent([_noop.enqueue(number) for number in numbers])
+
+    async def send_naps(self, numbers: Sequence[int]) -> list[Sent]:
+        return await _sent([_nap.enqueue(number) for number in numbers])
+
+    async def send_at(self, calls: Sequence[tuple[int, float]]) -> None:
+        await worker.enqueue_many(
+            [
+                _noop.enqueue(number).start(schedule=datetime.fromtimestamp(moment, UTC))
+                for number, moment in calls
+            ]
+        )
+
     async def chord(self, numbers: range) -> int:
         members = [_noop.enqueue(number) for number in numbers]
         await worker.enqueue_many(members)
         callback = _total.enqueue(numbers.stop, sum(numbers)).start(after=[task.id for task in members])
         await callback
-        async with asyncio.timeout(TIMEOUT):
-            stored = await _stored(worker.results_key + callback.id)
-        value: int = (await worker.deserialize(stored))["r"]
-        return value
+        return await _value(callback.id)
+
+
+async def _sent(tasks: list[Any]) -> list[Sent]:
+    await worker.enqueue_many(tasks)
+    return [partial(_value, task.id) for task in tasks]
+
+
+async def _value(id: str) -> int:
+    async with asyncio.timeout(TIMEOUT):
+        stored = await _stored(worker.results_key + id)
+    value: int = (await worker.deserialize(stored))["r"]
+    return value
 
 
 async def _stored(key: str) -> str:

@@ -1,6 +1,7 @@
 """Virtual environments of the contestants, below ``.venv-bench``, and one Python for all of them.
 
 An environment is built once, by ``venv`` and ``pip``, and anew when its pins or that Python change.
+``python -m benchmarks.environments [PYTHON]`` builds all of them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.contestants import AIOQUEUE, Contestant
+from benchmarks.contestants import AIOQUEUE, RIVALS, Contestant
 from benchmarks.processes import ROOT, BenchmarkError
 
 _ENVIRONMENTS: Final = ROOT / ".venv-bench"
-_PINS: Final = ROOT / "benchmarks" / "requirements"
+_PINS: Final = ROOT / "benchmarks" / "rivals"
 _LOCK: Final = ROOT / "requirements"
 
 
@@ -42,7 +43,7 @@ def _seat(contestant: Contestant, python: str) -> Contestant:
     try:
         return seated(contestant, python)
     except subprocess.CalledProcessError:
-        if contestant is AIOQUEUE:
+        if contestant.own:
             raise
         return replace(contestant, unable="it cannot be installed here")
 
@@ -57,9 +58,9 @@ def seated(contestant: Contestant, python: str) -> Contestant:
     stamp = folder / ".stamp"
     if not stamp.exists() or stamp.read_text() != state:
         print(f"building {folder.relative_to(ROOT)} (once, until its pins change)", flush=True)
-        subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
+        _run([python, "-m", "venv", "--clear", str(folder)])
         for step in steps:
-            subprocess.run([str(own), "-m", "pip", "install", "--quiet", *step], check=True, cwd=ROOT)
+            _run([str(own), "-m", "pip", "install", "--quiet", *step])
         stamp.write_text(state)
     return replace(contestant, python=str(own))
 
@@ -71,6 +72,14 @@ def _installs(contestant: Contestant) -> Iterator[list[str]]:
     yield ["-r", str(_PINS / f"{contestant.name}.txt")]
     if contestant is AIOQUEUE:
         yield ["--no-deps", "-e", "."]
+
+
+def _run(argv: list[str]) -> None:
+    """Run what builds; what it says is shown where it fails alone, as pip warns of what is no fault of it."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode:
+        print(f"{done.stdout}{done.stderr}", flush=True)
+        done.check_returncode()
 
 
 def _texts(step: list[str]) -> Iterator[str]:
@@ -95,3 +104,16 @@ def _is_new(python: str, oldest: tuple[int, int]) -> bool:
 
 def _dotted(version: tuple[int, int]) -> str:
     return ".".join(map(str, version))
+
+
+def main() -> None:
+    """Build all environments, and tell which are there."""
+    for contestant in seated_on_one([AIOQUEUE, *RIVALS], *sys.argv[1:2]):
+        print(f"{contestant.name}: {contestant.unable or contestant.python}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BenchmarkError as exc:
+        sys.exit(f"benchmarks: {exc}")
