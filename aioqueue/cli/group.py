@@ -90,7 +90,10 @@ class Verbs(Group):
         try:
             return super().invoke(ctx)
         except AioqueueError as exc:
-            click.echo(f"Error: {' '.join(str(exc).split())}", err=True)
+            # what is wrong with settings is told one a line
+            lines = str(exc).splitlines() if isinstance(exc, ConfigurationError) else [str(exc)]
+            for line in lines:
+                click.echo(f"Error: {' '.join(line.split())}", err=True)
             ctx.exit(code_of(exc))
 
 

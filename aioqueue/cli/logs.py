@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from aioqueue.cli.worker import LogFormat
+from aioqueue.cli.options import LogFormat
 from aioqueue.logs import Attempt, TaskFilter
 
 DATA = "data"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+LogFormat = Literal["plain", "json", "short"]
+
+_NUMBER: Final = re.compile(r"-\d")
 
 
 def option(
@@ -27,9 +32,60 @@ def option(
     return click.option(*names, envvar=variable, show_envvar=True, **how)
 
 
-json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = option(
-    "--json", is_flag=True, help="Print JSON, for programs."
+json_option: Decorator = option("--json", is_flag=True, help="Print JSON, for programs.")
+exclude_queue_option: Decorator = option(
+    "--exclude-queue",
+    variable="AIOQUEUE_WORKER_EXCLUDE_QUEUE",
+    multiple=True,
+    metavar="NAME",
+    help="Serve all known queues but this; likewise.",
 )
+reload_dir_option: Decorator = option(
+    "--reload-dir",
+    variable="AIOQUEUE_WORKER_RELOAD_DIR",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Folder to watch; repeatable.  [default: the current one]",
+)
+log_level_option: Decorator = option(
+    "--log-level",
+    variable="AIOQUEUE_WORKER_LOG_LEVEL",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    default="info",
+)
+log_format_option: Decorator = option(
+    "--log-format",
+    variable="AIOQUEUE_WORKER_LOG_FORMAT",
+    type=click.Choice(["plain", "json", "short"]),
+    default="plain",
+)
+json_logs_option: Decorator = option("--json", is_flag=True, help="Log JSON, an object a line, for programs.")
+
+
+class CallCommand(click.Command):
+    """Takes a negative number for an argument of a task, and anything after ``--``."""
+
+    ignore_unknown_options = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        cut = args.index("--") if "--" in args else len(args)
+        rest = super().parse_args(ctx, args[:cut])
+        told: tuple[str, ...] = ctx.params.get("args") or ()
+        named = [
+            ctx.params.get(param.name or "") for param in self.params if isinstance(param, click.Argument)
+        ]
+        for word in (*(word for word in named if isinstance(word, str)), *told):
+            if word.startswith("-") and not _NUMBER.match(word):
+                self._no_such_option(ctx, word)
+        ctx.params["args"] = (*told, *args[cut + 1 :])
+        return rest
+
+    def _no_such_option(self, ctx: click.Context, word: str) -> None:
+        from difflib import get_close_matches
+
+        known = [name for param in self.params for name in param.opts if name.startswith("--")]
+        raise click.NoSuchOption(word, possibilities=get_close_matches(word, known), ctx=ctx)
 
 
 def store_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -181,7 +181,7 @@ def confirm(question: str) -> None:
     """Ask on the terminal; a no ends with 1. Raises click.UsageError where there is nobody to ask."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} There is no terminal to ask on; --yes says yes")
-    click.confirm(question, abort=True)
+    click.confirm(question, abort=True, err=True)
 
 
 def _ask(server: Server, name: str, what: Callable[[Queue], Awaitable[T]]) -> T:

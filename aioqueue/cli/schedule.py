@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, cast
 import click
 
 from aioqueue.cli.group import Group
-from aioqueue.cli.options import json_option, option, pair, store_options, value
-from aioqueue.cli.worker import LEVELS, LogFormat
+from aioqueue.cli.options import (
+    CallCommand,
+    LogFormat,
+    json_logs_option,
+    json_option,
+    log_format_option,
+    log_level_option,
+    option,
+    pair,
+    store_options,
+    value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -61,7 +71,7 @@ def list_(app: str | None, broker: str | None, backend: str | None, json: bool) 
     _print(states, json=json)
 
 
-@command.command(short_help="Keep a schedule as data.")
+@command.command(cls=CallCommand, short_help="Keep a schedule as data.")
 @click.argument("name")
 @click.argument("when")
 @click.argument("task")
@@ -85,7 +95,7 @@ def add(name: str, when: str, task: str, args: tuple[str, ...], **given: Unpack[
     """Keep the schedule NAME, which sends TASK with ARGS at each slot of WHEN, in place of one of that name.
 
     WHEN is a cron line of 5 or 6 fields, @daily and the like, seconds, or a moment as
-    2026-12-31T12:00+00:00. ARGS are JSON, or else strings.
+    2026-12-31T12:00+00:00. Each of ARGS is JSON, or else a string; what begins with a dash stands after --.
 
     Example: aioqueue schedule add tidy '*/5 * * * *' tidy --app tasks:server
     """
@@ -189,19 +199,10 @@ def next_(
 @command.command(short_help="Fire schedules, and run no task.")
 @click.argument("app")
 @option("--name", help="Name in the log.  [default: host:pid]")
-@option(
-    "--log-level",
-    variable="AIOQUEUE_WORKER_LOG_LEVEL",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-)
-@option(
-    "--log-format",
-    variable="AIOQUEUE_WORKER_LOG_FORMAT",
-    type=click.Choice(["plain", "json"]),
-    default="plain",
-)
-def run(app: str, name: str | None, log_level: str, log_format: LogFormat) -> None:
+@log_level_option
+@log_format_option
+@json_logs_option
+def run(app: str, name: str | None, log_level: str, log_format: LogFormat, *, json: bool) -> None:
     """Fire the schedules of APP and of its store until SIGINT or SIGTERM; workers do so too, by default.
 
     As many of these as one likes may run, on any machine: each slot fires once.
@@ -210,7 +211,7 @@ def run(app: str, name: str | None, log_level: str, log_format: LogFormat) -> No
     """
     from aioqueue.cli import apps, logs
 
-    logs.configure(log_level, log_format)
+    logs.configure(log_level, "json" if json else log_format)
     server = apps.shared(apps.load(app))
     asyncio.run(server.scheduler(name=name).run())
 

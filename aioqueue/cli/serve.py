@@ -26,7 +26,7 @@ from aioqueue.server import Server
 from aioqueue.weights import plain, weighed
 from aioqueue.worker import Worker
 from aioqueue.worker.birth import bury
-from aioqueue.worker.supervisor import Supervisor, orphaned
+from aioqueue.worker.supervisor import BURIAL, Supervisor, orphaned
 
 _log = logging.getLogger("aioqueue.worker")
 
@@ -68,6 +68,8 @@ def serve(flags: Flags) -> None:
     if flags.processes > 1:
         sys.exit(asyncio.run(_supervise(flags, server, worker)))
     with asyncio.Runner(loop_factory=make_loop) as runner:
+        if flags.bury:
+            runner.run(_bury(server, flags.bury))
         runner.run(_work(worker, flags))
 
 
@@ -133,6 +135,17 @@ async def _supervise(flags: Flags, server: Server, worker: Worker) -> int:
         command, processes=flags.processes, grace=options.grace, burst=flags.burst, buried=buried
     )
     return await supervisor.run()
+
+
+async def _bury(server: Server, births: Sequence[str]) -> None:
+    """Bury those that were here before, as far as they had no time to leave, and the store answers."""
+    try:
+        async with asyncio.timeout(BURIAL), server:
+            for birth in births:
+                await bury(server.stores, birth)
+    except (UnavailableError, TimeoutError) as exc:
+        why = str(exc) or "the store does not answer"
+        _log.error("what the process before held runs only when its lease has lapsed: %s", why)
 
 
 async def _work(worker: Worker, flags: Flags) -> None:

@@ -90,6 +90,23 @@ async def test_call_that_does_not_fit_is_wrong_use(shell: Shell, args: tuple[str
     assert "Traceback" not in done.err
 
 
+async def test_result_that_nobody_keeps_is_not_waited_for(shell: Shell) -> None:
+    shell.module(
+        "quiet",
+        f"from aioqueue import Server\nserver = Server({shell.url!r})\n"
+        "@server.task(ignore_result=True)\nasync def one() -> int:\n    return 1\n",
+    )
+    refused = await shell.run("send", "quiet:server", "one", "--wait")
+    sent = await shell.run("send", "quiet:server", "one", "--wait", "--timeout", "0", "--id", "a")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert (
+        "one is registered with ignore_result=True: there is no result to wait for, and nothing"
+        in refused.err
+    )
+    assert (sent.code, sent.out) == (1, "sent one[a] to queue default\n")
+
+
 async def test_task_of_another_app_is_sent_by_name(shell: Shell) -> None:
     sent = ("send", APP, "theirs", "-1", "-2.5", "x", "--id", "a", "--by-name", "--", "--flag")
     done = await shell.run(*sent)

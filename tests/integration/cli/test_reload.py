@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 import pytest
@@ -117,3 +118,42 @@ async def test_ctrl_c_loses_nothing(shell: Shell, store: str, times: int) -> Non
 
     assert after.count(State.SUCCESS) == (2 if times == 1 else 0)
     assert [(s.state, s.attempt, s.losses) for s in states] == [(State.SUCCESS, 1, 0)] * 3
+
+
+async def test_what_a_child_held_that_was_killed_runs_again_at_once(shell: Shell) -> None:
+    async with shell.start("worker", APP, "--reload", "--shutdown-timeout", "0.2") as worker:
+        pid = int((await worker.line("started, pid ", deadline=30)).rpartition(" ")[2])
+        id = await shell.sent("hang", 60.0)
+        await worker.line("hang has begun", deadline=30)
+        os.kill(pid, signal.SIGKILL)
+        await worker.line("handed on 1 tasks of a worker process that died", deadline=30)
+        await worker.line("hang has begun", deadline=30)
+        state = await shell.state(id)
+        worker.signal(signal.SIGTERM)
+        assert await worker.wait(deadline=30) == 1
+
+    assert (state.state, state.losses) == (State.STARTED, 1)
+
+
+async def test_changes_that_cannot_be_seen_end_it(shell: Shell) -> None:
+    shell.module(
+        "watchfiles",
+        "def PythonFilter(**how): ...\n"
+        "async def awatch(*folders, **how):\n    raise OSError('OS file watch limit reached')\n    yield\n",
+    )
+    done = await shell.run("dev", APP)
+
+    assert done.code == 1
+    assert "changes below . cannot be seen any more, so all ends: OS file watch limit reached" in done.err
+
+
+async def test_burst_that_a_variable_names_is_not_for_dev(shell: Shell) -> None:
+    async with shell.start("dev", APP, "--json", env={"AIOQUEUE_WORKER_BURST": "1"}) as worker:
+        await worker.line("is ready", deadline=30)
+        done = await shell.state(await shell.sent("sum", [1]), ended=20)
+        worker.signal(signal.SIGINT)
+        assert await worker.wait(deadline=20) == 0
+
+    assert done.result == 1
+    assert all(json.loads(line)["message"] for line in worker.lines)
+    assert not any("another takes its place" in line for line in worker.lines)
