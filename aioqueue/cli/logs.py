@@ -82,6 +82,8 @@ class JsonFormatter(logging.Formatter):
             line[DATA] = data
         if record.exc_info:
             line["exc"] = _text(self.formatException(record.exc_info))
+        elif record.exc_text:
+            line["exc"] = _text(record.exc_text)
         return orjson.dumps(line, default=str).decode()
 
 

@@ -11,6 +11,7 @@ import pytest
 from aioqueue import Server, Signature, State
 from tests.integration.cli.conftest import APP, Shell
 from tests.support import redis_server
+from tests.support.processes import AIOQUEUE, Process
 from tests.support.stores import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -157,3 +158,40 @@ async def test_burst_that_a_variable_names_is_not_for_dev(shell: Shell) -> None:
     assert done.result == 1
     assert all(json.loads(line)["message"] for line in worker.lines)
     assert not any("another takes its place" in line for line in worker.lines)
+
+
+APART = """
+import logging
+import time
+from pathlib import Path
+from aioqueue import Server
+server = Server({url!r})
+@server.task(executor="process")
+def waits(folder: str) -> str:
+    logging.getLogger("their.code").warning("it has begun")
+    while not Path(folder, "go").exists():
+        time.sleep(0.05)
+    return "it is there"
+"""
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_ctrl_c_goes_to_the_whole_group_and_a_process_task_may_end(
+    shell: Shell, processes: str
+) -> None:
+    shell.module("apart", APART.format(url=shell.url))
+    id = await shell.sent("waits", str(shell.folder))
+    async with Process.start(
+        [*AIOQUEUE, "worker", "apart:server", "-p", processes, "--json"], cwd=shell.folder, session=True
+    ) as worker:
+        begun = json.loads(await worker.line("it has begun", deadline=60))
+        os.killpg(worker.pid, signal.SIGINT)
+        await worker.line("stopping; what runs gets 25 s")
+        (shell.folder / "go").touch()
+
+        assert await worker.wait(deadline=30) == 0
+        await worker.end_of_output()
+    state = await shell.state(id)
+    assert (state.state, state.attempt, state.losses) == (State.SUCCESS, 1, 0)
+    assert begun["task"] == {"id": id, "name": "waits", "queue": "default", "attempt": 1}
+    assert (begun["level"], begun["logger"]) == ("warning", "their.code")
