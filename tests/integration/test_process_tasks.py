@@ -15,7 +15,7 @@ from tests.support.waiting import within
 
 def noisy() -> str:
     """Start a program that reads, writes, and writes more than a pipe holds; log."""
-    subprocess.run(["sh", "-c", "cat; echo told; head -c 200000 /dev/zero >&2"], check=True)
+    subprocess.run(["sh", "-c", "cat; echo told; head -c 2000000 /dev/zero >&2"], check=True)
     log = logging.getLogger("their.code")
     log.info("they say %s", "this", extra={"order": 7})
     try:
