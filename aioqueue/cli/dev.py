@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 import click
 
 from aioqueue.cli.options import (
+    Seconds,
     exclude_queue_option,
     json_logs_option,
     log_level_option,
@@ -44,7 +45,7 @@ class Given(TypedDict):
 @reload_dir_option
 @option(
     "--shutdown-timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="SECONDS",
     help="What running tasks get before a reload.  [default: 5]",
 )

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or set-up, 3 a store cannot be reached
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -87,6 +88,8 @@ class Verbs(Group):
         return cast(click.Command, import_module(f"aioqueue.cli.{cmd_name}").command)
 
     def invoke(self, ctx: click.Context) -> Any:
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
         try:
             return super().invoke(ctx)
         except AioqueueError as exc:

@@ -7,6 +7,7 @@ level, logger, message and pid, of a task's run also task and, for an exception,
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -38,7 +39,9 @@ def _formatter(form: LogFormat) -> logging.Formatter:
     if form == "json":
         return JsonFormatter()
     if form == "short":
-        return PlainFormatter(_SHORT, "%H:%M:%S", coloured=sys.stderr.isatty())
+        return PlainFormatter(
+            _SHORT, "%H:%M:%S", coloured=sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        )
     return PlainFormatter(_PLAIN)
 
 

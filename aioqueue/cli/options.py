@@ -7,10 +7,15 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Final, Literal, TypeVar
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from aioqueue.server import Server
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -30,6 +35,22 @@ def option(
     if setting is not None:
         how["help"] = f"{how['help']}  [setting: {setting}]"
     return click.option(*names, envvar=variable, show_envvar=True, **how)
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds from 0 on."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return it. Raises BadParameter."""
+        seconds: float = super().convert(value, param, ctx)
+        if not isfinite(seconds):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return seconds
 
 
 json_option: Decorator = option("--json", is_flag=True, help="Print JSON, for programs.")
@@ -88,16 +109,41 @@ class CallCommand(click.Command):
         raise click.NoSuchOption(word, possibilities=get_close_matches(word, known), ctx=ctx)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose store a command asks: that of an app, or of URLs, else that of the settings."""
+
+    app: str | None
+    broker: str | None
+    backend: str | None
+
+    def server(self) -> Server:
+        """Return its Server. Raises ConfigurationError, and UnavailableError where a file is missing."""
+        from aioqueue.cli.apps import server_of
+
+        return server_of(self.app, self.broker, self.backend)
+
+    def named(self) -> Server:
+        """Return its Server, whatever its stores are. Raises ConfigurationError."""
+        from aioqueue.cli.apps import named
+
+        return named(self.app, self.broker, self.backend)
+
+
 def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which store is asked; a URL that is typed goes before an app of a variable."""
+    """Add the options that say whose store is asked, which is handed over as *store*.
+
+    A URL that is typed goes before an app of a variable.
+    """
 
     @wraps(function)
-    def without_app(*args: Any, **given: Any) -> Any:
-        if (given["broker"], given["backend"]) != (None, None) and by_variable("app"):
-            given["app"] = click.get_current_context().params["app"] = None
-        return function(*args, **given)
+    def of_store(*args: Any, **given: Any) -> Any:
+        app, broker, backend = (given.pop(name) for name in ("app", "broker", "backend"))
+        if (broker, backend) != (None, None) and by_variable("app"):
+            app = click.get_current_context().params["app"] = None
+        return function(*args, store=Asked(app, broker, backend), **given)
 
-    asked: Callable[..., Any] = without_app
+    asked: Callable[..., Any] = of_store
     for decorate in (
         option(
             "--backend",
@@ -117,6 +163,12 @@ def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         asked = decorate(asked)
     return asked
+
+
+def check_timeout(wait: bool, timeout: float | None) -> None:
+    """Raise UsageError for a --timeout of which nothing would be made."""
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout says how long --wait waits; give both, or leave it out")
 
 
 def advised(*words: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
-from aioqueue.cli.options import CallCommand, json_option, option, pair, value
+from aioqueue.cli.options import CallCommand, Seconds, check_timeout, json_option, option, pair, value
 
 if TYPE_CHECKING:
     from aioqueue.models.signature import Signature
@@ -38,11 +38,11 @@ class Given(TypedDict):
 @click.argument("args", nargs=-1)
 @option("--kw", multiple=True, metavar="NAME=VALUE", help="Argument by name; repeatable.")
 @option("--queue", help="Queue, instead of the task's own.")
-@option("--delay", type=click.FloatRange(min=0), metavar="SECONDS", help="Run it no sooner than that.")
+@option("--delay", type=Seconds(), metavar="SECONDS", help="Run it no sooner than that.")
 @option("--id", help="Idempotency key: a second send with it runs nothing.")
 @option("--by-name", is_flag=True, help="Send it although the app has no such task.")
 @option("--wait", is_flag=True, help="Wait for the result, and print it.")
-@option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer.")
+@option("--timeout", type=Seconds(), metavar="SECONDS", help="Wait no longer.")
 @json_option
 def command(app: str, name: str, args: tuple[str, ...], **given: Unpack[Given]) -> None:
     """Send the task NAME to the store of APP, a Server named as module:attribute.
@@ -56,6 +56,7 @@ def command(app: str, name: str, args: tuple[str, ...], **given: Unpack[Given]) 
     """
     from aioqueue.cli.apps import load, shared
 
+    check_timeout(given["wait"], given["timeout"])
     server = shared(load(app))
     options = {key: given[key] for key in ("queue", "delay", "id") if given[key] is not None}
     arguments = [value(arg) for arg in args]

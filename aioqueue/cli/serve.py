@@ -39,7 +39,7 @@ _HEALTH: Final = 3.0
 
 def serve(flags: Flags) -> None:
     """Run one worker, or supervise several, and exit."""
-    _quit_at_signals()
+    quit_at_signals()
     logs.configure(flags.log_level, flags.log_format)
     if flags.supervised_by is not None and not flags.announce:
         # what is ignored of file and variables was told by the parent, or by the first of its children
@@ -197,8 +197,8 @@ def _loop(name: Loop) -> tuple[str, Callable[[], asyncio.AbstractEventLoop]]:
     return "uvloop", cast(Callable[[], asyncio.AbstractEventLoop], import_module("uvloop").new_event_loop)
 
 
-def _quit_at_signals() -> None:
-    """A stop before the worker runs, or after, is a stop too: it ends with 0."""
+def quit_at_signals() -> None:
+    """Let a stop be one before the worker runs, and after, too: it ends with 0."""
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         sys.exit(0)

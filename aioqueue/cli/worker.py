@@ -10,6 +10,7 @@ import click
 
 from aioqueue.cli.options import (
     LogFormat,
+    Seconds,
     by_variable,
     exclude_queue_option,
     json_logs_option,
@@ -174,7 +175,7 @@ class Flags:
 @option(
     "--shutdown-timeout",
     setting="grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="SECONDS",
     help="What running tasks get on a stop.",
 )

@@ -80,6 +80,8 @@ async def test_delayed_task_waits(shell: Shell) -> None:
         (("sum", "[1]", "--queue", "a queue"), "option 'queue'"),
         (("sum", "[1]", "--quue", "x"), "No such option"),
         (("sum", "[1]", "--delay", "-1"), "--delay"),
+        (("sum", "[1]", "--wait", "--timeout", "nan"), "nan is no finite number"),
+        (("sum", "[1]", "--timeout", "1"), "--timeout says how long --wait waits"),
     ],
 )
 async def test_call_that_does_not_fit_is_wrong_use(shell: Shell, args: tuple[str, ...], said: str) -> None:
