@@ -1,7 +1,7 @@
 """Config: Settings from code, variables and a YAML file, in that order of strength.
 
-Nothing is loaded for a file or a variable that is not there. A relative SQLite path in a file is
-relative to that file. What is ignored is told once, by its name: its value may be a secret.
+Nothing is loaded for a file or a variable that is not there; an empty variable is none. A relative SQLite
+path in a file is relative to that file. What is ignored is told once, by its name: its value may be a secret.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 
@@ -55,6 +55,8 @@ _OF_COMMANDS: Final = (
 """What the command reads from variables; an option that is a setting has that one's, and no other."""
 _OPTIONS: Final = {"worker_queue": "queues", "worker_shutdown_timeout": "grace"}
 """Options of the worker that are settings of another name, as one would write them as variables."""
+_NONE: Final = frozenset({"none", "null"})
+"""What a variable says for none, of a setting that may be none."""
 _told: set[str] = set()
 
 
@@ -100,6 +102,15 @@ def load(
     return Loaded(settings, origins)
 
 
+def by_variable(setting: str) -> Any:
+    """Return what a variable says of one setting; None if none does, or what it says is wrong."""
+    said = {name: value for name, (_, value) in _variables().items() if name == setting}
+    try:
+        return getattr(Settings.model_validate(said), setting) if said else None
+    except ValidationError:
+        return None
+
+
 def home() -> Path:
     """Return the folder the default SQLite file lies in: the project's, else the current one."""
     marks = [found for mark in _MARKS if (found := nearest(mark)) is not None]
@@ -114,7 +125,7 @@ def nearest(name: str) -> Path | None:
 
 def _variables() -> dict[str, tuple[str, Any]]:
     """Return by setting which variable sets it, and the value."""
-    names = {name.lower(): name for name in os.environ if name.upper() in _VARIABLES}
+    names = {name.lower(): name for name, text in os.environ.items() if text and name.upper() in _VARIABLES}
     if not names:
         return {}
     from pydantic_settings import (  # noqa: PLC0415 - 300 ms that only those pay who have a variable
@@ -124,24 +135,34 @@ def _variables() -> dict[str, tuple[str, Any]]:
     )
 
     class Variables(Settings, BaseSettings):
-        model_config = SettingsConfigDict(env_prefix=PREFIX)
+        model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
 
     class Source(EnvSettingsSource):
         def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
             # a list may have commas, and what is no JSON is for the Settings to refuse
             try:
-                return json.loads(value)
+                decoded = json.loads(value)
             except ValueError:
                 return value
+            # as nothing a null would be no word at all
+            return value if decoded is None else decoded
 
     values = Source(Variables)()
-    return {name: (names[f"{PREFIX}{name}".lower()], value) for name, value in values.items()}
+    return {
+        name: (names[f"{PREFIX}{name}".lower()], None if _is_none(name, value) else value)
+        for name, value in values.items()
+    }
+
+
+def _is_none(name: str, value: Any) -> bool:
+    may_be = type(None) in get_args(Settings.model_fields[name].annotation)
+    return may_be and isinstance(value, str) and value.strip().lower() in _NONE
 
 
 def _strange_variables() -> Iterator[str]:
     known = {*_VARIABLES, *_OTHERS, *(f"{PREFIX}{name.upper()}" for name in _OF_COMMANDS)}
-    for name in sorted(os.environ):
-        if name.upper() in known or not name.startswith(PREFIX):
+    for name, text in sorted(os.environ.items()):
+        if not text or name.upper() in known or not name.startswith(PREFIX):
             continue
         near = _meant(name.removeprefix(PREFIX).lower())
         listed = ", ".join(f"{PREFIX}{each.upper()}" for each in near or (*_NAMES, *_OF_COMMANDS))

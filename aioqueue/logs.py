@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from aioqueue.context import running
 from aioqueue.protocols.messages import Message
+
+ATTEMPT: Final = "aioqueue_attempt"
+"""Where a record of another process has its attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,10 @@ class TaskFilter(logging.Filter):
 
 
 def attempt_of(record: logging.LogRecord) -> Attempt | None:
-    """Return the attempt that *record* is about or, now, is written in."""
+    """Return the attempt that *record* is about or, now, is written in; one from elsewhere says it itself."""
+    told = getattr(record, ATTEMPT, None)
+    if isinstance(told, Attempt):
+        return told
     if isinstance(record.args, tuple):
         for argument in record.args:
             if isinstance(argument, Attempt):

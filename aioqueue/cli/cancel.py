@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from aioqueue.cli.group import FAILED, NOT_FOUND
-from aioqueue.cli.options import json_option, store_options
+from aioqueue.cli.options import Asked, json_option, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,20 +25,17 @@ _MOST: Final = 20
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @store_options
 @json_option
-def command(
-    *, ids: tuple[str, ...], app: str | None, broker: str | None, backend: str | None, json: bool
-) -> None:
+def command(*, ids: tuple[str, ...], store: Asked, json: bool) -> None:
     """Cancel each ID, a task or a workflow: what has not ended of it reads CANCELLED and commits nothing.
 
     Exits with 0 if all were cancelled, 1 if one had ended already, 4 if there is no such task.
 
     Example: aioqueue cancel 019a2b… 019a2c… --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
 
     done: Done = {}
     try:
-        asyncio.run(_cancel(server_of(app, broker, backend), ids, done))
+        asyncio.run(_cancel(store.server(), ids, done))
     finally:
         # a store that goes away hides nothing of what was cancelled before
         if done:

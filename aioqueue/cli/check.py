@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from aioqueue.cli.group import FAILED, UNREACHABLE
-from aioqueue.cli.options import json_option, store_options
+from aioqueue.cli.options import Asked, json_option, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command(name="check", short_help="Check settings, stores, queues and workers.")
 @store_options
 @json_option
-def command(app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def command(store: Asked, json: bool) -> None:
     """Check what an app needs: settings, stores and how they are set up, clocks, queues and workers.
 
     Nothing is sent or written, and no file is made: one that is still to be made is a warning, unless its
@@ -30,11 +30,10 @@ def command(app: str | None, broker: str | None, backend: str | None, json: bool
 
     Example: aioqueue check --app tasks:server
     """
-    from aioqueue.cli.apps import named
     from aioqueue.cli.checks import findings
     from aioqueue.cli.record import as_json
 
-    found = asyncio.run(findings(named(app, broker, backend), app))
+    found = asyncio.run(findings(store.named(), store.app))
     if json:
         rows = [{"check": f.check, "status": f.status, "says": f.says, "data": f.data} for f in found]
         click.echo(as_json({"ok": _code(found) == 0, "checks": rows}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from aioqueue.cli.group import Group
-from aioqueue.cli.options import json_option, option, store_options
+from aioqueue.cli.options import Asked, json_option, option, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,9 +42,7 @@ def command() -> None:
 @json_option
 def list_(
     *,
-    app: str | None,
-    broker: str | None,
-    backend: str | None,
+    store: Asked,
     of: str | None,
     limit: int,
     after: str | None,
@@ -54,10 +52,9 @@ def list_(
 
     Example: aioqueue dead list --of mail --limit 20
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    page = _ask(server_of(app, broker, backend), lambda dead: _page(dead, of, after, limit))
+    page = _ask(store.server(), lambda dead: _page(dead, of, after, limit))
     if json:
         click.echo(as_json({"letters": [_data(letter) for letter in page.letters], "next": page.next}))
         return
@@ -68,17 +65,16 @@ def list_(
 @click.argument("id")
 @store_options
 @json_option
-def show(id: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def show(id: str, store: Asked, json: bool) -> None:
     """Show the dead letter of the task ID: why it is there, and its call.
 
     Exits with 4 if there is none.
 
     Example: aioqueue dead show 019a2b…
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json, moment
 
-    opened = _ask(server_of(app, broker, backend), lambda dead: dead.show(id))
+    opened = _ask(store.server(), lambda dead: dead.show(id))
     letter = opened.letter
     if json:
         click.echo(as_json({**_data(letter), **_body(letter), **_call(opened), "problem": opened.problem}))
@@ -107,9 +103,7 @@ def show(id: str, app: str | None, broker: str | None, backend: str | None, json
 def requeue(
     *,
     ids: tuple[str, ...],
-    app: str | None,
-    broker: str | None,
-    backend: str | None,
+    store: Asked,
     everything: bool,
     of: str | None,
     queue: str | None,
@@ -121,7 +115,6 @@ def requeue(
 
     Example: aioqueue dead requeue 019a2b… --queue mail
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
     if bool(ids) is everything or (of is not None and not everything):
@@ -129,7 +122,7 @@ def requeue(
     sent: list[tuple[str, str]] = []
     done = False
     try:
-        _ask(server_of(app, broker, backend), lambda dead: _requeue(dead, ids, sent, of=of, queue=queue))
+        _ask(store.server(), lambda dead: _requeue(dead, ids, sent, of=of, queue=queue))
         done = True
     finally:
         # one that is unknown hides nothing of those before it
@@ -151,9 +144,7 @@ def requeue(
 def purge(
     *,
     ids: tuple[str, ...],
-    app: str | None,
-    broker: str | None,
-    backend: str | None,
+    store: Asked,
     of: str | None,
     yes: bool,
     json: bool,
@@ -164,13 +155,12 @@ def purge(
 
     Example: aioqueue dead purge --of mail --yes
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.queue import confirm
     from aioqueue.cli.record import as_json
 
     if ids and of is not None:
         raise click.UsageError("name the ids of dead letters, or --of, not both")
-    server = server_of(app, broker, backend)
+    server = store.server()
     if not ids and not yes:
         confirm(f"Drop all dead letters{'' if of is None else f' of {of}'}?")
     dropped = _ask(server, lambda dead: _drop(dead, ids, of=of))

@@ -6,8 +6,15 @@ from typing import TypedDict, Unpack
 
 import click
 
-from aioqueue.cli.options import option
-from aioqueue.cli.worker import LEVELS, Flags
+from aioqueue.cli.options import (
+    Seconds,
+    exclude_queue_option,
+    json_logs_option,
+    log_level_option,
+    option,
+    reload_dir_option,
+)
+from aioqueue.cli.worker import Flags
 
 
 class Given(TypedDict):
@@ -31,37 +38,20 @@ class Given(TypedDict):
     metavar="NAME[:WEIGHT]",
     help="Queue to serve; repeatable, or a,b.",
 )
-@option(
-    "--exclude-queue",
-    variable="AIOQUEUE_WORKER_EXCLUDE_QUEUE",
-    multiple=True,
-    metavar="NAME",
-    help="Serve all known queues but this; likewise.",
-)
+@exclude_queue_option
 @option(
     "-c", "--concurrency", setting="concurrency", type=click.IntRange(min=1), help="Tasks that run at once."
 )
-@option(
-    "--reload-dir",
-    variable="AIOQUEUE_WORKER_RELOAD_DIR",
-    multiple=True,
-    type=click.Path(exists=True, file_okay=False),
-    metavar="FOLDER",
-    help="Folder to watch; repeatable.  [default: the current one]",
-)
+@reload_dir_option
 @option(
     "--shutdown-timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="SECONDS",
     help="What running tasks get before a reload.  [default: 5]",
 )
-@option(
-    "--log-level",
-    variable="AIOQUEUE_WORKER_LOG_LEVEL",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-)
-def command(app: str, **given: Unpack[Given]) -> None:
+@log_level_option
+@json_logs_option
+def command(app: str, *, json: bool, **given: Unpack[Given]) -> None:
     """Run the tasks of APP while you work on them: as `worker --reload`, with short logs.
 
     An app that names no store works on its SQLite file, so nothing else has to run.
@@ -70,4 +60,4 @@ def command(app: str, **given: Unpack[Given]) -> None:
     """
     from aioqueue.cli.serve import serve
 
-    serve(Flags(app, reload=True, log_format="short", **given))
+    serve(Flags(app, reload=True, log_format="json" if json else "short", **given))

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or set-up, 3 a store cannot be reached
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -87,10 +88,15 @@ class Verbs(Group):
         return cast(click.Command, import_module(f"aioqueue.cli.{cmd_name}").command)
 
     def invoke(self, ctx: click.Context) -> Any:
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
         try:
             return super().invoke(ctx)
         except AioqueueError as exc:
-            click.echo(f"Error: {' '.join(str(exc).split())}", err=True)
+            # what is wrong with settings is told one a line
+            lines = str(exc).splitlines() if isinstance(exc, ConfigurationError) else [str(exc)]
+            for line in lines:
+                click.echo(f"Error: {' '.join(line.split())}", err=True)
             ctx.exit(code_of(exc))
 
 

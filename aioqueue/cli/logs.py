@@ -7,13 +7,14 @@ level, logger, message and pid, of a task's run also task and, for an exception,
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
-from aioqueue.cli.worker import LogFormat
+from aioqueue.cli.options import LogFormat
 from aioqueue.logs import Attempt, TaskFilter
 
 DATA = "data"
@@ -38,7 +39,9 @@ def _formatter(form: LogFormat) -> logging.Formatter:
     if form == "json":
         return JsonFormatter()
     if form == "short":
-        return PlainFormatter(_SHORT, "%H:%M:%S", coloured=sys.stderr.isatty())
+        return PlainFormatter(
+            _SHORT, "%H:%M:%S", coloured=sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        )
     return PlainFormatter(_PLAIN)
 
 
@@ -82,6 +85,8 @@ class JsonFormatter(logging.Formatter):
             line[DATA] = data
         if record.exc_info:
             line["exc"] = _text(self.formatException(record.exc_info))
+        elif record.exc_text:
+            line["exc"] = _text(record.exc_text)
         return orjson.dumps(line, default=str).decode()
 
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from aioqueue.server import Server
+
 F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+LogFormat = Literal["plain", "json", "short"]
+
+_NUMBER: Final = re.compile(r"-\d")
 
 
 def option(
@@ -27,21 +37,113 @@ def option(
     return click.option(*names, envvar=variable, show_envvar=True, **how)
 
 
-json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = option(
-    "--json", is_flag=True, help="Print JSON, for programs."
+class Seconds(click.FloatRange):
+    """A finite number of seconds from 0 on."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return it. Raises BadParameter."""
+        seconds: float = super().convert(value, param, ctx)
+        if not isfinite(seconds):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return seconds
+
+
+json_option: Decorator = option("--json", is_flag=True, help="Print JSON, for programs.")
+exclude_queue_option: Decorator = option(
+    "--exclude-queue",
+    variable="AIOQUEUE_WORKER_EXCLUDE_QUEUE",
+    multiple=True,
+    metavar="NAME",
+    help="Serve all known queues but this; likewise.",
 )
+reload_dir_option: Decorator = option(
+    "--reload-dir",
+    variable="AIOQUEUE_WORKER_RELOAD_DIR",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Folder to watch; repeatable.  [default: the current one]",
+)
+log_level_option: Decorator = option(
+    "--log-level",
+    variable="AIOQUEUE_WORKER_LOG_LEVEL",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    default="info",
+)
+log_format_option: Decorator = option(
+    "--log-format",
+    variable="AIOQUEUE_WORKER_LOG_FORMAT",
+    type=click.Choice(["plain", "json", "short"]),
+    default="plain",
+)
+json_logs_option: Decorator = option("--json", is_flag=True, help="Log JSON, an object a line, for programs.")
+
+
+class CallCommand(click.Command):
+    """Takes a negative number for an argument of a task, and anything after ``--``."""
+
+    ignore_unknown_options = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        cut = args.index("--") if "--" in args else len(args)
+        rest = super().parse_args(ctx, args[:cut])
+        told: tuple[str, ...] = ctx.params.get("args") or ()
+        named = [
+            ctx.params.get(param.name or "") for param in self.params if isinstance(param, click.Argument)
+        ]
+        for word in (*(word for word in named if isinstance(word, str)), *told):
+            if word.startswith("-") and not _NUMBER.match(word):
+                self._no_such_option(ctx, word)
+        ctx.params["args"] = (*told, *args[cut + 1 :])
+        return rest
+
+    def _no_such_option(self, ctx: click.Context, word: str) -> None:
+        from difflib import get_close_matches
+
+        known = [name for param in self.params for name in param.opts if name.startswith("--")]
+        raise click.NoSuchOption(word, possibilities=get_close_matches(word, known), ctx=ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose store a command asks: that of an app, or of URLs, else that of the settings."""
+
+    app: str | None
+    broker: str | None
+    backend: str | None
+
+    def server(self) -> Server:
+        """Return its Server. Raises ConfigurationError, and UnavailableError where a file is missing."""
+        from aioqueue.cli.apps import server_of
+
+        return server_of(self.app, self.broker, self.backend)
+
+    def named(self) -> Server:
+        """Return its Server, whatever its stores are. Raises ConfigurationError."""
+        from aioqueue.cli.apps import named
+
+        return named(self.app, self.broker, self.backend)
 
 
 def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which store is asked; a URL that is typed goes before an app of a variable."""
+    """Add the options that say whose store is asked, which is handed over as *store*.
+
+    A URL that is typed goes before an app of a variable.
+    """
 
     @wraps(function)
-    def without_app(*args: Any, **given: Any) -> Any:
-        if (given["broker"], given["backend"]) != (None, None) and by_variable("app"):
-            given["app"] = click.get_current_context().params["app"] = None
-        return function(*args, **given)
+    def of_store(*args: Any, **given: Any) -> Any:
+        app, broker, backend = (given.pop(name) for name in ("app", "broker", "backend"))
+        if (broker, backend) != (None, None) and by_variable("app"):
+            app = click.get_current_context().params["app"] = None
+        return function(*args, store=Asked(app, broker, backend), **given)
 
-    asked: Callable[..., Any] = without_app
+    asked: Callable[..., Any] = of_store
     for decorate in (
         option(
             "--backend",
@@ -61,6 +163,12 @@ def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         asked = decorate(asked)
     return asked
+
+
+def check_timeout(wait: bool, timeout: float | None) -> None:
+    """Raise UsageError for a --timeout of which nothing would be made."""
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout says how long --wait waits; give both, or leave it out")
 
 
 def advised(*words: str) -> str:

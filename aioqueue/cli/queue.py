@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from aioqueue.cli.group import Group
-from aioqueue.cli.options import advised, json_option, option, shown, store_options
+from aioqueue.cli.options import Asked, advised, json_option, option, shown, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,15 +32,14 @@ def command() -> None:
 @command.command(name="list", short_help="List the queues.")
 @store_options
 @json_option
-def list_(app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def list_(store: Asked, json: bool) -> None:
     """List the queues there are: how much each holds, and whether it is paused.
 
     Example: aioqueue queue list --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    server = server_of(app, broker, backend)
+    server = store.server()
     queues = asyncio.run(_stats(server))
     if json:
         rows = [stats.model_dump(mode="json") for stats in queues]
@@ -71,9 +70,7 @@ def list_(app: str | None, broker: str | None, backend: str | None, json: bool) 
 def show(
     *,
     name: str,
-    app: str | None,
-    broker: str | None,
-    backend: str | None,
+    store: Asked,
     where: str,
     limit: int,
     after: str | None,
@@ -83,10 +80,9 @@ def show(
 
     Example: aioqueue queue show mail --where delayed --limit 20
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    server = server_of(app, broker, backend)
+    server = store.server()
     known = _known(server, name, json=json)
     page = _ask(server, name, lambda queue: _page(queue, where, after=after, limit=limit))
     if json:
@@ -100,16 +96,15 @@ def show(
 @click.argument("name")
 @store_options
 @json_option
-def pause(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def pause(name: str, store: Asked, json: bool) -> None:
     """Let nothing more of the queue NAME start, on any worker, until it is resumed.
 
     What runs goes on, and sends are accepted.
 
     Example: aioqueue queue pause mail
     """
-    from aioqueue.cli.apps import server_of
 
-    server = server_of(app, broker, backend)
+    server = store.server()
     known = _known(server, name, json=json)
     changed = _ask(server, name, lambda queue: queue.pause())
     _tell(name, paused=True, changed=changed, known=known, json=json)
@@ -119,14 +114,13 @@ def pause(name: str, app: str | None, broker: str | None, backend: str | None, j
 @click.argument("name")
 @store_options
 @json_option
-def resume(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def resume(name: str, store: Asked, json: bool) -> None:
     """Let what waits in the queue NAME start again, at once.
 
     Example: aioqueue queue resume mail
     """
-    from aioqueue.cli.apps import server_of
 
-    server = server_of(app, broker, backend)
+    server = store.server()
     known = _known(server, name, json=json)
     changed = _ask(server, name, lambda queue: queue.resume())
     _tell(name, paused=False, changed=changed, known=known, json=json)
@@ -142,9 +136,7 @@ def resume(name: str, app: str | None, broker: str | None, backend: str | None, 
 def purge(
     *,
     name: str,
-    app: str | None,
-    broker: str | None,
-    backend: str | None,
+    store: Asked,
     pending: bool,
     delayed: bool,
     yes: bool,
@@ -156,17 +148,16 @@ def purge(
 
     Example: aioqueue queue purge mail --delayed --yes
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    server = server_of(app, broker, backend)
+    server = store.server()
     both = pending == delayed
     known = _known(server, name, json=json)
     if not yes:
         stats = _ask(server, name, lambda queue: queue.stats())
         counts = {"ready": stats.ready, "delayed": stats.delayed}
         wanted = [kind for kind, flag in (("ready", pending), ("delayed", delayed)) if flag or both]
-        confirm(f"Cancel {' and '.join(f'{counts[kind]} {kind}' for kind in wanted)} tasks of {name}?")
+        confirm(f"Cancel {' and '.join(f'{_some(counts[kind])} {kind}' for kind in wanted)} tasks of {name}?")
     done: Purged = _ask(
         server, name, lambda queue: queue.purge(pending=pending or both, delayed=delayed or both)
     )
@@ -177,11 +168,15 @@ def purge(
     click.echo(f"{done.removed} tasks of {name} were cancelled and taken out{left}")
 
 
+def _some(count: int | None) -> str:
+    return "all" if count is None else str(count)
+
+
 def confirm(question: str) -> None:
     """Ask on the terminal; a no ends with 1. Raises click.UsageError where there is nobody to ask."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} There is no terminal to ask on; --yes says yes")
-    click.confirm(question, abort=True)
+    click.confirm(question, abort=True, err=True)
 
 
 def _ask(server: Server, name: str, what: Callable[[Queue], Awaitable[T]]) -> T:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aioqueue.cli.options import json_option, option, store_options
+from aioqueue.cli.options import Asked, Seconds, check_timeout, json_option, option, store_options
 
 if TYPE_CHECKING:
     from aioqueue.models.state import TaskState
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 @click.argument("id")
 @store_options
 @option("--wait", is_flag=True, help="Wait until the task has ended.")
-@option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer.")
+@option("--timeout", type=Seconds(), metavar="SECONDS", help="Wait no longer.")
 @json_option
 def command(
     *,
     id: str,
-    app: str | None,
-    broker: str | None,
-    backend: str | None,
+    store: Asked,
     wait: bool,
     timeout: float | None,
     json: bool,
@@ -36,10 +34,10 @@ def command(
 
     Example: aioqueue result 019a2b… --app tasks:server --wait
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json, exit_code, print_waited, text_of
 
-    state = asyncio.run(_read(server_of(app, broker, backend), id, wait, timeout))
+    check_timeout(wait, timeout)
+    state = asyncio.run(_read(store.server(), id, wait, timeout))
     if wait:
         code = print_waited(state, text_of(state), timeout, json=json)
     else:

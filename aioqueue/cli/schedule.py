@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, cast
 import click
 
 from aioqueue.cli.group import Group
-from aioqueue.cli.options import json_option, option, pair, store_options, value
-from aioqueue.cli.worker import LEVELS, LogFormat
+from aioqueue.cli.options import (
+    Asked,
+    CallCommand,
+    LogFormat,
+    Seconds,
+    json_logs_option,
+    json_option,
+    log_format_option,
+    log_level_option,
+    option,
+    pair,
+    store_options,
+    value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,9 +38,7 @@ class Given(TypedDict):
 
     kw: tuple[str, ...]
     by_name: bool
-    app: str | None
-    broker: str | None
-    backend: str | None
+    store: Asked
     json: bool
     tz: str | None
     misfire: Literal["skip", "once", "all"] | None
@@ -50,18 +60,17 @@ def command() -> None:
 @command.command(name="list", short_help="List all schedules.")
 @store_options
 @json_option
-def list_(app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def list_(store: Asked, json: bool) -> None:
     """List every schedule with its next slot and its last one.
 
     Example: aioqueue schedule list --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
 
-    states = _asked(server_of(app, broker, backend), lambda schedules: schedules.list())
+    states = _asked(store.server(), lambda schedules: schedules.list())
     _print(states, json=json)
 
 
-@command.command(short_help="Keep a schedule as data.")
+@command.command(cls=CallCommand, short_help="Keep a schedule as data.")
 @click.argument("name")
 @click.argument("when")
 @click.argument("task")
@@ -78,23 +87,23 @@ def list_(app: str | None, broker: str | None, backend: str | None, json: bool) 
     type=click.Choice(["allow", "skip", "cancel_previous"]),
     help="While the last one has not ended.  [default: allow]",
 )
-@option("--jitter", type=click.FloatRange(min=0), metavar="SECONDS", help="Put each slot off by up to that.")
+@option("--jitter", type=Seconds(), metavar="SECONDS", help="Put each slot off by up to that.")
 @store_options
 @json_option
 def add(name: str, when: str, task: str, args: tuple[str, ...], **given: Unpack[Given]) -> None:
     """Keep the schedule NAME, which sends TASK with ARGS at each slot of WHEN, in place of one of that name.
 
     WHEN is a cron line of 5 or 6 fields, @daily and the like, seconds, or a moment as
-    2026-12-31T12:00+00:00. ARGS are JSON, or else strings.
+    2026-12-31T12:00+00:00. Each of ARGS is JSON, or else a string; what begins with a dash stands after --.
 
     Example: aioqueue schedule add tidy '*/5 * * * *' tidy --app tasks:server
     """
-    from aioqueue.cli.apps import named, server_of, shared
+    from aioqueue.cli.apps import shared
     from aioqueue.cli.send import call_of
 
-    stores = (given["app"], given["broker"], given["backend"])
+    store = given["store"]
     # the store of an app is made by what is put into it, as by a send; a path on a command line may be wrong
-    server = server_of(*stores) if given["app"] is None else shared(named(*stores))
+    server = store.server() if store.app is None else shared(store.named())
     kwargs = dict(map(pair, given["kw"]))
     call = call_of(server, task, [value(arg) for arg in args], kwargs, {}, by_name=given["by_name"])
     told = {key: given[key] for key in _OPTIONS if given[key] is not None}
@@ -107,14 +116,13 @@ def add(name: str, when: str, task: str, args: tuple[str, ...], **given: Unpack[
 @click.argument("name")
 @store_options
 @json_option
-def pause(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def pause(name: str, store: Asked, json: bool) -> None:
     """Let no slot of the schedule NAME fire from now on. Exits with 4 if there is none.
 
     Example: aioqueue schedule pause tidy --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
 
-    _asked(server_of(app, broker, backend), lambda schedules: schedules.pause(name))
+    _asked(store.server(), lambda schedules: schedules.pause(name))
     _tell(name, "is paused", {"paused": True}, json=json)
 
 
@@ -122,14 +130,13 @@ def pause(name: str, app: str | None, broker: str | None, backend: str | None, j
 @click.argument("name")
 @store_options
 @json_option
-def resume(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def resume(name: str, store: Asked, json: bool) -> None:
     """Let slots of the schedule NAME fire again; those of the pause never do. Exits with 4 if there is none.
 
     Example: aioqueue schedule resume tidy --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
 
-    _asked(server_of(app, broker, backend), lambda schedules: schedules.resume(name))
+    _asked(store.server(), lambda schedules: schedules.resume(name))
     _tell(name, "goes on", {"paused": False}, json=json)
 
 
@@ -137,15 +144,14 @@ def resume(name: str, app: str | None, broker: str | None, backend: str | None, 
 @click.argument("name")
 @store_options
 @json_option
-def trigger(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def trigger(name: str, store: Asked, json: bool) -> None:
     """Send what the schedule NAME sends once, now; its slots stay as they are. Exits with 4 if there is none.
 
     Example: aioqueue schedule trigger tidy --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    sent = _asked(server_of(app, broker, backend), lambda schedules: schedules.trigger(name))
+    sent = _asked(store.server(), lambda schedules: schedules.trigger(name))
     click.echo(as_json({"schedule": name, "id": sent.id}) if json else f"sent {sent.id}")
 
 
@@ -153,16 +159,15 @@ def trigger(name: str, app: str | None, broker: str | None, backend: str | None,
 @click.argument("name")
 @store_options
 @json_option
-def remove(name: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def remove(name: str, store: Asked, json: bool) -> None:
     """Drop the schedule NAME, which is data. One that is declared in code ends with the code: that is 2.
 
     Exits with 4 if there is none.
 
     Example: aioqueue schedule remove tidy --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
 
-    _asked(server_of(app, broker, backend), lambda schedules: schedules.remove(name))
+    _asked(store.server(), lambda schedules: schedules.remove(name))
     _tell(name, "is removed", {"removed": True}, json=json)
 
 
@@ -171,17 +176,14 @@ def remove(name: str, app: str | None, broker: str | None, backend: str | None, 
 @option("-n", "--count", type=click.IntRange(min=1, max=1000), default=5, help="How many.")
 @store_options
 @json_option
-def next_(
-    *, name: str, count: int, app: str | None, broker: str | None, backend: str | None, json: bool
-) -> None:
+def next_(*, name: str, count: int, store: Asked, json: bool) -> None:
     """Tell the next slots of the schedule NAME, in its time zone. Exits with 4 if there is none.
 
     Example: aioqueue schedule next tidy -n 10 --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    moments = _asked(server_of(app, broker, backend), lambda schedules: schedules.next(name, count))
+    moments = _asked(store.server(), lambda schedules: schedules.next(name, count))
     lines = [moment.isoformat() for moment in moments]
     click.echo(as_json(lines) if json else "\n".join(lines))
 
@@ -189,19 +191,10 @@ def next_(
 @command.command(short_help="Fire schedules, and run no task.")
 @click.argument("app")
 @option("--name", help="Name in the log.  [default: host:pid]")
-@option(
-    "--log-level",
-    variable="AIOQUEUE_WORKER_LOG_LEVEL",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-)
-@option(
-    "--log-format",
-    variable="AIOQUEUE_WORKER_LOG_FORMAT",
-    type=click.Choice(["plain", "json"]),
-    default="plain",
-)
-def run(app: str, name: str | None, log_level: str, log_format: LogFormat) -> None:
+@log_level_option
+@log_format_option
+@json_logs_option
+def run(app: str, name: str | None, log_level: str, log_format: LogFormat, *, json: bool) -> None:
     """Fire the schedules of APP and of its store until SIGINT or SIGTERM; workers do so too, by default.
 
     As many of these as one likes may run, on any machine: each slot fires once.
@@ -209,8 +202,10 @@ def run(app: str, name: str | None, log_level: str, log_format: LogFormat) -> No
     Example: aioqueue schedule run tasks:server
     """
     from aioqueue.cli import apps, logs
+    from aioqueue.cli.serve import quit_at_signals
 
-    logs.configure(log_level, log_format)
+    quit_at_signals()
+    logs.configure(log_level, "json" if json else log_format)
     server = apps.shared(apps.load(app))
     asyncio.run(server.scheduler(name=name).run())
 

@@ -7,20 +7,16 @@ has the task they are checked against it first.
 from __future__ import annotations
 
 import asyncio
-import re
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
-from aioqueue.cli.options import json_option, option, pair, value
+from aioqueue.cli.options import CallCommand, Seconds, check_timeout, json_option, option, pair, value
 
 if TYPE_CHECKING:
     from aioqueue.models.signature import Signature
     from aioqueue.models.state import TaskState
     from aioqueue.server import Server
-
-_NUMBER: Final = re.compile(r"-\d")
 
 
 class Given(TypedDict):
@@ -36,37 +32,17 @@ class Given(TypedDict):
     json: bool
 
 
-class SendCommand(click.Command):
-    """Takes a negative number for an argument, and anything after ``--``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        cut = args.index("--") if "--" in args else len(args)
-        rest = super().parse_args(ctx, args[:cut])
-        words: tuple[str, ...] = ctx.params.get("args") or ()
-        known = [name for option in self.params for name in option.opts if name.startswith("--")]
-        for word in words:
-            if word.startswith("-") and not _NUMBER.match(word):
-                raise click.NoSuchOption(word, possibilities=get_close_matches(word, known), ctx=ctx)
-        ctx.params["args"] = (*words, *args[cut + 1 :])
-        return rest
-
-
-@click.command(
-    cls=SendCommand,
-    name="send",
-    short_help="Send a task.",
-    context_settings={"ignore_unknown_options": True},
-)
+@click.command(cls=CallCommand, name="send", short_help="Send a task.")
 @click.argument("app")
 @click.argument("name")
 @click.argument("args", nargs=-1)
 @option("--kw", multiple=True, metavar="NAME=VALUE", help="Argument by name; repeatable.")
 @option("--queue", help="Queue, instead of the task's own.")
-@option("--delay", type=click.FloatRange(min=0), metavar="SECONDS", help="Run it no sooner than that.")
+@option("--delay", type=Seconds(), metavar="SECONDS", help="Run it no sooner than that.")
 @option("--id", help="Idempotency key: a second send with it runs nothing.")
 @option("--by-name", is_flag=True, help="Send it although the app has no such task.")
 @option("--wait", is_flag=True, help="Wait for the result, and print it.")
-@option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer.")
+@option("--timeout", type=Seconds(), metavar="SECONDS", help="Wait no longer.")
 @json_option
 def command(app: str, name: str, args: tuple[str, ...], **given: Unpack[Given]) -> None:
     """Send the task NAME to the store of APP, a Server named as module:attribute.
@@ -80,11 +56,14 @@ def command(app: str, name: str, args: tuple[str, ...], **given: Unpack[Given]) 
     """
     from aioqueue.cli.apps import load, shared
 
+    check_timeout(given["wait"], given["timeout"])
     server = shared(load(app))
     options = {key: given[key] for key in ("queue", "delay", "id") if given[key] is not None}
     arguments = [value(arg) for arg in args]
     kwargs = dict(map(pair, given["kw"]))
     call = call_of(server, name, arguments, kwargs, options, by_name=given["by_name"])
+    if given["wait"]:
+        _check_awaited(call)
     code = asyncio.run(_send(server, call, given))
     click.get_current_context().exit(code)
 
@@ -102,6 +81,8 @@ def call_of(
 
     Raises UnknownTaskError, and SignatureError if they do not fit the task.
     """
+    from difflib import get_close_matches
+
     from aioqueue.errors import UnknownTaskError
     from aioqueue.models.signature import Signature
 
@@ -115,6 +96,17 @@ def call_of(
         task.definition.schema.load(args, kwargs)
         options = {**task.defaults, **options}
     return Signature.checked({"name": name, **options, "args": args, "kwargs": kwargs, "takes": "none"})
+
+
+def _check_awaited(call: Signature) -> None:
+    """Raise UsageError for a call of which nothing will be on record."""
+    from aioqueue.packing import tracked
+
+    if not tracked(call):
+        raise click.UsageError(
+            f"{call.name} is registered with ignore_result=True: there is no result to wait for, and nothing "
+            "was sent; leave out --wait, or give it an --id, which keeps a record of how it ends"
+        )
 
 
 async def _send(server: Server, call: Signature, given: Given) -> int:

@@ -26,7 +26,7 @@ from aioqueue.server import Server
 from aioqueue.weights import plain, weighed
 from aioqueue.worker import Worker
 from aioqueue.worker.birth import bury
-from aioqueue.worker.supervisor import Supervisor, orphaned
+from aioqueue.worker.supervisor import BURIAL, Supervisor, orphaned
 
 _log = logging.getLogger("aioqueue.worker")
 
@@ -39,7 +39,7 @@ _HEALTH: Final = 3.0
 
 def serve(flags: Flags) -> None:
     """Run one worker, or supervise several, and exit."""
-    _quit_at_signals()
+    quit_at_signals()
     logs.configure(flags.log_level, flags.log_format)
     if flags.supervised_by is not None and not flags.announce:
         # what is ignored of file and variables was told by the parent, or by the first of its children
@@ -68,6 +68,8 @@ def serve(flags: Flags) -> None:
     if flags.processes > 1:
         sys.exit(asyncio.run(_supervise(flags, server, worker)))
     with asyncio.Runner(loop_factory=make_loop) as runner:
+        if flags.bury:
+            runner.run(_bury(server, flags.bury))
         runner.run(_work(worker, flags))
 
 
@@ -135,6 +137,17 @@ async def _supervise(flags: Flags, server: Server, worker: Worker) -> int:
     return await supervisor.run()
 
 
+async def _bury(server: Server, births: Sequence[str]) -> None:
+    """Bury those that were here before, as far as they had no time to leave, and the store answers."""
+    try:
+        async with asyncio.timeout(BURIAL), server:
+            for birth in births:
+                await bury(server.stores, birth)
+    except (UnavailableError, TimeoutError) as exc:
+        why = str(exc) or "the store does not answer"
+        _log.error("what the process before held runs only when its lease has lapsed: %s", why)
+
+
 async def _work(worker: Worker, flags: Flags) -> None:
     over = asyncio.Event()
     watching = asyncio.create_task(_watch(worker, flags.supervised_by, over), name="watch-supervisor")
@@ -184,8 +197,8 @@ def _loop(name: Loop) -> tuple[str, Callable[[], asyncio.AbstractEventLoop]]:
     return "uvloop", cast(Callable[[], asyncio.AbstractEventLoop], import_module("uvloop").new_event_loop)
 
 
-def _quit_at_signals() -> None:
-    """A stop before the worker runs, or after, is a stop too: it ends with 0."""
+def quit_at_signals() -> None:
+    """Let a stop be one before the worker runs, and after, too: it ends with 0."""
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         sys.exit(0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aioqueue.cli.options import json_option, store_options
+from aioqueue.cli.options import Asked, json_option, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("id")
 @store_options
 @json_option
-def command(*, id: str, app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def command(*, id: str, store: Asked, json: bool) -> None:
     """Show the whole record of the task ID: state, value or error with its traceback, attempts and times.
 
     Of a workflow it is the record of its outcome; `aioqueue workflow` shows its parts.
@@ -28,10 +28,9 @@ def command(*, id: str, app: str | None, broker: str | None, backend: str | None
 
     Example: aioqueue show 019a2b… --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    state = asyncio.run(_read(server_of(app, broker, backend), id))
+    state = asyncio.run(_read(store.server(), id))
     if json:
         click.echo(as_json(state.model_dump(mode="json")))
         return

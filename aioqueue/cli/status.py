@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aioqueue.cli.options import json_option, shown, store_options
+from aioqueue.cli.options import Asked, json_option, shown, store_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,17 +21,16 @@ if TYPE_CHECKING:
 @click.command(name="status", short_help="Show queues and workers.")
 @store_options
 @json_option
-def command(app: str | None, broker: str | None, backend: str | None, json: bool) -> None:
+def command(store: Asked, json: bool) -> None:
     """Show how many tasks wait and are held in each queue, and which workers are alive.
 
     Exits with 3 if the store cannot be reached.
 
     Example: aioqueue status --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
 
-    server = server_of(app, broker, backend)
+    server = store.server()
     queues, workers = asyncio.run(_read(server))
     broker = shown(server.stores.urls[0])
     if json:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import click
 
-from aioqueue.cli.options import option, split
+from aioqueue.cli.options import (
+    LogFormat,
+    Seconds,
+    by_variable,
+    exclude_queue_option,
+    json_logs_option,
+    log_format_option,
+    log_level_option,
+    option,
+    reload_dir_option,
+    split,
+)
 
-LogFormat = Literal["plain", "json", "short"]
 Loop = Literal["auto", "asyncio", "uvloop"]
-
-LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
 class Given(TypedDict):
@@ -36,6 +44,7 @@ class Given(TypedDict):
     reload_dir: tuple[str, ...]
     supervised_by: int | None
     birth: str | None
+    bury: tuple[str, ...]
     announce: bool
 
 
@@ -44,8 +53,8 @@ class Flags:
     """What a worker process is told. None: the app's settings say. supervised_by: its parent's pid.
 
     queue, exclude_queue: names, or lists of them with commas, perhaps with weights. reload_dir: folders whose
-    changes start it anew. birth: by what its parent finds what it held. announce: it says what starts though
-    it has a parent.
+    changes start it anew. birth: by what its parent finds what it held. bury: the births of those before it,
+    which are dead. announce: it says what starts though it has a parent.
     """
 
     app: str
@@ -66,6 +75,7 @@ class Flags:
     reload_dir: tuple[str, ...] = ()
     supervised_by: int | None = None
     birth: str | None = None
+    bury: tuple[str, ...] = ()
     announce: bool = False
 
     @property
@@ -102,6 +112,7 @@ class Flags:
             "--birth": self.birth,
         }
         options = [f"{key}={value}" for key, value in values.items() if value is not None]
+        options += [f"--bury={birth}" for birth in self.bury]
         flags = {
             "--burst": self.burst,
             "--strict": self.strict,
@@ -122,13 +133,7 @@ class Flags:
     metavar="NAME[:WEIGHT]",
     help="Queue to serve; repeatable, or a,b; with weights a:5,b:1.",
 )
-@option(
-    "--exclude-queue",
-    variable="AIOQUEUE_WORKER_EXCLUDE_QUEUE",
-    multiple=True,
-    metavar="NAME",
-    help="Serve all known queues but this; likewise.",
-)
+@exclude_queue_option
 @option(
     "--strict",
     setting="strict",
@@ -164,22 +169,13 @@ class Flags:
     help="End after so many tasks; --processes replaces it.",
 )
 @option("--name", variable="AIOQUEUE_WORKER_NAME", help="Name in records and listings.  [default: host:pid]")
-@option(
-    "--log-level",
-    variable="AIOQUEUE_WORKER_LOG_LEVEL",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    default="info",
-)
-@option(
-    "--log-format",
-    variable="AIOQUEUE_WORKER_LOG_FORMAT",
-    type=click.Choice(["plain", "json", "short"]),
-    default="plain",
-)
+@log_level_option
+@log_format_option
+@json_logs_option
 @option(
     "--shutdown-timeout",
     setting="grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="SECONDS",
     help="What running tasks get on a stop.",
 )
@@ -202,18 +198,12 @@ class Flags:
     is_flag=True,
     help="Start anew when the code changes; for development.",
 )
-@option(
-    "--reload-dir",
-    variable="AIOQUEUE_WORKER_RELOAD_DIR",
-    multiple=True,
-    type=click.Path(exists=True, file_okay=False),
-    metavar="FOLDER",
-    help="Folder to watch; repeatable.  [default: the current one]",
-)
+@reload_dir_option
 @click.option("--supervised-by", type=int, hidden=True)
 @click.option("--birth", hidden=True)
+@click.option("--bury", multiple=True, hidden=True)
 @click.option("--announce", is_flag=True, hidden=True)
-def command(app: str, **given: Unpack[Given]) -> None:
+def command(app: str, *, json: bool, **given: Unpack[Given]) -> None:
     """Run the tasks of APP, a Server named as module:attribute or module:factory().
 
     The first Ctrl-C, SIGINT or SIGTERM, lets running tasks end, the second gives them back at once;
@@ -226,4 +216,11 @@ def command(app: str, **given: Unpack[Given]) -> None:
     """
     from aioqueue.cli.serve import serve
 
-    serve(Flags(app, **given))
+    # a child is told all in words: what its parent left aside of the variables counts for it no more
+    said: dict[str, Any] = {
+        name: value
+        for name, value in given.items()
+        if given["supervised_by"] is None or not by_variable(name)
+    }
+    flags = Flags(app, **said)
+    serve(replace(flags, log_format="json") if json else flags)

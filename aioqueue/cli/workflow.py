@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from aioqueue.cli.group import FAILED
-from aioqueue.cli.options import json_option, option, store_options
+from aioqueue.cli.options import Asked, json_option, option, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,20 +26,17 @@ _MOST: Final = 20
 @store_options
 @option("--all", "everything", is_flag=True, help="Show every member of a group, however many there are.")
 @json_option
-def command(
-    *, id: str, app: str | None, broker: str | None, backend: str | None, everything: bool, json: bool
-) -> None:
+def command(*, id: str, store: Asked, everything: bool, json: bool) -> None:
     """Show the workflow ID: its parts, and of each task the state, attempts and times.
 
     Exits with 0 if there is one, 1 if it has ended without a value, 4 if there is none.
 
     Example: aioqueue workflow 019a2b… --app tasks:server
     """
-    from aioqueue.cli.apps import server_of
     from aioqueue.cli.record import as_json
     from aioqueue.models.state import State
 
-    tree = asyncio.run(_read(server_of(app, broker, backend), id))
+    tree = asyncio.run(_read(store.server(), id))
     if json:
         click.echo(as_json(tree.model_dump(mode="json")))
     else:

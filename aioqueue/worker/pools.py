@@ -10,20 +10,19 @@ import asyncio
 import logging
 import math
 import os
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from typing import Any, assert_never
 
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process, to_thread
 
-from aioqueue.context import Context, current, running
+from aioqueue.context import current
 from aioqueue.definition import Definition
 from aioqueue.errors import ConfigurationError
-from aioqueue.task import Task
+from aioqueue.worker.echo import Echo
+from aioqueue.worker.inside import call_by_path
 
 _log = logging.getLogger("aioqueue.worker")
 
@@ -43,6 +42,11 @@ class Pools:
         self._processes = CapacityLimiter(os.cpu_count() or 1)
         self._endless = CapacityLimiter(math.inf)
         self._busy: set[int] = set()
+        self._echo = Echo()
+
+    def close(self) -> None:
+        """Hear no more of what is logged in processes."""
+        self._echo.close()
 
     @property
     def busy_threads(self) -> int:
@@ -82,7 +86,8 @@ class Pools:
     ) -> Any:
         async with self._processes:
             began()
-            call = partial(call_by_path, *import_path(definition), args, kwargs, current())
+            where, ear = import_path(definition), self._echo.ear()
+            call = partial(call_by_path, *where, args, kwargs, current(), ear=ear)
             try:
                 return await to_process.run_sync(call, cancellable=True, limiter=self._endless)
             except BrokenWorkerProcess as exc:
@@ -150,25 +155,3 @@ def import_path(definition: Definition) -> tuple[str, str]:
             f"and {name} is local"
         )
     return module, name
-
-
-def _unheard(number: int, frame: object) -> None:
-    """Hear a signal, and do nothing."""
-
-
-def call_by_path(
-    module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context
-) -> Any:
-    """Import a function and call it; runs in the other process.
-
-    A Ctrl-C, or the stop of a service, goes to all processes at once. It is for the worker to say what that
-    means: the call goes on. What it starts itself hears of such signals as ever.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _unheard)
-    found: Any = import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    function = found.definition.function if isinstance(found, Task) else found
-    running.set(context)
-    return function(*args, **kwargs)

@@ -139,6 +139,7 @@ class Worker:
                 await self._work(until_idle, stalled)
         finally:
             await self._in_time(stack.aclose(), "the stores do not close")
+            self._pools.close()
             self._fresh()
 
     def _fresh(self) -> None:

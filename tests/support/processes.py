@@ -92,8 +92,12 @@ class Process:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        session: bool = False,
     ) -> Self:
-        """Start *argv* with *env* added to the environment. Needs the running loop."""
+        """Start *argv* with *env* added to the environment. session: as the first of a group of processes.
+
+        Needs the running loop.
+        """
         popen = subprocess.Popen(
             argv,
             env=environment(env),
@@ -101,6 +105,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=session,
         )
         return cls(popen)
 

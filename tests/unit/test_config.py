@@ -132,3 +132,31 @@ def test_variables_can_be_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert config.load({}).settings.queue == "mail"
     assert config.load({}, variables=False).settings.queue == "default"
+
+
+def test_empty_variable_is_none_at_all(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("AIOQUEUE_LEASE", "AIOQUEUE_QUEUES", "AIOQUEUE_STRICT", "AIOQUEUE_ROUTES", "AIOQUEUE_ODD"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("AIOQUEUE_BEAT", "2")
+    loaded = config.load({"broker": "memory://x"})
+
+    assert {str(origin) for origin in loaded.origins.values()} == {"default", "code", "AIOQUEUE_BEAT"}
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("text", ["none", "None", "null"])
+def test_variable_says_none_of_what_may_be_none(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("timeout: 5\nretry: {max_retries: 2}\nmax_queue: 9\n")
+    for name in ("TIMEOUT", "RETRY", "MAX_QUEUE", "BACKEND"):
+        monkeypatch.setenv(f"AIOQUEUE_{name}", text)
+    settings = config.load({}, file=file).settings
+    monkeypatch.setenv("AIOQUEUE_LEASE", text)
+
+    assert (settings.timeout, settings.retry, settings.max_queue, settings.backend) == (None,) * 4
+    with pytest.raises(ConfigurationError, match="AIOQUEUE_LEASE: setting 'lease'"):
+        config.load({})

@@ -80,6 +80,8 @@ async def test_delayed_task_waits(shell: Shell) -> None:
         (("sum", "[1]", "--queue", "a queue"), "option 'queue'"),
         (("sum", "[1]", "--quue", "x"), "No such option"),
         (("sum", "[1]", "--delay", "-1"), "--delay"),
+        (("sum", "[1]", "--wait", "--timeout", "nan"), "nan is no finite number"),
+        (("sum", "[1]", "--timeout", "1"), "--timeout says how long --wait waits"),
     ],
 )
 async def test_call_that_does_not_fit_is_wrong_use(shell: Shell, args: tuple[str, ...], said: str) -> None:
@@ -88,6 +90,23 @@ async def test_call_that_does_not_fit_is_wrong_use(shell: Shell, args: tuple[str
     assert done.code == 2
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+async def test_result_that_nobody_keeps_is_not_waited_for(shell: Shell) -> None:
+    shell.module(
+        "quiet",
+        f"from aioqueue import Server\nserver = Server({shell.url!r})\n"
+        "@server.task(ignore_result=True)\nasync def one() -> int:\n    return 1\n",
+    )
+    refused = await shell.run("send", "quiet:server", "one", "--wait")
+    sent = await shell.run("send", "quiet:server", "one", "--wait", "--timeout", "0", "--id", "a")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert (
+        "one is registered with ignore_result=True: there is no result to wait for, and nothing"
+        in refused.err
+    )
+    assert (sent.code, sent.out) == (1, "sent one[a] to queue default\n")
 
 
 async def test_task_of_another_app_is_sent_by_name(shell: Shell) -> None:

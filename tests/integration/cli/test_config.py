@@ -115,6 +115,19 @@ async def test_all_that_is_wrong_is_told_a_line_each_and_exits_with_2(
     assert all(line.startswith(f"Error: {start}") for line, start in zip(lines, said, strict=True))
 
 
+async def test_each_fault_of_the_settings_is_a_line_of_its_own_whoever_finds_it(shell: Shell) -> None:
+    write(shell, "lease: long\nquue: a\n")
+
+    done = await shell.run("status")
+
+    starts = [line.split(": ")[:2] for line in done.err.splitlines()]
+    assert done.code == 2
+    assert starts == [
+        ["Error", f"{shell.folder}/aioqueue.yaml:1"],
+        ["Error", f"{shell.folder}/aioqueue.yaml:2"],
+    ]
+
+
 async def test_wrong_value_is_told_also_where_a_variable_hides_it(shell: Shell) -> None:
     write(shell, "lease: long\n", "c.yml")
 

@@ -310,12 +310,12 @@ async def test_purge_asks_on_a_terminal_and_takes_a_no(
     ours, theirs = os.openpty()
     try:
         os.write(ours, b"n\n")
-        done = await shell.run(*args, *ON, stdin=theirs)
+        done = await shell.run(*args, *ON, "--json", stdin=theirs)
     finally:
         os.close(ours)
         os.close(theirs)
 
     assert done.code == 1, done.err
-    assert asked in done.out
+    assert (done.out, asked in done.err) == ("", True)
     assert (await shell.state(id)).state is State.PENDING
     assert [letter["id"] for letter in (await data(shell, "dead", "list"))["letters"]] == ["one"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from aioqueue import Server, Signature, State
 from tests.integration.cli.conftest import APP, Shell
 from tests.support import redis_server
+from tests.support.processes import AIOQUEUE, Process
 from tests.support.stores import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -117,3 +119,79 @@ async def test_ctrl_c_loses_nothing(shell: Shell, store: str, times: int) -> Non
 
     assert after.count(State.SUCCESS) == (2 if times == 1 else 0)
     assert [(s.state, s.attempt, s.losses) for s in states] == [(State.SUCCESS, 1, 0)] * 3
+
+
+async def test_what_a_child_held_that_was_killed_runs_again_at_once(shell: Shell) -> None:
+    async with shell.start("worker", APP, "--reload", "--shutdown-timeout", "0.2") as worker:
+        pid = int((await worker.line("started, pid ", deadline=30)).rpartition(" ")[2])
+        id = await shell.sent("hang", 60.0)
+        await worker.line("hang has begun", deadline=30)
+        os.kill(pid, signal.SIGKILL)
+        await worker.line("handed on 1 tasks of a worker process that died", deadline=30)
+        await worker.line("hang has begun", deadline=30)
+        state = await shell.state(id)
+        worker.signal(signal.SIGTERM)
+        assert await worker.wait(deadline=30) == 1
+
+    assert (state.state, state.losses) == (State.STARTED, 1)
+
+
+async def test_changes_that_cannot_be_seen_end_it(shell: Shell) -> None:
+    shell.module(
+        "watchfiles",
+        "def PythonFilter(**how): ...\n"
+        "async def awatch(*folders, **how):\n    raise OSError('OS file watch limit reached')\n    yield\n",
+    )
+    done = await shell.run("dev", APP)
+
+    assert done.code == 1
+    assert "changes below . cannot be seen any more, so all ends: OS file watch limit reached" in done.err
+
+
+async def test_burst_that_a_variable_names_is_not_for_dev(shell: Shell) -> None:
+    async with shell.start("dev", APP, "--json", env={"AIOQUEUE_WORKER_BURST": "1"}) as worker:
+        await worker.line("is ready", deadline=30)
+        done = await shell.state(await shell.sent("sum", [1]), ended=20)
+        worker.signal(signal.SIGINT)
+        assert await worker.wait(deadline=20) == 0
+
+    assert done.result == 1
+    assert all(json.loads(line)["message"] for line in worker.lines)
+    assert not any("another takes its place" in line for line in worker.lines)
+
+
+APART = """
+import logging
+import time
+from pathlib import Path
+from aioqueue import Server
+server = Server({url!r})
+@server.task(executor="process")
+def waits(folder: str) -> str:
+    logging.getLogger("their.code").warning("it has begun")
+    while not Path(folder, "go").exists():
+        time.sleep(0.05)
+    return "it is there"
+"""
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_ctrl_c_goes_to_the_whole_group_and_a_process_task_may_end(
+    shell: Shell, processes: str
+) -> None:
+    shell.module("apart", APART.format(url=shell.url))
+    id = await shell.sent("waits", str(shell.folder))
+    async with Process.start(
+        [*AIOQUEUE, "worker", "apart:server", "-p", processes, "--json"], cwd=shell.folder, session=True
+    ) as worker:
+        begun = json.loads(await worker.line("it has begun", deadline=60))
+        os.killpg(worker.pid, signal.SIGINT)
+        await worker.line("stopping; what runs gets 25 s")
+        (shell.folder / "go").touch()
+
+        assert await worker.wait(deadline=30) == 0
+        await worker.end_of_output()
+    state = await shell.state(id)
+    assert (state.state, state.attempt, state.losses) == (State.SUCCESS, 1, 0)
+    assert begun["task"] == {"id": id, "name": "waits", "queue": "default", "attempt": 1}
+    assert (begun["level"], begun["logger"]) == ("warning", "their.code")

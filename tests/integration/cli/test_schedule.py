@@ -9,7 +9,7 @@ import pytest
 
 from aioqueue import Server
 from tests.integration.cli.conftest import APP, Shell
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, one
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -108,6 +108,7 @@ async def test_next_slots_are_told_in_the_zone(planned: Shell) -> None:
         (("add", "a", "10", "nobody"), "this app has no task 'nobody'"),
         (("add", "a", "10", "sum", "[1]", "--tz", "UTC"), "only a cron line is read in a time zone"),
         (("add", "a", "10", "sum", "[1]", "--misfire", "never"), "--misfire"),
+        (("add", "a", "10", "nobody", "-1", "--by-nmae"), "No such option '--by-nmae'"),
         (("add", "tidy", "10", "sum", "[1]"), "schedule 'tidy' is declared in code"),
         (("remove", "tidy"), "schedule 'tidy' is declared in code"),
     ],
@@ -120,6 +121,18 @@ async def test_what_cannot_be_is_wrong_use(planned: Shell, args: tuple[str, ...]
     assert said in done.err
 
 
+async def test_negative_numbers_are_arguments_as_of_send(planned: Shell) -> None:
+    args = ("add", "theirs", "10", "theirs", "-1", "-2.5", "--by-name", "--app", PLANNED, "--", "--flag")
+    added = await planned.run("schedule", *args)
+    sent = await planned.run("schedule", "trigger", "theirs", "--app", PLANNED, "--json")
+    async with Server(planned.url) as server:
+        async with server.stores.broker.consume(["default"], prefetch=1, lease=60, worker="w") as consumer:
+            message = (await one(consumer)).message
+
+    assert (added.code, sent.code) == (0, 0), added.err
+    assert (message.name, json.loads(message.body)["a"]) == ("theirs", [-1, -2.5, "--flag"])
+
+
 async def test_store_that_is_away_is_told(shell: Shell) -> None:
     done = await shell.run("schedule", "list", "--broker", "redis://127.0.0.1:1")
 
@@ -130,7 +143,7 @@ async def test_process_that_only_schedules_fires_for_workers_that_do_not(planned
     await planned.run("schedule", "add", "totals", "0.2", "sum", "[1, 2]", "--app", PLANNED)
     async with (
         planned.start("worker", PLANNED, "--no-scheduler") as worker,
-        planned.start("schedule", "run", PLANNED) as scheduler,
+        planned.start("schedule", "run", PLANNED, env={"AIOQUEUE_WORKER_LOG_FORMAT": "short"}) as scheduler,
     ):
         await worker.line("is ready", deadline=30)
         await scheduler.line("is ready", deadline=30)

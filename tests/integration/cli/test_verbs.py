@@ -206,7 +206,10 @@ CASES: Final = [
     case("version", "--jsn", code=2),
 ]
 
-ELSEWHERE: Final = {("worker", 1), ("dev", 0), ("schedule run", 0), ("queue purge", 1), ("dead purge", 1)}
+ELSEWHERE: Final = {
+    *(("worker", 1), ("dev", 0), ("dev", 1), ("schedule run", 0)),
+    *(("queue purge", 1), ("dead purge", 1)),
+}
 """What tests of supervised processes, and of a terminal, show: a command and its code."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from aioqueue import Server, config
-from aioqueue.cli import group
+from aioqueue.cli import group, reload
 from aioqueue.cli.options import advised, pair, split, value
 from aioqueue.cli.serve import served
 from aioqueue.cli.worker import Flags, command
@@ -101,6 +101,7 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
             no_scheduler=True,
             supervised_by=17,
             birth="0199",
+            bury=("0197", "0198"),
             announce=True,
         ),
     ],
@@ -108,12 +109,67 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
 def test_flags_are_the_same_after_they_were_written_and_read(flags: Flags) -> None:
     argv = flags.argv()
     given = command.make_context("worker", argv[4:]).params
+    assert given.pop("json") is False
     read = Flags(**given)
 
     assert argv[1:4] == ["-m", "aioqueue", "worker"]
     assert read.queues == flags.queues
     assert read.excluded == flags.excluded
     assert Flags(**{**given, "queue": flags.queue, "exclude_queue": flags.exclude_queue}) == flags
+
+
+VARIABLES = {
+    "AIOQUEUE_WORKER_BURST": "1",
+    "AIOQUEUE_WORKER_MAX_TASKS": "1",
+    "AIOQUEUE_WORKER_NO_SCHEDULER": "1",
+    "AIOQUEUE_WORKER_EXCLUDE_QUEUE": "mail",
+}
+
+
+@pytest.fixture
+def served_flags(monkeypatch: pytest.MonkeyPatch) -> list[Flags]:
+    """The flags with which workers were to be run."""
+    flags: list[Flags] = []
+    monkeypatch.setattr("aioqueue.cli.serve.serve", flags.append)
+    return flags
+
+
+def test_child_reads_no_variable_as_its_parent_has(served_flags: list[Flags]) -> None:
+    told = Flags("tasks:server", name="mine", supervised_by=17, birth="0199")
+    for argv in (told.argv()[4:], ["tasks:server"]):
+        assert CliRunner().invoke(command, argv, env=VARIABLES).exit_code == 0
+
+    child, alone = served_flags
+    assert child == told
+    assert (alone.burst, alone.max_tasks, alone.no_scheduler, alone.excluded) == (True, 1, True, ("mail",))
+
+
+@pytest.mark.parametrize("verb", ["worker", "dev"])
+def test_json_stands_for_logs_as_json(verb: str, served_flags: list[Flags]) -> None:
+    done = CliRunner().invoke(group.main, [verb, "tasks:server", "--json"])
+
+    assert (done.exit_code, [flags.log_format for flags in served_flags]) == (0, ["json"])
+
+
+@pytest.mark.parametrize(
+    ("told", "variable", "grace"), [(None, "", 5.0), (None, "7", 7.0), (None, "long", 5.0), (3.0, "7", 3.0)]
+)
+def test_what_a_reload_leaves_to_tasks_is_said_by_option_or_variable(
+    told: float | None, variable: str, grace: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIOQUEUE_GRACE", variable)
+
+    assert reload._grace(Flags("tasks:server", shutdown_timeout=told)) == grace
+
+
+def test_child_that_is_started_anew_buries_those_before_it() -> None:
+    command_of = reload._children(Flags("tasks:server", processes=2), 5.0)
+    argvs = [command_of(1, f"b{birth}") for birth in range(11)]
+    buried = [[word for word in argv if word.startswith("--bury=")] for argv in argvs]
+
+    assert buried[:3] == [[], ["--bury=b0"], ["--bury=b0", "--bury=b1"]]
+    assert buried[10] == [f"--bury=b{birth}" for birth in range(2, 10)]
+    assert not any("--bury" in word for word in command_of(2, "other"))
 
 
 def test_child_is_one_process_that_knows_its_parent() -> None:
