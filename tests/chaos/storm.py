@@ -115,11 +115,23 @@ class Storm:
             await pause(max(0.0, last + _BETWEEN - time.monotonic()))
 
     async def _restart(self) -> None:
-        await eventually(self._written, deadline=60)
+        await eventually(self._stands_written, deadline=60)
         began = time.monotonic()
         self.redis.kill()
         await asyncio.to_thread(self.redis.start)
         self.away.append(time.monotonic() - began)
+
+    def _stands_written(self) -> bool:
+        """Stop Redis if it has written all; tell whether it stands still."""
+        second = int(time.time())
+        if not self._written():
+            return False
+        self.redis.pause()
+        # not in time, where this process was held up
+        if int(time.time()) == second:
+            return True
+        self.redis.resume()
+        return False
 
     def _written(self) -> bool:
         """Tell whether Redis has written all that it has acknowledged.
