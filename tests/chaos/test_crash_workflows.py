@@ -14,7 +14,6 @@ from _pytest.mark import ParameterSet
 from aioqueue.protocols.flow import PAGE
 from tests.chaos.crashes import (
     MEMORY,
-    TWO_MEMORIES,
     Pair,
     crash_everywhere,
     is_served,
@@ -51,7 +50,7 @@ def over_seeds() -> list[ParameterSet]:
             ],
         )
         for param in over_few_pairs()
-        for seed in range(MANY if param.values[0] in (MEMORY, TWO_MEMORIES) else FEW)
+        for seed in range(MANY if param.values[0] == MEMORY else FEW)
     ]
 
 

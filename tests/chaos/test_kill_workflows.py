@@ -32,6 +32,9 @@ CANVASES, KILLS, STOPS, MEMBERS = 500, 25, 3, 5
 STOPPED = 4.0
 """Seconds a process stands still, twice its lease."""
 
+MOST_STOPS = 25
+"""After so many without a commit of two the proof has failed."""
+
 REFUSED = "its end is refused"
 CALLBACK, AFTER = 1_000_000, 2_000_000
 """Numbers of callbacks begin here, and of what follows the whole."""
@@ -176,10 +179,13 @@ async def test_the_proof_itself_finds_a_missing_fence(redis: RedisServer, tmp_pa
 
     async with AsyncExitStack() as stack:
         fleet = await fields.manned(stack)
-        made = tasks = 0
+        made = tasks = stops = 0
         while made == tasks:
+            if stops == MOST_STOPS:
+                pytest.fail(f"nothing was committed twice in {stops} stops and {tasks} tasks")
             await fields.busy_while(fleet.stop_a_busy_one(STOPPED))
             made, tasks = fields.committed()
+            stops += 1
 
-    print(f"without a fence {tasks} tasks have {made} commits after {len(fields.results)} chords of chains")
+    print(f"without a fence {tasks} tasks have {made} commits after {stops} stops")
     assert made > tasks
