@@ -21,7 +21,7 @@ PROCESSES, CONCURRENCY = 4, 16
 TIMINGS = {"AIOQUEUE_LEASE": str(LEASE), "AIOQUEUE_BEAT": "0.5", "AIOQUEUE_SWEEP": "0.5"}
 REFUSED = "its end is refused"
 
-DEADLINE = 180.0
+DEADLINE = 400.0
 """Seconds after which a storm has failed that is not over."""
 
 _BETWEEN = 0.2

@@ -26,7 +26,7 @@ from tests.chaos.storm import CONCURRENCY, PROCESSES, REFUSED, TIMINGS, Plan, St
 from tests.support.redis_server import RedisServer, debian
 from tests.support.stores import missing
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(700)]
 
 ONE_STORE = Plan(tasks=2_000, kills=60, restarts=3, stops=10)
 TWO_STORES = Plan(tasks=800, kills=25, restarts=2, stops=4)

@@ -25,7 +25,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.stores import missing
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(400)]
 
 PROCESSES, CONCURRENCY = 4, 16
 CANVASES, KILLS, STOPS, MEMBERS = 500, 25, 3, 5
