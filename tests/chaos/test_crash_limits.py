@@ -10,7 +10,7 @@ from aioqueue import RetryPolicy, Router, State, current
 from tests.chaos.crashes import Pair, World, over_few_pairs, survives_everywhere
 from tests.support.faulty import Faults
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 TASKS = 4
 

@@ -12,7 +12,7 @@ from aioqueue.codec import decode_error
 from tests.chaos.crashes import Pair, World, over_few_pairs, survives_everywhere
 from tests.support.faulty import Faults
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 
 class Once(World):

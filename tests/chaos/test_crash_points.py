@@ -12,7 +12,7 @@ from aioqueue import Reject, RetryPolicy, Router, Signature, State, current
 from tests.chaos.crashes import Pair, World, over_pairs, survives_everywhere
 from tests.support.faulty import Faults
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 POINTS = {"one store": 20, "two stores": 30}
 """How many moments there are at least; fewer would mean that calls go by unseen."""

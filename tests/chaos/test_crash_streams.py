@@ -16,7 +16,7 @@ from tests.chaos.crashes import Pair, World, over_few_pairs, survives_everywhere
 from tests.support.faulty import Faults
 from tests.support.waiting import within
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 VALUES = 5
 POINTS = 8

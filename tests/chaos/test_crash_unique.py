@@ -11,7 +11,7 @@ from aioqueue import Reject, RetryPolicy, Router, Signature, State, current
 from tests.chaos.crashes import Pair, World, over_few_pairs, survives_everywhere
 from tests.support.faulty import Crash, Faults
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 
 class Keyed(World):

@@ -31,7 +31,7 @@ from tests.support.redis_server import RedisServer, shared
 from tests.support.stores import missing
 from tests.support.waiting import eventually, pause, within
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 GOOD, POISON = 200, -1
 STARTS = 4

@@ -19,7 +19,7 @@ from tests.support.processes import AIOQUEUE, ROOT, Process
 from tests.support.stores import BUILT_IN, Implementation
 from tests.support.waiting import eventually, pause
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(400)]
 
 APP = "tests.chaos.ticking:server"
 TICKS, KILLS = 200, 5
