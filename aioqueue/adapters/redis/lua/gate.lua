@@ -1,6 +1,6 @@
 --[[
 gate: tell which deliveries may start now, by the limits of their tasks; the others are put off in this step.
-Uses base, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on, promote, limits
+Uses base, entries, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on, promote, limits
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] asks      each: receipt, id/attempt/hop, scope, slots or '', number of rates, then of each rate its name,
