@@ -22,11 +22,11 @@ STILL = 0.4
 """Seconds for which nothing ran, from which on it counts."""
 
 AGAIN = "again"
-_TICK = 0.05
+_TICK, _TELLS = 0.05, 3.0
 _WATCH = f"""
 import os, time
-os.write(1, b"\\n")
 parent, last = os.getppid(), time.monotonic()
+os.write(1, b"\\n")
 while os.getppid() == parent:
     time.sleep({_TICK})
     now = time.monotonic()
@@ -53,8 +53,8 @@ class Watch:
 
     def stood_still(self, since: float) -> float:
         """Return the most seconds for which nothing ran since then, by ``time.monotonic``."""
-        # what has just ended is told a little later
-        while select.select([self._told], [], [], 3 * _TICK)[0]:
+        # what has just ended is told a little later, and who tells it has to be woken too
+        while select.select([self._told], [], [], _TELLS)[0]:
             for line in os.read(self._told, 65_536).splitlines():
                 began, ended = map(float, line.split())
                 self._stalls.append((began, ended))
