@@ -26,8 +26,9 @@
 PYTHON ?= python3
 TESTS ?= tests
 PYTEST = .venv/bin/pytest -q
-# many tests wait for the clocks of services, and may wait together
-TOGETHER = $(PYTEST) --numprocesses 4
+# many tests wait for the clocks of services, and may wait together; those of whole processes, a few at a time
+TOGETHER = $(PYTEST) --numprocesses 4 --dist worksteal
+A_FEW = $(PYTEST) --numprocesses 2 --dist worksteal
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -63,14 +64,14 @@ prove-conformance: .venv/.stamp
 	$(TOGETHER) tests/conformance tests/integration tests/unit -m wide
 
 prove-kill: .venv/.stamp
-	$(PYTEST) tests/chaos/test_kill.py tests/chaos/test_kill_redis.py tests/chaos/test_supervised.py
+	$(A_FEW) tests/chaos/test_kill_redis.py tests/chaos/test_kill.py tests/chaos/test_supervised.py
 	$(TOGETHER) tests/chaos/test_crash_points.py
 
 prove-network: .venv/.stamp
 	$(PYTEST) -s tests/integration/redis/test_cuts.py
 
 prove-topologies: .venv/.stamp
-	$(PYTEST) -s tests/chaos/test_topologies.py
+	$(A_FEW) -rP tests/chaos/test_topologies.py
 
 prove-recovery: .venv/.stamp
 	$(PYTEST) -s tests/chaos/test_recovery.py
@@ -88,13 +89,15 @@ prove-memory: .venv/.stamp
 	$(PYTEST) tests/integration/redis/test_maxmemory.py
 
 prove-workflows: .venv/.stamp
-	$(TOGETHER) tests/integration/test_workflows.py tests/integration/test_random_workflows.py \
-		tests/integration/test_large_workflows.py tests/integration/test_chord_ends.py \
-		tests/chaos/test_crash_workflows.py tests/chaos/test_workflow_mutants.py
-	$(PYTEST) -s tests/chaos/test_kill_workflows.py
+	$(TOGETHER) tests/chaos/test_crash_workflows.py tests/chaos/test_workflow_mutants.py \
+		tests/integration/test_workflows.py tests/integration/test_random_workflows.py \
+		tests/integration/test_large_workflows.py tests/integration/test_chord_ends.py
+	$(A_FEW) -rP tests/chaos/test_kill_workflows.py
 
 prove-time: .venv/.stamp
-	$(PYTEST) -s tests/chaos/test_cancel_race.py tests/chaos/test_long_delays.py tests/integration/redis/test_time.py
+	$(TOGETHER) tests/chaos/test_cancel_race.py tests/chaos/test_long_delays.py \
+		tests/integration/redis/test_time.py -k "not ten_thousand"
+	$(PYTEST) -s tests/integration/redis/test_time.py -k ten_thousand
 
 prove-periodic: .venv/.stamp
 	$(TOGETHER) -s tests/integration/test_every_transition.py tests/chaos/test_crash_ticks.py \

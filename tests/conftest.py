@@ -1,4 +1,4 @@
-"""What all tests share: the event loop, and the rule that CI skips nothing.
+"""What all tests share: the event loop, a second run where the machine stood still, and no skip in CI.
 
 At home a test may be skipped because a service is missing; where CI is set the same skip is a
 failure, or a service that stopped starting would pass unseen.
@@ -11,6 +11,14 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
+
+from tests.support.again import (
+    pytest_report_teststatus,
+    pytest_runtest_protocol,
+    pytest_terminal_summary,
+)
+
+__all__ = ["pytest_report_teststatus", "pytest_runtest_protocol", "pytest_terminal_summary"]
 
 # The same examples on every run: a test that fails by chance proves nothing to the one who sees it.
 settings.register_profile("steady", derandomize=True, deadline=None)

@@ -206,6 +206,18 @@ async def crash_everywhere(live: Callable[[Faults], Awaitable[None]], *, togethe
     return crashes
 
 
+async def survives_everywhere(
+    pair: Pair, live: Callable[[Faults], Awaitable[None]], *, least: int, together: int | None = None
+) -> None:
+    """Let worlds of *pair* live, each with a crash at another moment, and there are *least* of them.
+
+    together: how many worlds at once; None for as many as gains time.
+    """
+    crashes = await crash_everywhere(live, together=together or (TOGETHER if is_served(pair) else 1))
+    print(f"{crashes} moments")
+    assert crashes >= least, "calls go by unseen"
+
+
 @contextmanager
 def _unheard() -> Generator[None]:
     """Have nobody told of crashes in tasks that nobody awaits any more, as their process is dead."""
@@ -227,8 +239,3 @@ def _unheard() -> Generator[None]:
         # tasks tell when they are collected
         gc.collect()
         loop.set_exception_handler(heard)
-
-
-def together(pair: Pair) -> int:
-    """Return how many worlds of *pair* live at once."""
-    return TOGETHER if is_served(pair) else 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import pytest
 
 from aioqueue import AsyncResult, Server
 from aioqueue.protocols.messages import Record
@@ -17,6 +20,9 @@ LEASE = 2.0
 PROCESSES, CONCURRENCY = 4, 16
 TIMINGS = {"AIOQUEUE_LEASE": str(LEASE), "AIOQUEUE_BEAT": "0.5", "AIOQUEUE_SWEEP": "0.5"}
 REFUSED = "its end is refused"
+
+DEADLINE = 400.0
+"""Seconds after which a storm has failed that is not over."""
 
 _BETWEEN = 0.2
 _ROUND = 8
@@ -36,6 +42,7 @@ class Plan:
 class Storm:
     """What was done, and to how many runs.
 
+    seen: tells whether that was seen which workers are stopped for; they are until it was.
     away: seconds for which Redis was, each time.
     """
 
@@ -43,6 +50,7 @@ class Storm:
     redis: RedisServer
     fleet: Fleet
     plan: Plan
+    seen: Callable[[], bool]
     hits: list[int] = field(default_factory=list)
     held: list[int] = field(default_factory=list)
     away: list[float] = field(default_factory=list)
@@ -68,22 +76,30 @@ class Storm:
 
     @property
     def _stopped(self) -> bool:
-        """Whether enough were stopped, and one that was woken had an end refused, which is what it is for."""
-        count = len(self.held)
-        return count >= 3 * self.plan.stops or (count >= self.plan.stops and self.fleet.said(REFUSED) > 0)
+        """Whether enough were stopped, and what that is for was seen."""
+        return len(self.held) >= self.plan.stops and self.seen()
 
     async def rage(self) -> None:
         """Do all of the plan, sending all the while."""
+        end = time.monotonic() + DEADLINE
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stops())
             group.create_task(self._kills(group))
             while not self.over:
+                if time.monotonic() > end:
+                    pytest.fail(f"after {DEADLINE:g} s of storm: {self._done()}")
                 await self._load.send(_ROUND)
                 await pause(_BETWEEN / 2)
 
     async def calm(self) -> list[Record]:
         """Wait until every task has ended and nothing is left; return the records."""
         return await self._load.calm()
+
+    def _done(self) -> str:
+        return (
+            f"{len(self.results)} tasks, {len(self.hits)} kills, {len(self.away)} restarts,"
+            f" {len(self.held)} stops of {self.plan}"
+        )
 
     async def _kills(self, group: asyncio.TaskGroup) -> None:
         every = self.plan.kills // (self.plan.restarts + 1)
@@ -99,11 +115,23 @@ class Storm:
             await pause(max(0.0, last + _BETWEEN - time.monotonic()))
 
     async def _restart(self) -> None:
-        await eventually(self._written, deadline=60)
+        await eventually(self._stands_written, deadline=60)
         began = time.monotonic()
         self.redis.kill()
         await asyncio.to_thread(self.redis.start)
         self.away.append(time.monotonic() - began)
+
+    def _stands_written(self) -> bool:
+        """Stop Redis if it has written all; tell whether it stands still."""
+        second = int(time.time())
+        if not self._written():
+            return False
+        self.redis.pause()
+        # not in time, where this process was held up
+        if int(time.time()) == second:
+            return True
+        self.redis.resume()
+        return False
 
     def _written(self) -> bool:
         """Tell whether Redis has written all that it has acknowledged.

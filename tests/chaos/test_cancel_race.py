@@ -16,7 +16,7 @@ from aioqueue.models.state import CancelOutcome
 from tests.support.stores import BUILT_IN, Implementation
 from tests.support.waiting import eventually, pause, within
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(400)]
 
 RACES, LANES, LEAST = 1_000, 10, 200
 LASTS = 0.05

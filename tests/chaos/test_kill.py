@@ -19,7 +19,7 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.history import History
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(700)]
 
 PROCESSES, CONCURRENCY = 4, 16
 TASKS, KILLS = 1_000, 40

@@ -24,10 +24,13 @@ from tests.support.redis_server import shared
 from tests.support.stores import missing
 from tests.support.waiting import eventually, pause
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PROCESSES = 4
-RATE, SECONDS, SPARE, ROUNDS = 100, 5.0, 5, 4
+RATE, SECONDS, SPARE, ROUNDS = 100, 5.0, 5, 6
+MOST = 1.2 * RATE * SECONDS
+"""No round may have more; a second's lateness that is made up for in it makes as many."""
+
 SLOTS, KILLS = 4, 6
 ROUND = 12
 """Tasks that wait at least, so that there is something to do whoever lives."""
@@ -57,20 +60,20 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 async def test_a_hundred_a_second_on_four_processes(url: str, tmp_path: Path) -> None:
-    """A machine that is busy starts some late: then it is tried again."""
+    """A machine that is busy starts some late, and makes up for it: then it is tried again."""
     history = History(tmp_path / "history")
     env = {"AIOQUEUE_BROKER": url, "HISTORY": str(history.path)}
     counted: list[int] = []
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(url))
         await _served(server, Fleet(stack, history, env, concurrency=25))
-        while len(counted) < ROUNDS and (not counted or counted[-1] < RATE * SECONDS - SPARE):
+        while len(counted) < ROUNDS and (not counted or abs(counted[-1] - RATE * SECONDS) > SPARE):
             counted.append(await _starts(server, history))
 
     pids = len({line.pid for line in history.lines()})
     print(f"{counted} starts in {SECONDS:g} s on {pids} processes")
-    assert counted[-1] >= RATE * SECONDS - SPARE
-    assert max(counted) <= RATE * SECONDS + SPARE
+    assert abs(counted[-1] - RATE * SECONDS) <= SPARE
+    assert max(counted) <= MOST
     assert max(history.begun().values()) == 1
 
 

@@ -24,7 +24,7 @@ from tests.support.services import FASTAPI, Service
 from tests.support.stores import missing
 from tests.support.waiting import eventually, pause, within
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(400)]
 
 IN_FLIGHT = 200
 WORKER = ("-c", "100", "--log-level", "warning")

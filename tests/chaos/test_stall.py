@@ -16,7 +16,7 @@ from tests.support.processes import AIOQUEUE, Process
 from tests.support.stores import BUILT_IN, Implementation
 from tests.support.waiting import eventually, within
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 COMMAND = [*AIOQUEUE, "worker", "tests.chaos.app:server"]
 SHARED = [store for store in BUILT_IN if store.name != "memory"]

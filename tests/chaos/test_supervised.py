@@ -15,7 +15,7 @@ from tests.chaos.history import History
 from tests.support.processes import AIOQUEUE, Process
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 WITHIN = 5.0
 DAY = 86_400.0

@@ -32,7 +32,7 @@ from tests.support.stores import missing
 from tests.support.topologies import Cluster, Watched, cluster, is_master, kill_synced, watched
 from tests.support.waiting import eventually, pause
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
 AGAIN = 10.0
 """Seconds after the kill of a master within which tasks that were sent since have to run."""

@@ -248,11 +248,11 @@ async def test_blocked_loop_is_told_with_the_task_and_the_line_and_costs_no_seco
     @opened.task
     async def blocker() -> str:
         runs.append(1)
-        time.sleep(1.2)  # noqa: ASYNC251 - to block, for longer than three leases, is the subject
+        time.sleep(1.2)  # noqa: ASYNC251 - to block, for longer than a lease, is the subject
         return "done"
 
     with caplog.at_level(logging.WARNING, "aioqueue.worker"):
-        async with opened.worker(lease=0.4, beat=0.1, sweep=0.1, stall_warning=0.2):
+        async with opened.worker(lease=1.0, beat=0.1, sweep=0.1, stall_warning=0.2):
             assert await within((await blocker.send()).get()) == "done"
 
     told = [record.getMessage() for record in caplog.records if "has been blocked" in record.getMessage()]
@@ -280,7 +280,7 @@ async def test_lost_lease_commits_nothing_and_the_worker_goes_on_under_a_new_id(
                 ended.append("cancelled")
         return "second run"
 
-    worker = opened.worker(lease=0.4, beat=0.1, sweep=0.1)
+    worker = opened.worker(lease=1.0, beat=0.1, sweep=0.1)
     async with worker:
         result = await work.send()
         await within(first_run.wait())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -35,6 +36,18 @@ async def test_eventually_fails_at_its_deadline() -> None:
 async def test_within_fails_at_its_deadline() -> None:
     with pytest.raises(TimeoutError):
         await within(asyncio.Event().wait(), deadline=0.05)
+
+
+async def test_time_in_which_everything_stands_still_does_not_use_up_a_deadline() -> None:
+    came = asyncio.Event()
+
+    def stand_still() -> None:
+        threading.Event().wait(1.0)
+        asyncio.get_running_loop().call_later(0.01, came.set)
+
+    asyncio.get_running_loop().call_soon(stand_still)
+
+    assert await within(came.wait(), deadline=0.6)
 
 
 async def test_passing_moves_the_clock_until_the_thing_is_done() -> None:

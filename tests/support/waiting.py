@@ -1,13 +1,15 @@
 """Waiting in tests: every wait has a deadline, and this is the one file that sleeps.
 
-Deadlines are real seconds; a virtual clock does not move them.
+Deadlines are real seconds in which the loop turned: of the time for which a machine stands still, little
+counts. A virtual clock does not move them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +18,7 @@ import pytest
 from aioqueue.ids import new_id
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.messages import Delivery, Message
+from aioqueue.testing import VirtualClock
 
 if TYPE_CHECKING:
     from tests.support.clocks import MovableClock
@@ -24,8 +27,37 @@ DEADLINE = 10.0
 """Seconds after which a wait has failed."""
 
 _PAUSE = 0.005
+_TICK, _COUNTS = 0.05, 0.25
+"""Seconds between two looks at a deadline, and what counts of them at most."""
+
+_THREADS = 3.0
+"""Real seconds for what is done by other threads when no more virtual time may pass."""
 
 T = TypeVar("T")
+
+
+@contextmanager
+def _deadline(seconds: float, over: Callable[[], None]) -> Generator[None]:
+    """Call *over* after so many seconds in here, in which the loop turned."""
+    clock = asyncio.get_running_loop()
+    last = clock.time()
+    next_look: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal seconds, last, next_look
+        now = clock.time()
+        seconds -= min(now - last, _COUNTS)
+        last = now
+        if seconds > 0:
+            next_look = clock.call_later(min(_TICK, seconds), look)
+        else:
+            over()
+
+    next_look = clock.call_later(min(_TICK, seconds), look)
+    try:
+        yield
+    finally:
+        next_look.cancel()
 
 
 async def pause(seconds: float = _PAUSE) -> None:
@@ -35,21 +67,23 @@ async def pause(seconds: float = _PAUSE) -> None:
 
 async def eventually(predicate: Callable[[], bool | Awaitable[bool]], *, deadline: float = DEADLINE) -> None:
     """Return once *predicate* holds; fail if it does not within *deadline* s."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + deadline
-    while True:
-        answer = predicate()
-        if await answer if inspect.isawaitable(answer) else answer:
-            return
-        if loop.time() >= end:
-            pytest.fail(f"did not come true within {deadline:g} s")
-        await pause()
+    over = asyncio.Event()
+    with _deadline(deadline, over.set):
+        while True:
+            answer = predicate()
+            if await answer if inspect.isawaitable(answer) else answer:
+                return
+            if over.is_set():
+                pytest.fail(f"did not come true within {deadline:g} s")
+            await pause()
 
 
 async def within(awaitable: Awaitable[T], *, deadline: float = DEADLINE) -> T:
     """Return what *awaitable* comes to; fail if that takes more than *deadline* s."""
-    async with asyncio.timeout(deadline):
-        return await awaitable
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        with _deadline(deadline, lambda: limit.reschedule(loop.time())):
+            return await awaitable
 
 
 async def passing(
@@ -59,12 +93,15 @@ async def passing(
     task = asyncio.ensure_future(awaitable)
     end = clock.time() + seconds
     await pause()
-    while not task.done():
-        if clock.time() >= end:
-            task.cancel()
-            pytest.fail(f"is not done after {seconds:g} s of its clock")
+    while not task.done() and clock.time() < end:
         await clock.advance(step)
         await pause()
+    if isinstance(clock, VirtualClock):
+        # threads and disks take their own time
+        await asyncio.wait([task], timeout=_THREADS)
+    if not task.done():
+        task.cancel()
+        pytest.fail(f"is not done after {seconds:g} s of its clock")
     return await task
 
 
@@ -101,18 +138,19 @@ def ids(deliveries: Sequence[Delivery]) -> list[str]:
 
 async def take(consumer: Consumer, count: int = 1, *, deadline: float = DEADLINE) -> list[Delivery]:
     """Return the next *count* deliveries; fail if they do not come within *deadline* s."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + deadline
+    over = asyncio.Event()
     taken: list[Delivery] = []
-    # Woken and not cancelled: a cancelled receive may lose what it was about to return.
-    alarm = loop.call_later(deadline, consumer.wake)
-    try:
+
+    def wake() -> None:
+        over.set()
+        # woken and not cancelled: a cancelled receive may lose what it was about to return
+        consumer.wake()
+
+    with _deadline(deadline, wake):
         while len(taken) < count:
-            if loop.time() >= end:
+            if over.is_set():
                 pytest.fail(f"got {len(taken)} of {count} deliveries within {deadline:g} s")
             taken += await consumer.receive(count - len(taken), timeout=deadline)
-    finally:
-        alarm.cancel()
     return taken
 
 

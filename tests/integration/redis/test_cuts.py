@@ -25,7 +25,7 @@ from tests.support.proxy import Fault, FaultProxy
 from tests.support.redis_server import HOST, RedisServer
 from tests.support.waiting import eventually, pause, within
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(400)]
 
 CUTS, REPLIES_LOST, RECONNECT = 500, 100, 2.0
 WAITING = 100
@@ -156,10 +156,10 @@ async def test_cuts_lose_nothing_double_nothing_and_are_over_soon(
             async with asyncio.TaskGroup() as busy:
                 for each in (*(load.send(over) for _ in range(6)), probe.ask(over), probe.watch(over)):
                     busy.create_task(each)
-                await within(saboteur.work(probe), deadline=90.0)
+                await within(saboteur.work(probe), deadline=300.0)
                 proxy.calm()
                 over.set()
-            values = await within(asyncio.gather(*load.waiting.values()), deadline=20.0)
+            values = await within(asyncio.gather(*load.waiting.values()), deadline=60.0)
             await eventually(lambda: load.released.total() >= len(values))
         total, outages = len(values), probe.outages()
         p99 = outages[int(len(outages) * 0.99)]

@@ -236,13 +236,13 @@ async def test_what_runs_while_it_is_full_is_given_back(tasks: Tasks, namespace:
 @pytest.mark.parametrize("kind", ["redis"], indirect=True)
 async def test_lease_is_kept_while_it_is_full(tasks: Tasks, namespace: Namespace) -> None:
     server = tasks.server
-    async with server.worker(queues=["running"], lease=1.0, beat=0.2):
+    async with server.worker(queues=["running"], lease=2.0, beat=0.2):
         result = await server.send(Signature[str](name="gated", args=(1,), queue="running"))
         await eventually(lambda: tasks.begun == 1)
         await tasks.fill()
         (lease,) = namespace.keys("l:*")
         loop = asyncio.get_running_loop()
-        until = loop.time() + 2.0
+        until = loop.time() + 2.5
 
         await eventually(lambda: loop.time() > until or namespace.keys("l:*") != [lease])
 
