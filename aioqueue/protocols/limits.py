@@ -28,4 +28,6 @@ EARLY: Final = 0.001
 """Seconds by which it may come early: clocks of services count in milliseconds."""
 
 PARKED: Final = 3_600.0
-"""Seconds for which a task is parked that waits for a slot; it is woken long before, when one is free."""
+"""Seconds for which a task is put off at most: then it asks again. One that waits for a slot is woken long
+before, when there is one. It is far less than COMMIT_TTL: what was cancelled comes up while that is known.
+"""

@@ -245,6 +245,7 @@ class MemoryCore:
         line.remove({entry.seq})
         entry.due = now
         line.push(entry, now)
+        self.records.is_due(entry.message.id, now)
         self.ring()
         return True
 

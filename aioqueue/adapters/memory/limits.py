@@ -54,7 +54,7 @@ class Limiters:
             turn = next_turn(limits.rates, scope.marks, now)
         if turn - now > EARLY:
             scope.turns[key] = turn
-            return turn
+            return min(turn, now + PARKED)
         if limits.running is not None:
             scope.slots.add(receipt)
         return None

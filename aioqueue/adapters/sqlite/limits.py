@@ -55,21 +55,16 @@ class Slots:
                 self._scopes.pop(receipt, None)
 
 
-def admit(tx: Transaction, owner: str, asks: Sequence[tuple[Delivery, Limits]]) -> list[bool]:
-    """Tell of each delivery whether it may start now; put off those that may not."""
-    held = messages.held(tx, owner, (delivery for delivery, _ in asks))
-    answers: list[bool] = []
-    put_off: list[str] = []
+def ask(tx: Transaction, asks: Sequence[tuple[Delivery, Limits]]) -> list[float | None]:
+    """Tell of each delivery, which is held, None where it may start now, else until when it is put off."""
+    moments: list[float | None] = []
     for delivery, limits in asks:
         receipt = messages.receipt_of(delivery)
-        until = _ask(tx, receipt, limits) if receipt is not None and receipt in held else None
-        answers.append(receipt in held and until is None)
+        until = None if receipt is None else _ask(tx, receipt, limits)
         if receipt is not None and until is not None:
             messages.put_off(tx, receipt.seq, until)
-            put_off += [delivery.message.id] if delivery.begun and delivery.message.tracked else []
-    if put_off:
-        records.stop(tx, put_off, owner=owner)
-    return answers
+        moments.append(until)
+    return moments
 
 
 def wake(tx: Transaction, scopes: Iterable[str]) -> None:
@@ -106,7 +101,7 @@ def _ask(tx: Transaction, receipt: Receipt, limits: Limits) -> float | None:
         turn = _next(tx, limits.scope, limits.rates)
     if turn - tx.now > EARLY:
         _write(tx, receipt, limits, _TURN, turn)
-        return turn
+        return min(turn, tx.now + PARKED)
     if limits.running is not None:
         _write(tx, receipt, limits, _SLOT, tx.now)
     elif row is not None:
@@ -152,4 +147,6 @@ def _wake(tx: Transaction, scope: str, most: int) -> None:
         if _running(tx, scope) >= slots:
             return
         tx.db.execute("DELETE FROM limited WHERE seq = ?", (seq,))
-        most -= messages.make_ready(tx, seq, until)
+        if messages.make_ready(tx, seq, until):
+            records.is_due(tx, seq)
+            most -= 1

@@ -62,7 +62,7 @@ local function ask(consumer, receipt, member, queue, scope, most, rates)
     end
     redis.call('ZADD', turns, string.format('%.3f', turn), member)
     keep(turns, math.max(redis.call('PTTL', turns), math.ceil(turn - NOW) + 2 * LATE))
-    return math.ceil(turn)
+    return math.min(math.ceil(turn), NOW + PARKED)
   end
   if most then
     redis.call('SADD', slots, slot)
