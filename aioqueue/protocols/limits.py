@@ -20,6 +20,11 @@ class Limits:
     rates: tuple[Rate, ...] = ()
     running: int | None = None
 
+    @property
+    def paced(self) -> str:
+        """Among whom turns are dealt: one is a turn of these rates, and none once there are others."""
+        return f"{','.join(rate.name for rate in self.rates)} {self.scope}"
+
 
 LATE: Final = 1.0
 """Seconds by which a task may come late to its turn and still has it."""

@@ -532,3 +532,54 @@ async def test_cancelled_while_it_is_put_off_by_another_store_it_never_runs(pair
 
 
 async def _nothing() -> None: ...
+
+
+async def due_of(broker: Broker, queue: str) -> dict[str, float]:
+    """Return until when each task is put off."""
+    page = await broker.inspect(queue, Where.DELAYED)
+    return {entry.id: entry.due or 0.0 for entry in page.entries}
+
+
+@pytest.mark.parametrize("purged", [False, True])
+async def test_turns_of_those_that_are_gone_are_had_by_who_asks_next(
+    shop: OneStep, gated: Hand, queue: str, purged: bool
+) -> None:
+    limits = Limits("minutes", (Rate(1, 60.0),))
+    sent, late = messages(queue, 5), messages(queue, 2)
+    await shop.submit(*sent)
+    await admitted(gated.consumer, limits, await take(gated.consumer, 5))
+    before = await due_of(shop.broker, queue)
+    gone = [sent[3].id, sent[2].id]
+    if purged:
+        entries = (await shop.broker.inspect(queue, Where.DELAYED)).entries
+        assert await shop.broker.remove([entry for entry in entries if entry.id in gone]) == 2
+    else:
+        await shop.submitter.cancel(gone, ttl=60)
+    await shop.submit(*late)
+    assert await admitted(gated.consumer, limits, await take(gated.consumer, 2)) == []
+    after = await due_of(shop.broker, queue)
+
+    assert [after[m.id] for m in late] == pytest.approx([before[m.id] for m in sent[2:4]], abs=0.01)
+    assert after[sent[4].id] == before[sent[4].id]
+
+
+async def test_other_rates_hold_for_those_that_wait_when_they_ask_again(
+    broker: Broker, consumer: Consumer, queue: str, sent: list[Message]
+) -> None:
+    slow, fast = Limits("raised", (Rate(1, 3_000.0),)), Limits("raised", (Rate(1, 0.01, burst=9),))
+    await admitted(consumer, slow, await take(consumer, 5))
+    assert await broker.reschedule(queue, sent[4].id, 1, When())
+    (again,) = await take(consumer)
+
+    assert await consumer.admit([(again, fast)]) == [True]
+
+
+async def test_what_is_parked_and_cancelled_leaves_nothing(shop: OneStep, gated: Hand, queue: str) -> None:
+    limits = Limits("one", running=1)
+    sent = messages(queue, 4)
+    await shop.submit(*sent)
+    (started,) = await admitted(gated.consumer, limits, await take(gated.consumer, 4))
+    await shop.submitter.cancel([m.id for m in sent[1:3]], ttl=60)
+    await gated.end(started)
+
+    assert ids(await admitted(gated.consumer, limits, await ready(gated.consumer))) == [sent[3].id]

@@ -36,6 +36,8 @@ _LANES: Final = ("again", *map(str, range(9, -1, -1)))
 _BLOCK: Final = 5.0
 _AUDIT: Final = 5.0
 _LAPSED: Final = 0.5
+_LEAVE: Final = 200
+"""Scopes and places of a hundred slots: each may make one more message ready."""
 _NONE: Final = "0"
 _ALL: Final = "1"
 _CLOCK: Final = SystemClock()
@@ -146,8 +148,9 @@ class RedisConsumer:
 
     async def left(self, receipts: Sequence[Receipt]) -> None:
         """Hold these no more, and wake who waits for their slots."""
-        if slots := self._slots.of(receipts):
-            await self._access.script("leave", self.id, *slots)
+        slots = self._slots.of(receipts)
+        for first in range(0, len(slots), _LEAVE):
+            await self._access.script("leave", self.id, *slots[first : first + _LEAVE])
         self._slots.left(receipts)
         self.forget(receipts)
 

@@ -150,6 +150,7 @@ def sift(tx: Transaction, taken: Sequence[Delivery]) -> tuple[dict[str, Entry], 
         move.write()
         records.save(tx, move.changed.values())
     messages.delete(tx, stale)
+    messages.give_up(tx, stale)
     return entries, fit
 
 

@@ -16,7 +16,7 @@ redis.call('HDEL', P .. 'limits', '')
 local me, begins, worker, answers, at = ARGV[1], ARGV[2] == '1', ARGV[3], {}, 4
 
 -- Admits a delivery that is held, or puts it off; tells which.
-local function admit(receipt, member, scope, most, rates)
+local function admit(receipt, member, scope, most, rates, paced)
   local lane, entry, queue = where(receipt)
   local stream, m, record, place = stream_key(queue, lane), nil, nil, nil
   if begins then
@@ -26,13 +26,14 @@ local function admit(receipt, member, scope, most, rates)
     end
     if not m or (m.tracked == '1' and not record) then
       forget_entry(stream, entry)
+      free_turn(paced, member)
       if m then
         unmark(m)
       end
       return false
     end
   end
-  local till = ask(me, receipt, member, queue, scope, most, rates)
+  local till, what = ask(me, receipt, member, queue, scope, most, rates, paced)
   if not till then
     if record and not (record[1] == 'STARTED' and record[3] == receipt) then
       begin(m, receipt, record, place, apart, me, worker)
@@ -41,7 +42,7 @@ local function admit(receipt, member, scope, most, rates)
   end
   if apart.hand_on(lane, entry, queue, me, till - NOW, false, true) == 1 then
     -- what had to wait comes before what has not been looked at
-    redis.call('HSET', P .. 'm:' .. member, 'r', '1')
+    redis.call('HSET', P .. 'm:' .. member, 'r', what)
   end
   if place then
     apart.renew(m.id, place, till)
@@ -51,14 +52,16 @@ end
 
 while at <= #ARGV do
   local receipt, member, scope, most = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local rates = {}
+  local rates, names = {}, {}
   for i = 1, tonumber(ARGV[at + 4]) do
     local first = at + 2 + i * 3
     rates[i] = { name = ARGV[first], pace = tonumber(ARGV[first + 1]), burst = tonumber(ARGV[first + 2]) }
+    names[i] = ARGV[first]
   end
   at = at + 5 + #rates * 3
   local lane, entry, queue = where(receipt)
   local held = holds(stream_key(queue, lane), entry, me)
-  answers[#answers + 1] = held and admit(receipt, member, scope, most, rates) and 1 or 0
+  local paced = table.concat(names, ',') .. ' ' .. scope
+  answers[#answers + 1] = held and admit(receipt, member, scope, most, rates, paced) and 1 or 0
 end
 return answers
