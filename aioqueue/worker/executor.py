@@ -98,9 +98,9 @@ class Executor:
         return self._capacity - len(self._runs)
 
     @property
-    def half(self) -> int:
-        """Return how many slots are half of all, at least one."""
-        return (self._capacity + 1) // 2
+    def third(self) -> int:
+        """Return how many slots are a third of all, at least one."""
+        return (self._capacity + 2) // 3
 
     def runs(self) -> set[Run]:
         """Return all that runs."""

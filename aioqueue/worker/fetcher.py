@@ -1,7 +1,7 @@
 """Fetcher: takes from the queues what there are free slots for, and nothing ahead.
 
-At once it takes no more than half of the slots: while one half runs, the store writes what the other came
-to and hands out the next.
+At once it takes no more than a third of the slots: while one third runs, the store writes what the second
+came to and hands out the last one, which is asked for before the first is begun.
 
 It ends by its own event, never by being cancelled: a delivery that is on its way would be lost
 sight of.
@@ -26,6 +26,8 @@ _log = logging.getLogger("aioqueue.worker")
 
 _PATIENCE: Final = 5.0
 BATCH: Final = 100
+_LEAVES: Final = 3
+"""Turns of the loop by which what is asked of a store has left: one to ask, one to write, one to flush."""
 
 
 class Fetcher:
@@ -53,6 +55,7 @@ class Fetcher:
         self._budget = budget
         self._stop = asyncio.Event()
         self._until_idle = False
+        self._ahead: asyncio.Task[list[Delivery]] | None = None
 
     def stop(self) -> None:
         """Take nothing more; what is being handed out this moment is given back."""
@@ -71,19 +74,24 @@ class Fetcher:
     async def run(self, *, until_idle: bool = False) -> None:
         """Fetch until stopped, until the budget is spent or, *until_idle*, until nothing is left."""
         self._until_idle = until_idle
+        try:
+            await self._fetch_all(until_idle)
+        finally:
+            await self._end_ahead()
+
+    async def _fetch_all(self, until_idle: bool) -> None:
         backoff = Backoff()
         while not self._stop.is_set():
             running = self._executor.running
             if self._budget == 0 and not running:
                 return
-            most = BATCH if self._budget is None else min(BATCH, self._budget)
-            limit = min(self._executor.free, self._executor.half, most)
-            if limit <= 0:
+            limit = self._most(taken=0)
+            if limit <= 0 and self._ahead is None:
                 await self._slot()
                 continue
             try:
                 patience = 0.0 if until_idle and not running else _PATIENCE
-                deliveries = await self._consumer.receive(limit, timeout=patience)
+                deliveries = await self._received(limit, patience)
                 await self._admit(deliveries)
             except UnavailableError as exc:
                 _log.warning("cannot fetch tasks, trying again: %s", exc)
@@ -92,6 +100,40 @@ class Fetcher:
             backoff.reset()
             if until_idle and not deliveries and not running:
                 return
+
+    def _most(self, *, taken: int) -> int:
+        """Return how many may be asked for, where so many have been handed out that do not run yet."""
+        most = BATCH if self._budget is None else min(BATCH, self._budget - taken)
+        return min(self._executor.free - taken, self._executor.third, most)
+
+    async def _received(self, limit: int, patience: float) -> list[Delivery]:
+        """Return what is handed out; where that is all that was asked for, ask for more before it is begun."""
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            deliveries = await ahead
+            full = len(deliveries) >= self._executor.third
+        else:
+            deliveries = await self._consumer.receive(limit, timeout=patience)
+            full = len(deliveries) == limit
+        more = self._most(taken=len(deliveries))
+        if full and more > 0 and not self._stop.is_set():
+            self._ahead = asyncio.create_task(self._consumer.receive(more, timeout=_PATIENCE))
+            for _ in range(_LEAVES):
+                await asyncio.sleep(0)
+        return deliveries
+
+    async def _end_ahead(self) -> None:
+        """Give back what is handed out when nothing is to be begun any more."""
+        if self._ahead is None:
+            return
+        self._consumer.wake()
+        try:
+            for delivery in await self._ahead:
+                self._give_back(delivery)
+        except UnavailableError as exc:
+            _log.warning("what was being handed out is free when its lease has lapsed: %s", exc)
+        finally:
+            self._ahead.cancel()
 
     async def _admit(self, deliveries: list[Delivery]) -> None:
         free, limited = self._gate.parted(deliveries)

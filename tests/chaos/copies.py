@@ -35,12 +35,17 @@ class Change:
 COUNTED: tuple[Change, ...] = (
     Change(
         "lua/finish.lua",
+        "  forget(stream, entry)\n",
+        "  forget(stream, entry)\n  redis.call('HINCRBY', P .. 'commits', id, 1)\n",
+    ),
+    Change(
+        "lua/lib/ending.lua",
         "  if e.tracked == '1' then\n    write_record(e, record, f)",
         "  if FINAL[e.state] then\n    redis.call('HINCRBY', P .. 'commits', e.id, 1)\n  end\n"
         "  if e.tracked == '1' then\n    write_record(e, record, f)",
     ),
     Change(
-        "lua/finish.lua",
+        "lua/lib/ending.lua",
         "  elseif not verdict then\n",
         "  elseif not verdict then\n    redis.call('HINCRBY', P .. 'told', 'refused', 1)\n",
     ),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from tests.chaos.copies import Change
 
+_NONE_IS_PLAIN = Change("lua/finish.lua", "if not e.plain or", "if true or")
+
 NO_FENCE = (
-    Change("lua/finish.lua", "local verdict, record = judge(e)", "local verdict, record = 'mine', {}"),
+    _NONE_IS_PLAIN,
+    Change("lua/lib/ending.lua", "local verdict, record = judge(e)", "local verdict, record = 'mine', {}"),
 )
 
 FENCE_BY_PEL = (
+    _NONE_IS_PLAIN,
     Change(
-        "lua/finish.lua",
+        "lua/lib/ending.lua",
         "  local own = record[2] == e.attempt",
         "  do return holds(e.stream, e.entry, me) and 'mine' or nil, record end\n"
         "  local own = record[2] == e.attempt",
@@ -63,7 +67,7 @@ return { text(NOW), next_due, taken }
 """
 
 _PLACE = """--[[
-Uses base, messages
+Uses base, entries, messages
 ]]
 for i = 1, #ARGV, 2 do
   local key = P .. 'm:' .. ARGV[i + 1]
@@ -76,8 +80,8 @@ end
 PROMOTE_TWICE = (
     Change(
         "lua/fetch.lua",
-        "local _, promoted = promote(queues, math.min(limit, PROMOTED / 2))",
-        "local promoted = 0",
+        "    promoted = select(2, apart.promote(queues, math.min(limit, PROMOTED / 2)))\n",
+        "",
     ),
     Change("lua/promote.lua", "", _TAKE),
     Change("lua/place.lua", "", _PLACE),
@@ -90,6 +94,7 @@ PROMOTE_TWICE = (
 )
 
 NO_RECORD = (
+    Change("lua/send.lua", "if not m.plain or", "if true or"),
     Change(
         "lua/lib/messages.lua",
         "  local due, receipt = due_of(m), place(m)\n",

@@ -1,7 +1,7 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, messages, promote, turns, begin
-Apart scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
+Uses base, entries, turns, begin
+Apart messages, promote, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
 ARGV[1] begins    1: records are here, write STARTED in them, but for tasks whose names follow, a line each: those
                   begin when they are admitted; 0: they are not
@@ -62,7 +62,7 @@ local function take(lane, entry, queue, f)
     local record, place = fit(m, receipt, apart)
     if not record then
       forget_entry(stream_key(queue, lane), entry)
-      unmark(m)
+      apart.unmark(m)
       return
     end
     losses = begin(m, receipt, record, place, apart, me, worker)
@@ -70,21 +70,46 @@ local function take(lane, entry, queue, f)
   rows[#rows + 1] = { receipt, m.id, m.name, f.m, m.body, losses }
 end
 
+-- Takes what has been sent once, handed out never, and is in no workflow nor limited; false where it is another.
+local function take_plain(lane, entry, queue, list)
+  local id, meta = list[2], list[6]
+  if list[1] ~= 'i' or list[3] ~= 'n' or list[5] ~= 'm' or list[7] ~= 'b' or list[9] or limited[list[4]] then
+    return false
+  end
+  local m = (metas[meta] or read_meta(meta)).__index
+  if not begins or m.tracked ~= '1' or m.attempt ~= '1' or m.losses ~= '0' or m.marked ~= '0' or part(id) then
+    return false
+  end
+  local key, receipt = record_key(id), receipt_of(lane, entry, queue)
+  local record = redis.call('HMGET', key, 's', 'a', 'e', 'l', 'p')
+  if record[1] ~= 'PENDING' or record[2] ~= '1' or record[3] ~= receipt or record[4] or record[5] then
+    return false
+  end
+  redis.call('HSET', key, 's', 'STARTED', 'o', me, 'w', worker, 'b', NOW_TEXT)
+  if NOW - tonumber(m.sent) * 1000 > DAY then
+    redis.call('PEXPIRE', key, OPEN_TEXT)
+  end
+  rows[#rows + 1] = { receipt, id, list[4], meta, list[8], '0' }
+  return true
+end
+
+local suspected
+
 -- Tells whether a suspect is held.
 local function holds_suspect()
+  if suspected ~= nil then
+    return suspected
+  end
+  suspected = false
   for _, queue in ipairs(queues) do
     local stream = stream_key(queue, 'suspect')
     if redis.call('XLEN', stream) > 0 then
       local held = redis.pcall('XPENDING', stream, 'w', '-', '+', 1, me)
-      if not held.err and held[1] then
-        return true
-      end
+      suspected = suspected or (not held.err and held[1] ~= nil)
     end
   end
-  return false
+  return suspected
 end
-
-local suspected = holds_suspect()
 
 -- Takes what is held already, but unknown here: by the blocking read, or by the consumer itself.
 local function take_held(queue, lane, name, most)
@@ -93,17 +118,23 @@ local function take_held(queue, lane, name, most)
   for _, item in ipairs(held.err and {} or held) do
     local entry = item[1]
     if not known[receipt_of(lane, entry, queue)] then
-      local f = entry_at(stream, entry)
-      if not f then
-        redis.call('XACK', stream, 'w', entry)
-      elseif held_up[queue] then
+      if held_up[queue] then
         apart.hand_on(lane, entry, queue, name, 0, false)
-      elseif #rows < limit and not (name == waiter and lane == 'suspect' and suspected) then
-        redis.call('XCLAIM', stream, 'w', me, 0, entry, 'JUSTID')
-        -- an audit comes to it again
-        known[receipt_of(lane, entry, queue)] = true
-        suspected = suspected or lane == 'suspect'
-        take(lane, entry, queue, f)
+      elseif #rows < limit and not (name == waiter and lane == 'suspect' and holds_suspect()) then
+        local list = redis.call('XRANGE', stream, entry, entry)[1]
+        if not list then
+          redis.call('XACK', stream, 'w', entry)
+        else
+          redis.call('XCLAIM', stream, 'w', me, 0, entry, 'JUSTID')
+          -- an audit comes to it again
+          known[receipt_of(lane, entry, queue)] = true
+          if lane == 'suspect' then
+            suspected = true
+          end
+          if not take_plain(lane, entry, queue, list[2]) then
+            take(lane, entry, queue, fields(list[2]))
+          end
+        end
       elseif name == waiter then
         apart.hand_on(lane, entry, queue, name, 0, false)
       end
@@ -119,18 +150,20 @@ local function take_new(queue, lane, count)
     make_group(stream)
     reply = redis.call('XREADGROUP', 'GROUP', 'w', me, 'COUNT', count, 'STREAMS', stream, '>')
   end
-  local entries, read, nodes = reply and reply[1][2] or {}, {}, {}
-  for i, entry in ipairs(entries) do
-    read[i] = fields(entry[2])
-    if begins and part(read[i].i or '') then
-      nodes[#nodes + 1] = read[i].i
+  local entries, nodes = reply and reply[1][2] or {}, {}
+  for _, entry in ipairs(entries) do
+    local id = begins and entry[2][1] == 'i' and entry[2][2]
+    if id and part(id) then
+      nodes[#nodes + 1] = id
     end
   end
   if nodes[1] then
     apart.read_places(nodes)
   end
-  for i, entry in ipairs(entries) do
-    take(lane, entry[1], queue, read[i])
+  for _, entry in ipairs(entries) do
+    if not take_plain(lane, entry[1], queue, entry[2]) then
+      take(lane, entry[1], queue, fields(entry[2]))
+    end
   end
   return #entries
 end
@@ -139,14 +172,16 @@ end
 local function take_lane(queue, lane, most)
   while #rows < most and may_wait(queue, lane) do
     local count = lane == 'suspect' and 1 or most - #rows
-    if lane == 'suspect' and suspected then
+    if lane == 'suspect' and holds_suspect() then
       return
     end
     local before = #rows
     if take_new(queue, lane, count) < count then
       spent[stream_key(queue, lane)] = true
     end
-    suspected = suspected or (lane == 'suspect' and #rows > before)
+    if lane == 'suspect' and #rows > before then
+      suspected = true
+    end
   end
 end
 
@@ -173,7 +208,12 @@ local function take_group(group, count)
   return #rows - before
 end
 
-local _, promoted = promote(queues, math.min(limit, PROMOTED / 2))
+local promoted = 0
+for _, queue in ipairs(queues) do
+  if promoted == 0 and #redis.call('ZRANGEBYSCORE', P .. 'd:' .. queue, '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0 then
+    promoted = select(2, apart.promote(queues, math.min(limit, PROMOTED / 2)))
+  end
+end
 if promoted > 0 then
   -- both together are no more than a promotion alone
   limit = math.min(limit, PROMOTED - promoted)
@@ -188,7 +228,15 @@ for _, lane in ipairs(LANES) do
     end
   end
 end
-fill(groups, limit - #rows, take_group)
+if rows[1] and ARGV[5] ~= '1' and known_count < 0 then
+  -- the bell told of this lane alone; what has come into others since rings it again
+  local queue, lane = string.match(ARGV[5], '^(.*):(%w+)$')
+  if queue and lane ~= 'suspect' and #rows < limit then
+    take_lane(queue, lane, limit)
+  end
+else
+  fill(groups, limit - #rows, take_group)
+end
 local turns = {}
 for i, group in ipairs(groups) do
   turns[i] = text(group.credit) .. ' ' .. text(group.passed) .. ' ' .. text(group.at)

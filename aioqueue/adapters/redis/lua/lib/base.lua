@@ -62,6 +62,8 @@ local FINAL = { SUCCESS = true, FAILURE = true, CANCELLED = true, EXPIRED = true
 local OPEN_TTL = 2592000000
 local DAY = 86400000
 local SUSPECT = 2
+-- Delayed messages that a script makes ready at most.
+local PROMOTED = 100
 
 local function text(number)
   return string.format('%.0f', number)
@@ -86,6 +88,9 @@ local parts = {}
 local function part(id)
   local found = parts[id]
   if not found then
+    if not string.find(id, '.', 1, true) then
+      return nil
+    end
     local workflow, number = string.match(id, '^(.*)%.(%d+)$')
     found = workflow and { P .. 'f:' .. workflow, number, workflow } or {}
     parts[id] = found

@@ -1,5 +1,5 @@
 --[[
-begin: writes that attempts have begun, of what may begin; uses base, messages. flow: the functions of scope, lasting and
+begin: writes that attempts have begun, of what may begin; uses base, entries. flow: the functions of scope, lasting and
 joins, which few need.
 ]]
 

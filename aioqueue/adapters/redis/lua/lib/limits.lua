@@ -1,5 +1,5 @@
 --[[
-limits: whose turn it is to start, and who has a slot; uses base, messages, promote.
+limits: whose turn it is to start, and who has a slot; uses base, entries, messages, promote.
 ]]
 local LATE, EARLY, PARKED = 1000, 1, 3600000
 

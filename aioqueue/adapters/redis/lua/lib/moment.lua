@@ -1,5 +1,5 @@
 --[[
-moment: gives delayed messages another one; uses base, messages, promote.
+moment: gives delayed messages another one; uses base, entries, messages, promote.
 ]]
 
 -- Moves the delayed message of an attempt, or of the next one; tells whether there was any. due: ms.

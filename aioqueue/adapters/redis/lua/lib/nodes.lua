@@ -1,5 +1,5 @@
 --[[
-nodes: releases nodes of workflows: their messages are put where messages wait; uses base, messages, scope, joins,
+nodes: releases nodes of workflows: their messages are put where messages wait; uses base, entries, messages, scope, joins,
 lasting, kept.
 ]]
 -- here there is none

@@ -1,7 +1,6 @@
 --[[
-promote: makes ready what is due; uses base, messages.
+promote: makes ready what is due; uses base, entries, messages.
 ]]
-local PROMOTED = 100
 
 -- Puts a delayed message where it is ready.
 local function make_ready(waiting, member, queue)

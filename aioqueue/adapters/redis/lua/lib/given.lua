@@ -1,0 +1,26 @@
+--[[
+given: messages as a script is given them; uses base.
+]]
+-- Messages of arguments: id, name, queue, meta, body. Meta: attempt hop priority tracked eta delay sent.
+local WIDTH = 5
+
+local given = {}
+
+local function read_given(meta)
+  local m, eta, delay = { losses = '0', seen = '0', marked = '0' }, nil, nil
+  m.attempt, m.hop, m.priority, m.tracked, eta, delay, m.sent =
+    string.match(meta, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  m.eta, m.delay = tonumber(eta), tonumber(delay)
+  -- the first attempt of a task that has a record, and is to run at once
+  m.plain = m.attempt == '1' and m.hop == '0' and m.tracked == '1' and m.eta == 0 and m.delay == 0 and m.sent ~= '0.0'
+  m.entry = table.concat({ m.attempt, m.hop, m.priority, m.tracked, '0 0 0', m.sent }, ' ')
+  given[meta] = { __index = m }
+  return given[meta]
+end
+
+local function read_message(at)
+  local meta = ARGV[at + 3]
+  return setmetatable(
+    { id = ARGV[at], name = ARGV[at + 1], queue = ARGV[at + 2], body = ARGV[at + 4] }, given[meta] or read_given(meta)
+  )
+end
