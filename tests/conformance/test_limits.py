@@ -583,3 +583,18 @@ async def test_what_is_parked_and_cancelled_leaves_nothing(shop: OneStep, gated:
     await gated.end(started)
 
     assert ids(await admitted(gated.consumer, limits, await ready(gated.consumer))) == [sent[3].id]
+
+
+@pytest.mark.parametrize("priority", [0, 7])
+async def test_woken_one_stands_where_its_priority_and_its_age_say(
+    broker: Broker, consumer: Consumer, queue: str, priority: int
+) -> None:
+    limits, own = Limits("one", running=1), messages(queue, 2, priority=3)
+    await broker.publish(own)
+    (started,) = await admitted(consumer, limits, await take(consumer, 2))
+    other = message(queue, priority=priority)
+    await broker.publish([other])
+    await settle(consumer, started)
+
+    order = [own[1].id, other.id] if priority < 3 else [other.id, own[1].id]
+    assert ids(await take(consumer, 1) + await take(consumer, 1)) == order
