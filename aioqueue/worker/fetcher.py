@@ -107,7 +107,7 @@ class Fetcher:
         return min(self._executor.free - taken, self._executor.third, most)
 
     async def _received(self, limit: int, patience: float) -> list[Delivery]:
-        """Return what is handed out; where that is all that was asked for, ask for more before it is begun."""
+        """Return what is handed out; if that is all that was asked for, ask for more before it is begun."""
         if self._ahead is not None:
             ahead, self._ahead = self._ahead, None
             deliveries = await ahead

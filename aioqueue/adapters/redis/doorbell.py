@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from aioqueue.adapters.redis.faults import is_elsewhere
-from aioqueue.adapters.redis.link import Link, Make, Value, connected, packed
+from aioqueue.adapters.redis.link import Make, Value, packed
+from aioqueue.adapters.redis.wire import Wire, wired
 
 _MARGIN: Final = 2.0
 
@@ -28,48 +29,31 @@ class Doorbell:
         self._make = make
         self._consumer = f"{consumer}.wait"
         self._timeout = timeout
-        self._connection: Link | None = None
-        self._reading: asyncio.Task[str | None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._wire: Wire | None = None
+        self._broken = False
+        self._connecting: asyncio.Task[Wire] | None = None
+        self._rung: asyncio.Future[Any] | None = None
 
     async def wait(self, streams: Sequence[str], *, seconds: float) -> str | None:
         """Return the stream of which something has come within *seconds*, '' for any, None if surely none.
 
         ``cut`` ends the wait at once. Raises what redis-py raises, ResponseError for a missing group too.
         """
-        reading = asyncio.create_task(self._read(streams, seconds), name="aioqueue-redis-block")
-        self._reading = reading
+        wire = self._wire
+        if wire is None or self._broken or not self._make.leads_to(wire.link):
+            wire = await self._connected()
+            if wire is None:
+                return ""
+        command: tuple[Value, ...] = (
+            "XREADGROUP", "GROUP", "w", self._consumer, "BLOCK", max(1, int(seconds * 1000)), "COUNT", 1,
+            "STREAMS", *streams, *([">"] * len(streams)),
+        )  # fmt: skip
+        rung = self._rung = self._loop.create_future()
+        late = self._loop.call_later(seconds + self._timeout + _MARGIN, self._end, TimeoutError("no answer"))
         try:
-            await asyncio.wait([reading])
-        finally:
-            self._reading = None
-            if not reading.done():
-                reading.cancel()
-                await asyncio.gather(reading, return_exceptions=True)
-        # cut off, it hangs up, and may have been handed something by then
-        return "" if reading.cancelled() else reading.result()
-
-    def cut(self) -> None:
-        """End the wait that is going on, if one is."""
-        if self._reading is not None:
-            self._reading.cancel()
-
-    async def close(self) -> None:
-        """Hang up."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
-
-    async def _read(self, streams: Sequence[str], seconds: float) -> str | None:
-        milliseconds = max(1, int(seconds * 1000))
-        try:
-            connection = await self._connected()
-            async with asyncio.timeout(seconds + self._timeout + _MARGIN):
-                command: tuple[Value, ...] = (
-                    "XREADGROUP", "GROUP", "w", self._consumer, "BLOCK", milliseconds, "COUNT", 1,
-                    "STREAMS", *streams, *([">"] * len(streams)),
-                )  # fmt: skip
-                await connection.send_packed_command(packed(connection, command), check_health=False)
-                reply = await connection.read_response(disconnect_on_error=False)
+            wire.write(packed(wire.link, command))
+            reply = await rung
         except ResponseError as exc:
             if is_elsewhere(exc):
                 await self.close()
@@ -77,14 +61,59 @@ class Doorbell:
         except BaseException:
             await self.close()
             raise
+        finally:
+            late.cancel()
+            self._rung = None
+        if reply is self:
+            # cut off, it hangs up, and may have been handed something by then
+            await self.close()
+            return ""
         if not reply:
             return None
         # what lay there already may be of several
-        return reply[0][0].decode() if len(reply) == 1 else ""
+        return str(reply[0][0].decode()) if len(reply) == 1 else ""
 
-    async def _connected(self) -> Link:
-        connection = self._connection
-        if connection is None or not connection.is_connected or not self._make.leads_to(connection):
-            await self.close()
-            connection = self._connection = await connected(self._make, timeout=self._timeout)
-        return connection
+    def cut(self) -> None:
+        """End the wait that is going on, if one is."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._rung is not None and not self._rung.done():
+            self._rung.set_result(self)
+
+    async def close(self) -> None:
+        """Hang up."""
+        wire, self._wire, self._broken = self._wire, None, False
+        if wire is not None:
+            await wire.give_up()
+
+    async def _connected(self) -> Wire | None:
+        """Connect; None if cut off."""
+        await self.close()
+        connecting = asyncio.create_task(
+            wired(self._make, self._told, timeout=self._timeout), name="aioqueue-redis-block"
+        )
+        self._connecting = connecting
+        try:
+            await asyncio.wait([connecting])
+        finally:
+            self._connecting = None
+            if not connecting.done():
+                connecting.cancel()
+                await asyncio.gather(connecting, return_exceptions=True)
+        if connecting.cancelled():
+            return None
+        wire = self._wire = connecting.result()
+        wire.lost = self._end
+        return wire
+
+    def _told(self, reply: Any) -> None:
+        if isinstance(reply, ResponseError | ConnectionError):
+            self._end(reply)
+        elif self._rung is not None and not self._rung.done():
+            self._rung.set_result(reply)
+
+    def _end(self, exc: Exception) -> None:
+        """End the wait that is going on by an error; between two, a connection that is lost is of no use."""
+        self._broken = self._broken or not isinstance(exc, ResponseError)
+        if self._rung is not None and not self._rung.done():
+            self._rung.set_exception(exc)

@@ -24,6 +24,8 @@ Told = Callable[[bytes | None], None]
 
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _PING: Final = 5.0
+_LATER: Final = 1.0
+"""Seconds within which the server hears of channels that nobody listens to any more."""
 
 
 class Listener:
@@ -40,6 +42,7 @@ class Listener:
         self._news: list[tuple[str, str]] = []
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
         self._tries = 0
         self._heard = 0.0
         self._forbidden = False
@@ -65,7 +68,10 @@ class Listener:
             if not subscribers:
                 del self._channels[channel]
                 self._confirmed.discard(channel)
-                self._tell("UNSUBSCRIBE", channel)
+                # what comes of it meanwhile is for nobody; with the next channel it costs no write of its own
+                self._news.append(("UNSUBSCRIBE", channel))
+                if self._later is None:
+                    self._later = asyncio.get_running_loop().call_later(_LATER, self._say_now)
 
     def confirmed(self, channel: str) -> bool:
         """Tell whether what is said on *channel* from now on is heard."""
@@ -73,6 +79,8 @@ class Listener:
 
     async def close(self) -> None:
         """Hang up."""
+        if self._later is not None:
+            self._later.cancel()
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -83,6 +91,11 @@ class Listener:
     def _tell(self, verb: str, channel: str) -> None:
         self._news.append((verb, channel))
         self._changed.set()
+
+    def _say_now(self) -> None:
+        self._later = None
+        if self._news:
+            self._changed.set()
 
     async def _run(self) -> None:
         self._tries = 0

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from functools import partial
 from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from aioqueue.adapters.redis.faults import SetUpError, is_elsewhere
-from aioqueue.adapters.redis.link import Link, Make, Value, connected, packed
+from aioqueue.adapters.redis.link import Make, Value, packed
+from aioqueue.adapters.redis.wire import Wire, wired
 
 
 class Pipe:
@@ -31,11 +33,11 @@ class Pipe:
         self._queue: deque[tuple[tuple[Value, ...], asyncio.Future[Any]]] = deque()
         self._flying: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._wake = asyncio.Event()
-        self._connection: Link | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._wire: Wire | None = None
+        self._writes = False
         self._watch: asyncio.TimerHandle | None = None
-        self._writing = self._loop.create_task(self._write(), name="aioqueue-redis-write")
-        self._breaking: asyncio.Task[None] | None = None
+        self._connecting = self._loop.create_task(self._connect(), name="aioqueue-redis-connect")
+        self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
         self._answered = time.monotonic()
         self.troubled: float = time.monotonic()
@@ -46,48 +48,58 @@ class Pipe:
             raise ConnectionError("the adapter is closed")
         future: asyncio.Future[Any] = self._loop.create_future()
         self._queue.append((command, future))
-        self._wake.set()
+        if not self._writes:
+            # in the next turn of the loop: what is asked in this one goes with it
+            self._writes = True
+            self._loop.call_soon(self._write)
         return await future
 
     async def close(self) -> None:
         """Hang up; whoever still waits for a reply gets a ConnectionError."""
         self._closed = True
-        self._writing.cancel()
-        await asyncio.gather(self._writing, return_exceptions=True)
+        self._connecting.cancel()
+        await asyncio.gather(self._connecting, return_exceptions=True)
 
-    async def _write(self) -> None:
-        """Write until cancelled, by ``close`` or with the loop."""
+    def _write(self) -> None:
+        """Write what is asked, or have somebody connect first."""
+        self._writes = False
+        wire = self._wire
+        if wire is not None and not self._make.leads_to(wire.link):
+            self._break(ConnectionError("the connection was lost"))
+            wire = None
+        if wire is None:
+            if self._queue:
+                self._wake.set()
+        elif not wire.full:
+            self._send(wire)
+
+    async def _connect(self) -> None:
+        """Connect for what is asked where nothing leads there; until cancelled, perhaps with the loop."""
         try:
-            await self._write_all()
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                try:
+                    await self._connected()
+                except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who asked
+                    self._refuse(exc)
+                else:
+                    self._write()
         finally:
             self._closed = True
             if self._watch is not None:
                 self._watch.cancel()
-            await self._break(ConnectionError("the adapter was closed"))
+            self._break(ConnectionError("the adapter was closed"))
             self._refuse(ConnectionError("the adapter was closed"))
+            await asyncio.gather(*self._leaving, return_exceptions=True)
 
-    async def _write_all(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                connection = await self._connected()
-                await self._send(connection)
-            except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who asked
-                await self._break(exc)
-                self._refuse(exc)
+    async def _connected(self) -> None:
+        if self._wire is None and self._queue:
+            wire = await wired(self._make, self._answer, timeout=self._timeout)
+            wire.lost, wire.ready = partial(self._lost, wire), self._write
+            self._wire = wire
 
-    async def _connected(self) -> Link:
-        connection = self._connection
-        if connection is not None and connection.is_connected and self._make.leads_to(connection):
-            return connection
-        await self._break(ConnectionError("the connection was lost"))
-        connection = await connected(self._make, timeout=self._timeout)
-        self._connection = connection
-        self._reading = self._loop.create_task(self._read(connection), name="aioqueue-redis-read")
-        return connection
-
-    async def _send(self, connection: Link) -> None:
+    def _send(self, wire: Wire) -> None:
         pieces: list[bytes] = []
         now = time.monotonic()
         while self._queue:
@@ -95,7 +107,7 @@ class Pipe:
             if future.done():
                 continue
             try:
-                pieces += packed(connection, command)
+                pieces += packed(wire.link, command)
             except (RedisError, TypeError, UnicodeEncodeError) as exc:
                 # it cannot be said, and is nobody else's fault
                 future.set_exception(exc)
@@ -103,44 +115,41 @@ class Pipe:
             self._flying.append((future, now))
         if pieces:
             self._watched()
-            async with asyncio.timeout(self._timeout):
-                await connection.send_packed_command(pieces, check_health=False)
+            wire.write(pieces)
 
-    async def _read(self, connection: Link) -> None:
-        try:
-            while True:
-                try:
-                    reply, fault = await connection.read_response(disconnect_on_error=False), None
-                except ResponseError as exc:
-                    reply, fault = None, exc
-                self._answer(reply, fault)
-                if fault is not None and is_elsewhere(fault):
-                    raise ConnectionError(str(fault))
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who wait
-            if connection is self._connection:
-                self._reading = None
-                await self._break(exc)
-
-    def _answer(self, reply: Any, fault: ResponseError | None) -> None:
+    def _answer(self, reply: Any) -> None:
+        if not self._flying:
+            # nobody asked, or those who did were told that the connection was given up
+            return
+        if isinstance(reply, ConnectionError):
+            self._break(reply)
+            return
         future, _ = self._flying.popleft()
         self._answered = time.monotonic()
-        if future.done():
+        if not isinstance(reply, ResponseError):
+            if not future.done():
+                future.set_result(reply)
             return
-        if fault is None:
-            future.set_result(reply)
-        else:
-            future.set_exception(fault)
+        if not future.done():
+            future.set_exception(reply)
+        if is_elsewhere(reply):
+            self._break(ConnectionError(str(reply)))
 
-    async def _break(self, exc: BaseException) -> None:
+    def _lost(self, wire: Wire, exc: Exception) -> None:
+        if wire is self._wire:
+            self._break(exc)
+
+    def _break(self, exc: BaseException) -> None:
         """Give the connection up; its replies are lost."""
-        connection, self._connection = self._connection, None
-        reading, self._reading = self._reading, None
+        wire, self._wire = self._wire, None
         flying, self._flying = self._flying, deque()
-        if reading is not None:
-            reading.cancel()
-        if connection is not None:
+        if wire is not None:
+            wire.forsake()
             self.troubled = time.monotonic()
-            await connection.disconnect(nowait=True)
+        if wire is not None and not self._loop.is_closed():
+            leaving = self._loop.create_task(wire.give_up(), name="aioqueue-redis-leave")
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
         for future, _ in flying:
             _fail(future, exc)
 
@@ -163,8 +172,7 @@ class Pipe:
         if left > 0:
             self._watch = self._loop.call_later(left, self._look)
             return
-        exc = TimeoutError(f"no answer within {self._timeout:g} s")
-        self._breaking = self._loop.create_task(self._break(exc), name="aioqueue-redis-break")
+        self._break(TimeoutError(f"no answer within {self._timeout:g} s"))
 
 
 def _fail(future: asyncio.Future[Any], exc: BaseException) -> None:
