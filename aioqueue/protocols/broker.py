@@ -6,7 +6,7 @@ can be published again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -83,8 +83,10 @@ class Consumer(Protocol):
         """Tell of each delivery whether it may start now, by the limits of its task and the store's clock.
 
         One that may not is given back in the same step, nothing counted: until its turn, which is then its
-        own, or parked until one of the slots is free, by whatever end of what has it. What was admitted has
-        its slot for as long as this consumer holds it. To ask again for what has one is safe.
+        own, or parked until one of the slots is free, by whatever end of what has it; for PARKED s at most,
+        then it is handed out and asks again. What was admitted has its slot for as long as this consumer
+        holds it. To ask again for what has one is safe. In one store the start of what is admitted is
+        written in the same step, and what has ended, or was cancelled, meanwhile is forgotten and no.
         """
         ...
 
@@ -92,8 +94,11 @@ class Consumer(Protocol):
         """Return the lease under which this consumer holds its deliveries."""
         ...
 
-    def finisher(self, backend: Backend) -> Finisher | None:
-        """Return the one-step finisher if *backend* is the same store; called once, before receive."""
+    def finisher(self, backend: Backend, *, limited: Collection[str] = ()) -> Finisher | None:
+        """Return the one-step finisher if *backend* is the same store; called once, before receive.
+
+        limited: names of tasks, which may grow; they have begun when they are admitted, and not before.
+        """
         ...
 
 

@@ -20,6 +20,11 @@ class Limits:
     rates: tuple[Rate, ...] = ()
     running: int | None = None
 
+    @property
+    def paced(self) -> str:
+        """Among whom turns are dealt: one is a turn of these rates, and none once there are others."""
+        return f"{','.join(rate.name for rate in self.rates)} {self.scope}"
+
 
 LATE: Final = 1.0
 """Seconds by which a task may come late to its turn and still has it."""
@@ -28,4 +33,6 @@ EARLY: Final = 0.001
 """Seconds by which it may come early: clocks of services count in milliseconds."""
 
 PARKED: Final = 3_600.0
-"""Seconds for which a task is parked that waits for a slot; it is woken long before, when one is free."""
+"""Seconds for which a task is put off at most: then it asks again. One that waits for a slot is woken long
+before, when there is one. It is far less than COMMIT_TTL: what was cancelled comes up while that is known.
+"""

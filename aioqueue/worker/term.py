@@ -66,7 +66,7 @@ class Term:
         self._ended = ended
         self._lapsed = False
         self._grace = grace
-        one_step = consumer.finisher(stores.backend)
+        one_step = consumer.finisher(stores.backend, limited=router.limited)
         self._two_stores = one_step is None
         self._finisher: Finisher = one_step or TwoStepFinisher(consumer, stores.backend, options.name)
         packer = Packer(options.queue, options.max_payload, options.routes)
@@ -95,7 +95,7 @@ class Term:
             self._finisher,
             self._executor,
             self._committer.give_back,
-            gate=Gate(consumer, router),
+            gate=Gate(consumer, router, stores.backend if self._two_stores else None),
             budget=budget,
         )
 

@@ -6,6 +6,7 @@ for too long is not tested there.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 import pytest
@@ -41,3 +42,6 @@ class SettableClock(SystemClock):
 
     def time(self) -> float:
         return super().time() + self.ahead
+
+    async def wait(self, event: asyncio.Event, *, until: float | None) -> bool:
+        return await super().wait(event, until=None if until is None else until - self.ahead)

@@ -14,7 +14,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -147,8 +147,8 @@ class NearConsumer:
     def lease(self) -> Lease:
         return self._real.lease()
 
-    def finisher(self, backend: Backend) -> Finisher | None:
-        return self._real.finisher(_near(backend))
+    def finisher(self, backend: Backend, *, limited: Collection[str] = ()) -> Finisher | None:
+        return self._real.finisher(_near(backend), limited=limited)
 
 
 class SplitBroker:

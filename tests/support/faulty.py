@@ -7,7 +7,7 @@ them together. A context that a crash has left is closed by ``clear_up``, when t
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
@@ -154,8 +154,8 @@ class FaultyConsumer:
     def lease(self) -> FaultyLease:
         return FaultyLease(self.real.lease(), self.faults, BrokerUnavailableError)
 
-    def finisher(self, backend: Backend) -> FaultyFinisher | None:
-        finisher = self.real.finisher(_real(backend))
+    def finisher(self, backend: Backend, *, limited: Collection[str] = ()) -> FaultyFinisher | None:
+        finisher = self.real.finisher(_real(backend), limited=limited)
         return None if finisher is None else FaultyFinisher(finisher, self.faults)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,11 +44,16 @@ class OneStep:
 
     @asynccontextmanager
     async def hand(
-        self, *queues: str, lease: float = 600.0, worker: str = "w", prefetch: int = 1_000
+        self,
+        *queues: str,
+        lease: float = 600.0,
+        worker: str = "w",
+        prefetch: int = 1_000,
+        limited: Collection[str] = (),
     ) -> AsyncIterator[Hand]:
-        """Take part in *queues*, starting and ending tasks in one step."""
+        """Take part in *queues*, starting and ending tasks in one step; *limited* ones start as admitted."""
         async with self.broker.consume(queues, prefetch=prefetch, lease=lease, worker=worker) as consumer:
-            finisher = consumer.finisher(self.backend)
+            finisher = consumer.finisher(self.backend, limited=limited)
             assert finisher is not None
             yield Hand(consumer, finisher)
 

@@ -6,17 +6,17 @@ What one call changes, no other call can see half of: there is no await inside a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from aioqueue.adapters.memory import listing, moment, move
 from aioqueue.adapters.memory.backend import MemoryBackend, MemoryLease
-from aioqueue.adapters.memory.cancel import Cancel
 from aioqueue.adapters.memory.core import Entry, MemoryCore
 from aioqueue.adapters.memory.records import Row
+from aioqueue.adapters.memory.submitter import MemorySubmitter
 from aioqueue.ids import new_id
-from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
+from aioqueue.models.state import State
 from aioqueue.models.stats import (
     DeadLetter,
     LetterPage,
@@ -29,75 +29,13 @@ from aioqueue.models.stats import (
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import FAIR, Order
 from aioqueue.protocols.capabilities import Capabilities
-from aioqueue.protocols.flow import OPEN, Opening
+from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.lease import Lease
 from aioqueue.protocols.limits import Limits
 from aioqueue.protocols.messages import Delivery, Ending, Message, Settlement, Start, Verdict, When
-from aioqueue.protocols.unique import Answer, Held
 from aioqueue.turns import Group, fill, groups_of
 
 _STEPS: Final = 1_000
-
-
-class MemorySubmitter:
-    """Record and message in one step."""
-
-    def __init__(self, core: MemoryCore) -> None:
-        self._core = core
-
-    async def submit(self, messages: Sequence[Message], *, limit: int | None = None) -> Sequence[Answer]:
-        if [message for message in messages if message.unique is not None]:
-            return self._admit(messages, limit)
-        if limit is not None:
-            self._core.require_room(messages, limit)
-        return self._core.submit(messages)
-
-    async def open_workflow(self, opening: Opening) -> bool:
-        first, messages = move.started(self._core.flows, opening)
-        self._core.add(messages)
-        return first
-
-    async def cancel(
-        self, ids: Sequence[str], *, ttl: float, waiting: bool = False
-    ) -> Sequence[CancelOutcome]:
-        return self._cancel(ids, ttl=ttl, waiting=waiting)
-
-    async def reschedule(self, id: str, when: When) -> RescheduleOutcome:
-        answer = moment.waiting(self._core, id)
-        if answer.outcome is not RescheduleOutcome.RESCHEDULED:
-            return answer.outcome
-        if not moment.move_message(self._core, answer.queue, id, answer.attempt, when):
-            return RescheduleOutcome.NOT_WAITING
-        moment.move_record(self._core, id, when)
-        return RescheduleOutcome.RESCHEDULED
-
-    def _cancel(self, ids: Sequence[str], *, ttl: float, waiting: bool = False) -> Sequence[CancelOutcome]:
-        step = Cancel(self._core.flows, ttl=ttl, here=True, spared=self._core.runs if waiting else None)
-        answers = [step.cancel(id) for id in ids]
-        self._core.withdraw(step.overtaken)
-        self._core.add([message for answer in answers for message in answer.released])
-        return [answer.outcome for answer in answers]
-
-    def _admit(self, messages: Sequence[Message], limit: int | None) -> Sequence[Answer]:
-        """Submit one after the other, so that each key is claimed before the next one is looked at."""
-        if limit is not None:
-            self._core.require_room([message for message in messages if not self._gives_way(message)], limit)
-        answers: list[Answer] = []
-        for message in messages:
-            holder, unique = self._core.records.holder(message), message.unique
-            if holder is not None and unique is not None:
-                if unique.collapse is not None:
-                    moment.collapse(self._core, holder, unique, message)
-                if unique.replace is None:
-                    answers.append(Held(holder))
-                    continue
-                self._cancel([holder], ttl=unique.replace)
-            answers += self._core.submit([message])
-        return answers
-
-    def _gives_way(self, message: Message) -> bool:
-        held = self._core.records.holder(message) is not None
-        return held and message.unique is not None and message.unique.replace is None
 
 
 class MemoryBroker:
@@ -221,6 +159,7 @@ class MemoryConsumer:
         self._prefetch = prefetch
         self._worker = worker
         self._one_step = False
+        self._limited: Collection[str] = ()
         self._woken = False
 
     async def receive(self, limit: int, *, timeout: float) -> list[Delivery]:
@@ -255,10 +194,10 @@ class MemoryConsumer:
     def lease(self) -> Lease:
         return MemoryLease(self._core, self.id)
 
-    def finisher(self, backend: Backend) -> MemoryFinisher | None:
+    def finisher(self, backend: Backend, *, limited: Collection[str] = ()) -> MemoryFinisher | None:
         if not _same(backend, self._core):
             return None
-        self._one_step = True
+        self._one_step, self._limited = True, limited
         return MemoryFinisher(self._core, self)
 
     def give_back(self, entry: Entry, *, delay: float = 0.0) -> None:
@@ -269,14 +208,17 @@ class MemoryConsumer:
 
     def _admit(self, delivery: Delivery, limits: Limits) -> bool:
         entry = self._core.holds(self.id, delivery.receipt)
-        if entry is None:
+        if entry is None or (self._one_step and not self._fit(entry)):
             return False
         until = self._core.limiters.ask(entry.key, entry.receipt, limits)
         if until is None:
             entry.scope = None if limits.running is None else limits.scope
+            if self._one_step and not delivery.begun:
+                self._start(entry)
             return True
         if self._one_step and entry.message.tracked:
             self._core.records.stop(entry.message.id, self.id)
+            moment.move_record(self._core, entry.message.id, When(until))
         self._core.put_off(entry, until)
         return False
 
@@ -289,7 +231,10 @@ class MemoryConsumer:
                 entry = self._core.take(group, self.id)
                 if entry is None:
                     break
-                if not self._one_step or self._begin(entry):
+                if not self._begins(entry):
+                    deliveries.append(self._delivery(entry))
+                elif self._fit(entry):
+                    self._start(entry)
                     deliveries.append(self._delivery(entry))
             return len(deliveries) - before
 
@@ -303,25 +248,31 @@ class MemoryConsumer:
             at=self._core.clock.time(),
             first_seen=entry.first_seen,
             losses=entry.losses,
-            begun=self._one_step,
+            begun=self._begins(entry),
         )
 
-    def _begin(self, entry: Entry) -> bool:
+    def _begins(self, entry: Entry) -> bool:
+        return self._one_step and entry.message.name not in self._limited
+
+    def _fit(self, entry: Entry) -> bool:
+        """Tell whether a message may start; else it is forgotten."""
         message = entry.message
-        if not message.tracked:
-            return True
-        row = self._core.records.row(message.id)
+        row = self._core.records.row(message.id) if message.tracked else None
         if row is not None and (row.ended or row.record.attempt > message.attempt):
             self._core.drop(entry)
             return False
-        if self._core.flows.bars(message, row):
+        if message.tracked and self._core.flows.bars(message, row):
             move.bar(self._core.flows, message.id)
             self._core.drop(entry)
             return False
-        losses = entry.losses if row is None else None
-        self._core.records.start(message, owner=self.id, worker=self._worker, losses=losses)
-        self._core.flows.renew(message.id)
         return True
+
+    def _start(self, entry: Entry) -> None:
+        message = entry.message
+        if message.tracked:
+            losses = entry.losses if self._core.records.row(message.id) is None else None
+            self._core.records.start(message, owner=self.id, worker=self._worker, losses=losses)
+            self._core.flows.renew(message.id)
 
     def _settle(self, settlement: Settlement) -> bool:
         entry = self._core.holds(self.id, settlement.delivery.receipt)

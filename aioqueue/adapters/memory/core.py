@@ -149,6 +149,7 @@ class MemoryCore:
                 entry = self.entries.get((record.id, attempt, 0))
                 if entry is not None and entry.owner is None:
                     del self.entries[entry.key]
+                    self.limiters.gone(entry.key)
                     gone.setdefault(entry.message.queue, set()).add(entry.seq)
         for queue, seqs in gone.items():
             self.line(queue).remove(seqs)
@@ -228,6 +229,7 @@ class MemoryCore:
         """Forget a held entry."""
         self._let_go(entry)
         del self.entries[entry.key]
+        self.limiters.gone(entry.key)
 
     def put_off(self, entry: Entry, until: float) -> None:
         """Put a held entry back until a moment, as if it had been sent with that."""
@@ -245,6 +247,7 @@ class MemoryCore:
         line.remove({entry.seq})
         entry.due = now
         line.push(entry, now)
+        self.records.is_due(entry.message.id, now)
         self.ring()
         return True
 

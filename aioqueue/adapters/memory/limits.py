@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,11 +16,15 @@ Key = tuple[str, int, int]
 
 @dataclass(slots=True)
 class _Scope:
-    """running: slots, as said last. marks: of its rates. turns, parked: until when messages are put off."""
+    """running: slots, as said last. marks: of its rates. parked: until when messages are put off.
+
+    turns: of messages, each after who it was dealt among. freed: those of messages that are gone, by that.
+    """
 
     running: int = 0
     marks: dict[str, float] = field(default_factory=dict[str, float])
-    turns: dict[Key, float] = field(default_factory=dict[Key, float])
+    turns: dict[Key, tuple[str, float]] = field(default_factory=dict[Key, tuple[str, float]])
+    freed: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     slots: set[int] = field(default_factory=set[int])
     parked: dict[Key, float] = field(default_factory=dict[Key, float])
 
@@ -36,6 +41,7 @@ class Limiters:
         self._clock = clock
         self._ready = ready
         self._scopes: dict[str, _Scope] = {}
+        self._waits: dict[Key, _Scope] = {}
 
     def ask(self, key: Key, receipt: int, limits: Limits) -> float | None:
         """Return None where a message may start, else until when it is to be put off. It may ask again."""
@@ -43,21 +49,33 @@ class Limiters:
         scope = self._scopes.setdefault(limits.scope, _Scope())
         if receipt in scope.slots:
             return None
-        turn = scope.turns.pop(key, None)
+        self._waits.pop(key, None)
+        paced, turn = scope.turns.pop(key, ("", 0.0))
         if limits.running is not None:
             scope.running = limits.running
             if len(scope.slots) >= limits.running:
                 scope.parked.pop(key, None)
                 scope.parked[key] = now + PARKED
+                self._waits[key] = scope
                 return now + PARKED
-        if turn is None or now - turn > LATE:
-            turn = next_turn(limits.rates, scope.marks, now)
+        if paced != limits.paced or now - turn > LATE:
+            turn = _next(scope, limits, now)
         if turn - now > EARLY:
-            scope.turns[key] = turn
-            return turn
+            scope.turns[key] = (limits.paced, turn)
+            self._waits[key] = scope
+            return min(turn, now + PARKED)
         if limits.running is not None:
             scope.slots.add(receipt)
         return None
+
+    def gone(self, key: Key) -> None:
+        """Hear that there is no such message any more; who asks next has its turn."""
+        scope = self._waits.pop(key, None)
+        if scope is not None:
+            scope.parked.pop(key, None)
+            paced, turn = scope.turns.pop(key, ("", 0.0))
+            if paced:
+                heapq.heappush(scope.freed.setdefault(paced, []), turn)
 
     def left(self, scope: str, receipt: int) -> None:
         """Hear that a message is held no more which had a slot."""
@@ -70,7 +88,7 @@ class Limiters:
         now = self._clock.time()
         for name, scope in list(self._scopes.items()):
             self._wake(scope, scope.running)
-            scope.turns = {key: turn for key, turn in scope.turns.items() if now - turn <= LATE}
+            scope.turns = {key: turn for key, turn in scope.turns.items() if now - turn[1] <= LATE}
             if scope.idle(now):
                 del self._scopes[name]
 
@@ -79,3 +97,12 @@ class Limiters:
         while free > 0 and scope.parked:
             key = next(iter(scope.parked))
             free -= self._ready(key, scope.parked.pop(key))
+
+
+def _next(scope: _Scope, limits: Limits, now: float) -> float:
+    freed = scope.freed.get(limits.paced, [])
+    while freed:
+        turn = heapq.heappop(freed)
+        if now - turn <= LATE:
+            return turn
+    return next_turn(limits.rates, scope.marks, now)

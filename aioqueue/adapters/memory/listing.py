@@ -33,6 +33,7 @@ def remove(core: MemoryCore, entries: Sequence[QueueEntry]) -> int:
         entry = core.entries.get((each.id, each.attempt, each.hop))
         if entry is not None and entry.owner is None:
             del core.entries[entry.key]
+            core.limiters.gone(entry.key)
             core.line(entry.message.queue).remove({entry.seq})
             gone += 1
     return gone

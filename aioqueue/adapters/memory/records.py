@@ -243,6 +243,12 @@ class Records:
         row.owner = None
         return row
 
+    def is_due(self, id: str, now: float) -> None:
+        """Write that a task waits no longer for its moment."""
+        row = self.row(id)
+        if row is not None and row.record.due is not None:
+            row.record = replace(row.record, due=now)
+
     def lose(self, id: str, owner: str) -> None:
         """Write that *owner* died with its attempt."""
         row = self.row(id)

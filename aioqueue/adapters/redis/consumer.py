@@ -9,7 +9,8 @@ is known to be.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from redis.exceptions import RedisError, ResponseError
@@ -35,6 +36,8 @@ _LANES: Final = ("again", *map(str, range(9, -1, -1)))
 _BLOCK: Final = 5.0
 _AUDIT: Final = 5.0
 _LAPSED: Final = 0.5
+_LEAVE: Final = 200
+"""Scopes and places of a hundred slots: each may make one more message ready."""
 _NONE: Final = "0"
 _ALL: Final = "1"
 _CLOCK: Final = SystemClock()
@@ -54,6 +57,7 @@ class RedisConsumer:
         self._prefetch = prefetch
         self._worker = worker
         self._begins = False
+        self._limited: Collection[str] = ()
         self._loop = asyncio.get_running_loop()
         session = access.session
         self._lease = RedisLease(session.pulse, self.id, seconds=lease, unavailable=access.unavailable)
@@ -116,7 +120,7 @@ class RedisConsumer:
         await self.left(receipts)
 
     async def admit(self, asks: Sequence[tuple[Delivery, Limits]]) -> Sequence[bool]:
-        args: list[Value] = [self.id]
+        args: list[Value] = [self.id, int(self._begins), self._worker]
         for each, asked in asks:
             args += ask_args(each, receipt_of(each).place, asked)
         answers = [answer == 1 for answer in await self._access.script("gate", *args)]
@@ -132,10 +136,10 @@ class RedisConsumer:
     def lease(self) -> Lease:
         return self._lease
 
-    def finisher(self, backend: Backend) -> RedisFinisher | None:
+    def finisher(self, backend: Backend, *, limited: Collection[str] = ()) -> RedisFinisher | None:
         if not isinstance(backend, RedisBackend) or backend.core is not self._access.core:
             return None
-        self._begins = True
+        self._begins, self._limited = True, limited
         return RedisFinisher(self._access, self)
 
     def holds(self, receipt: Receipt) -> bool:
@@ -144,8 +148,9 @@ class RedisConsumer:
 
     async def left(self, receipts: Sequence[Receipt]) -> None:
         """Hold these no more, and wake who waits for their slots."""
-        if slots := self._slots.of(receipts):
-            await self._access.script("leave", self.id, *slots)
+        slots = self._slots.of(receipts)
+        for first in range(0, len(slots), _LEAVE):
+            await self._access.script("leave", self.id, *slots[first : first + _LEAVE])
         self._slots.left(receipts)
         self.forget(receipts)
 
@@ -170,9 +175,10 @@ class RedisConsumer:
         audit = self._audit or self._loop.time() - self._audited > _AUDIT
         known = [receipt.place for receipt in self._held] if audit else []
         look, self._look = _ALL if audit else self._look or _NONE, None
+        limited = frozenset(self._limited)
         try:
             reply = await self._access.once(
-                "fetch", int(self._begins), self.id, self._worker, limit, look,
+                "fetch", "\n".join((str(int(self._begins)), *limited)), self.id, self._worker, limit, look,
                 len(known) if audit else -1, *known, *self._turns(),
             )  # fmt: skip
         except BaseException:
@@ -186,6 +192,8 @@ class RedisConsumer:
         for group, turn in zip(self._groups, turns, strict=False):
             group.credit, group.passed, group.at = map(int, turn.split())
         deliveries = [delivery(row, at=moment(now), begun=self._begins) for row in found]
+        if limited:
+            deliveries = [replace(d, begun=False) if d.message.name in limited else d for d in deliveries]
         for each in deliveries:
             self._held[receipt_of(each)] = each.losses
         return deliveries, alive == 1

@@ -96,10 +96,14 @@ class Upkeep:
             step.append(scope)
             slots += int(most)
             if slots >= _SLOTS or len(step) == _STEP:
-                await self._access.script("tend", *step)
+                await self._tend(step)
                 step, slots = [], 0
-        if step:
-            await self._access.script("tend", *step)
+        await self._tend(step)
+
+    async def _tend(self, scopes: list[Value]) -> None:
+        while scopes:
+            left: int = await self._access.script("tend", *scopes)
+            scopes = scopes[left - 1 :] if left else []
 
     async def hand_on(self, consumer: str, why: str) -> int:
         """Hand on what *consumer* holds, in steps; return how many messages that were."""

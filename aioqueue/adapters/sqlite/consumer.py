@@ -8,7 +8,7 @@ one: else upkeep would find it with a dead owner, and count a loss for an attemp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from aioqueue.adapters.sqlite import flows, limits, messages, records, scopes
@@ -20,6 +20,7 @@ from aioqueue.adapters.sqlite.finisher import SqliteFinisher
 from aioqueue.adapters.sqlite.lease import SqliteLease
 from aioqueue.adapters.sqlite.limits import Slots
 from aioqueue.adapters.sqlite.move import Move
+from aioqueue.adapters.sqlite.records import Entry
 from aioqueue.clock import passing
 from aioqueue.ids import new_id
 from aioqueue.protocols.backend import Backend
@@ -31,13 +32,17 @@ from aioqueue.turns import Group, copied, fill
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who takes messages, from where. prefetch: most it may hold. begins: records are of this file."""
+    """Who takes messages, from where. prefetch: most it may hold. begins: records are of this file.
+
+    limited: names of tasks that begin when they are admitted, and not as they are handed out.
+    """
 
     id: str
     groups: tuple[Group, ...]
     prefetch: int
     worker: str
     begins: bool = False
+    limited: Collection[str] = ()
 
     @property
     def queues(self) -> list[str]:
@@ -112,35 +117,74 @@ def claim(
 
 
 def begin(tx: Transaction, holder: Holder, taken: Sequence[Delivery]) -> list[Delivery]:
-    """Write STARTED; forget messages whose task has ended, or is at a later attempt."""
+    """Write STARTED, but of what is limited; forget messages whose tasks have ended, or are further on."""
+    entries, fit = sift(tx, [delivery for delivery in taken if delivery.message.name not in holder.limited])
+    start(tx, holder, entries, fit)
+    begun = {messages.receipt_of(delivery) for delivery in fit}
+    return [
+        replace(delivery, begun=messages.receipt_of(delivery) in begun)
+        for delivery in taken
+        if messages.receipt_of(delivery) in begun or delivery.message.name in holder.limited
+    ]
+
+
+def sift(tx: Transaction, taken: Sequence[Delivery]) -> tuple[dict[str, Entry], list[Delivery]]:
+    """Return the records there are, and which may start; forget the others."""
     tracked = (delivery.message.id for delivery in taken if delivery.message.tracked)
     entries = records.load(tx, tracked)
     open = [id for id, entry in entries.items() if not entry.ended]
     barred = scopes.barred(tx, open)
     move = Move(tx, entries)
-    begun: list[Delivery] = []
+    fit: list[Delivery] = []
     stale: list[int] = []
     for delivery in taken:
+        message = delivery.message
+        entry = entries.get(message.id) if message.tracked else None
+        if entry is not None and (entry.ended or entry.attempt > message.attempt or message.id in barred):
+            if not entry.ended and entry.attempt <= message.attempt:
+                move.bar(entry)
+            stale += [receipt[0] for receipt in [messages.receipt_of(delivery)] if receipt is not None]
+            continue
+        fit.append(delivery)
+    if move.changed:
+        move.write()
+        records.save(tx, move.changed.values())
+    messages.delete(tx, stale)
+    messages.give_up(tx, stale)
+    return entries, fit
+
+
+def start(tx: Transaction, holder: Holder, entries: dict[str, Entry], fit: Sequence[Delivery]) -> None:
+    """Write STARTED of what is tracked; *entries*: the records there are."""
+    started: list[Entry] = []
+    for delivery in fit:
         message = delivery.message
         if message.tracked:
             entry = entries.get(message.id)
             if entry is None:
                 entry = entries[message.id] = records.pending(message, tx.now)
                 entry.losses = delivery.losses
-            elif entry.ended or entry.attempt > message.attempt or message.id in barred:
-                if not entry.ended and entry.attempt <= message.attempt:
-                    move.bar(entry)
-                stale += [receipt[0] for receipt in [messages.receipt_of(delivery)] if receipt is not None]
-                continue
             records.start(entry, message.attempt, owner=holder.id, worker=holder.worker, now=tx.now)
-        begun.append(replace(delivery, begun=True))
-    started = [entry for entry in entries.values() if entry.owner == holder.id and not entry.ended]
+            started.append(entry)
     flows.renew(tx, (entry.id for entry in started), tx.now + OPEN_TTL)
-    if move.changed:
-        move.write()
-    records.save(tx, [*started, *move.changed.values()])
-    messages.delete(tx, stale)
-    return begun
+    records.save(tx, started)
+
+
+def admit(tx: Transaction, holder: Holder, asks: Sequence[tuple[Delivery, Limits]]) -> list[bool]:
+    """Tell of each delivery whether it may start now, and start it; put off those that may not."""
+    held = messages.held(tx, holder.id, (delivery for delivery, _ in asks))
+    fit = [delivery for delivery, _ in asks if delivery.receipt in held]
+    entries, fit = sift(tx, fit) if holder.begins else ({}, fit)
+    receipts = {delivery.receipt for delivery in fit}
+    moments = limits.ask(tx, [ask for ask in asks if ask[0].receipt in receipts])
+    admitted = [delivery for delivery, until in zip(fit, moments, strict=True) if until is None]
+    if holder.begins:
+        waits = {d.message.id: until for d, until in zip(fit, moments, strict=True) if until is not None}
+        records.put_off(tx, waits, owner=holder.id)
+        flows.renew(tx, waits, max(waits.values(), default=tx.now) + OPEN_TTL)
+        start(tx, holder, entries, [delivery for delivery in admitted if not delivery.begun])
+    allowed = {delivery.receipt for delivery in admitted}
+    return [delivery.receipt in allowed for delivery, _ in asks]
 
 
 def settle(tx: Transaction, owner: str, settlements: Sequence[Settlement]) -> list[bool]:
@@ -165,12 +209,13 @@ def settle(tx: Transaction, owner: str, settlements: Sequence[Settlement]) -> li
     return answers
 
 
-def release(tx: Transaction, owner: str, deliveries: Sequence[Delivery], delay: float) -> None:
-    """Give back what *owner* holds of *deliveries*; what had begun had not."""
-    held = messages.held(tx, owner, deliveries)
+def release(tx: Transaction, holder: Holder, deliveries: Sequence[Delivery], delay: float) -> None:
+    """Give back what *holder* holds of *deliveries*; what had begun had not."""
+    held = messages.held(tx, holder.id, deliveries)
     mine = [delivery for delivery in deliveries if delivery.receipt in held]
     messages.give_back(tx, (seq for seq, _ in held), delay=delay)
-    records.stop(tx, [d.message.id for d in mine if d.begun and d.message.tracked], owner=owner)
+    if holder.begins:
+        records.stop(tx, [d.message.id for d in mine if d.message.tracked], owner=holder.id)
 
 
 class SqliteConsumer:
@@ -233,7 +278,7 @@ class SqliteConsumer:
         scopes = self._slots.of(deliveries)
 
         def work(tx: Transaction) -> None:
-            release(tx, self.id, deliveries, delay)
+            release(tx, self._holder, deliveries, delay)
             limits.wake(tx, scopes)
 
         await self._access.write(work)
@@ -241,7 +286,7 @@ class SqliteConsumer:
         self.freed()
 
     async def admit(self, asks: Sequence[tuple[Delivery, Limits]]) -> Sequence[bool]:
-        answers = await self._access.write(lambda tx: limits.admit(tx, self.id, asks))
+        answers = await self._access.write(lambda tx: admit(tx, self._holder, asks))
         self._slots.took(asks, answers)
         if not all(answers):
             self.freed()
@@ -255,8 +300,8 @@ class SqliteConsumer:
     def lease(self) -> Lease:
         return self._lease
 
-    def finisher(self, backend: Backend) -> SqliteFinisher | None:
+    def finisher(self, backend: Backend, *, limited: Collection[str] = ()) -> SqliteFinisher | None:
         if not isinstance(backend, SqliteBackend) or backend.core is not self._access.core:
             return None
-        self._holder = replace(self._holder, begins=True)
+        self._holder = replace(self._holder, begins=True, limited=limited)
         return SqliteFinisher(self._access, self, self.freed, self._slots)

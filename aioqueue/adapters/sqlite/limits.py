@@ -15,11 +15,12 @@ from aioqueue.adapters.sqlite import messages, records
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.adapters.sqlite.messages import Receipt
 from aioqueue.adapters.sqlite.rows import insert
-from aioqueue.models.rate import Rate, next_turn
+from aioqueue.models.rate import next_turn
 from aioqueue.protocols.limits import EARLY, LATE, PARKED, Limits
 from aioqueue.protocols.messages import Delivery
 
-_SLOT, _PARKED, _TURN = 0, 1, 2
+_SLOT, _PARKED, _TURN, _FREED = 0, 1, 2, 3
+_SWEPT: Final = 1_000
 _HELD: Final = (
     "EXISTS (SELECT 1 FROM messages WHERE messages.seq = limited.seq AND messages.taken = limited.taken"
     " AND +messages.state = 2)"
@@ -55,21 +56,16 @@ class Slots:
                 self._scopes.pop(receipt, None)
 
 
-def admit(tx: Transaction, owner: str, asks: Sequence[tuple[Delivery, Limits]]) -> list[bool]:
-    """Tell of each delivery whether it may start now; put off those that may not."""
-    held = messages.held(tx, owner, (delivery for delivery, _ in asks))
-    answers: list[bool] = []
-    put_off: list[str] = []
+def ask(tx: Transaction, asks: Sequence[tuple[Delivery, Limits]]) -> list[float | None]:
+    """Tell of each delivery, which is held, None where it may start now, else until when it is put off."""
+    moments: list[float | None] = []
     for delivery, limits in asks:
         receipt = messages.receipt_of(delivery)
-        until = _ask(tx, receipt, limits) if receipt is not None and receipt in held else None
-        answers.append(receipt in held and until is None)
+        until = None if receipt is None else _ask(tx, receipt, limits)
         if receipt is not None and until is not None:
             messages.put_off(tx, receipt.seq, until)
-            put_off += [delivery.message.id] if delivery.begun and delivery.message.tracked else []
-    if put_off:
-        records.stop(tx, put_off, owner=owner)
-    return answers
+        moments.append(until)
+    return moments
 
 
 def wake(tx: Transaction, scopes: Iterable[str]) -> None:
@@ -80,33 +76,46 @@ def wake(tx: Transaction, scopes: Iterable[str]) -> None:
 
 
 def sweep(tx: Transaction) -> int:
-    """Wake whoever could start, and forget what is over; return 0, as it is all done."""
-    tx.db.execute(
-        f"DELETE FROM limited WHERE (kind = {_SLOT} AND NOT {_HELD}) OR (kind = {_TURN} AND at < :late) OR"
-        " NOT EXISTS (SELECT 1 FROM messages WHERE messages.seq = limited.seq)",
-        {"late": tx.now - LATE},
-    )
-    parked = tx.db.execute(f"SELECT scope, max(most) FROM limited WHERE kind = {_PARKED} GROUP BY scope")
-    for scope, most in parked.fetchall():
-        _wake(tx, scope, most)
+    """Wake whoever could start, and forget what is over; return how much, of each at most so much."""
+    dropped = tx.db.execute(f"DELETE FROM limited WHERE kind = {_SLOT} AND NOT {_HELD}").rowcount
+    for kind, before in ((_PARKED, tx.now), (_TURN, tx.now - LATE), (_FREED, tx.now - LATE)):
+        dropped += tx.db.execute(
+            "DELETE FROM limited WHERE seq IN"
+            " (SELECT seq FROM limited WHERE kind = ? AND at < ? ORDER BY at LIMIT ?)",
+            (kind, before, _SWEPT),
+        ).rowcount
+    left = _SWEPT
+    for scope in _scopes(tx):
+        left -= _wake(tx, scope, left)
+        if left <= 0:
+            break
     tx.db.execute("DELETE FROM rates WHERE mark <= ?", (tx.now,))
-    return 0
+    return dropped
+
+
+def _scopes(tx: Transaction) -> list[str]:
+    """Return the scopes of which anything is parked: one look into the index each, however much that is."""
+    found: list[str] = []
+    look = f"SELECT min(scope) FROM limited WHERE kind = {_PARKED} AND scope > ?"
+    while (scope := tx.db.execute(look, (found[-1] if found else "",)).fetchone()[0]) is not None:
+        found.append(scope)
+    return found
 
 
 def _ask(tx: Transaction, receipt: Receipt, limits: Limits) -> float | None:
     """Return None where a message may start, else until when it is to be put off. It may ask again."""
-    row = tx.db.execute("SELECT kind, taken, at FROM limited WHERE seq = ?", (receipt.seq,)).fetchone()
-    kind, taken, turn = row or (None, 0, 0.0)
+    row = tx.db.execute("SELECT kind, taken, at, scope FROM limited WHERE seq = ?", (receipt.seq,)).fetchone()
+    kind, taken, turn, scope = row or (None, 0, 0.0, "")
     if kind == _SLOT and taken == receipt.taken:
         return None
     if limits.running is not None and _running(tx, limits.scope) >= limits.running:
         _write(tx, receipt, limits, _PARKED, tx.now + PARKED)
         return tx.now + PARKED
-    if kind != _TURN or tx.now - turn > LATE:
-        turn = _next(tx, limits.scope, limits.rates)
+    if kind != _TURN or scope != limits.paced or tx.now - turn > LATE:
+        turn = _next(tx, limits)
     if turn - tx.now > EARLY:
         _write(tx, receipt, limits, _TURN, turn)
-        return turn
+        return min(turn, tx.now + PARKED)
     if limits.running is not None:
         _write(tx, receipt, limits, _SLOT, tx.now)
     elif row is not None:
@@ -114,9 +123,17 @@ def _ask(tx: Transaction, receipt: Receipt, limits: Limits) -> float | None:
     return None
 
 
-def _next(tx: Transaction, scope: str, rates: Sequence[Rate]) -> float:
+def _next(tx: Transaction, limits: Limits) -> float:
+    scope, rates = limits.scope, limits.rates
     if not rates:
         return tx.now
+    freed = tx.db.execute(
+        "DELETE FROM limited WHERE seq = (SELECT seq FROM limited WHERE scope = ? AND kind = ? AND at >= ?"
+        " ORDER BY at LIMIT 1) RETURNING at",
+        (limits.paced, _FREED, tx.now - LATE),
+    ).fetchall()
+    if freed:
+        return float(freed[0][0])
     marks: dict[str, float] = dict(
         tx.db.execute("SELECT name, mark FROM rates WHERE scope = ?", (scope,)).fetchall()
     )
@@ -132,7 +149,14 @@ def _next(tx: Transaction, scope: str, rates: Sequence[Rate]) -> float:
 def _write(tx: Transaction, receipt: Receipt, limits: Limits, kind: int, at: float) -> None:
     tx.db.execute(
         "INSERT OR REPLACE INTO limited (seq, scope, kind, taken, at, most) VALUES (?, ?, ?, ?, ?, ?)",
-        (receipt.seq, limits.scope, kind, receipt.taken, at, limits.running),
+        (
+            receipt.seq,
+            limits.paced if kind == _TURN else limits.scope,
+            kind,
+            receipt.taken,
+            at,
+            limits.running,
+        ),
     )
 
 
@@ -143,13 +167,18 @@ def _running(tx: Transaction, scope: str) -> int:
     return int(row[0])
 
 
-def _wake(tx: Transaction, scope: str, most: int) -> None:
+def _wake(tx: Transaction, scope: str, most: int) -> int:
+    """Make at most *most* ready that are parked, as there are slots; return how many."""
+    woken = 0
     parked = (
         f"SELECT seq, at, most FROM limited WHERE scope = ? AND kind = {_PARKED} ORDER BY at, seq LIMIT 1"
     )
-    while most > 0 and (first := tx.db.execute(parked, (scope,)).fetchone()) is not None:
+    while woken < most and (first := tx.db.execute(parked, (scope,)).fetchone()) is not None:
         seq, until, slots = first
         if _running(tx, scope) >= slots:
-            return
+            break
         tx.db.execute("DELETE FROM limited WHERE seq = ?", (seq,))
-        most -= messages.make_ready(tx, seq, until)
+        if messages.make_ready(tx, seq, until):
+            records.is_due(tx, seq)
+            woken += 1
+    return woken

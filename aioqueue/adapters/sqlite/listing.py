@@ -87,13 +87,15 @@ def _entry(row: tuple[Any, ...], queue: str, where: Where) -> QueueEntry:
 
 def remove(tx: Transaction, entries: Sequence[QueueEntry]) -> int:
     """Forget those that still wait."""
-    gone = 0
+    gone: list[int] = []
     for entry in entries:
-        gone += tx.db.execute(
-            "DELETE FROM messages WHERE id = ? AND attempt = ? AND hop = ? AND +state <> 2",
+        removed = tx.db.execute(
+            "DELETE FROM messages WHERE id = ? AND attempt = ? AND hop = ? AND +state <> 2 RETURNING seq",
             (entry.id, entry.attempt, entry.hop),
-        ).rowcount
-    return gone
+        )
+        gone += [seq for (seq,) in removed.fetchall()]
+    messages.give_up(tx, gone)
+    return len(gone)
 
 
 def letters(tx: Transaction, *, queue: str | None, after: str | None, limit: int) -> LetterPage:

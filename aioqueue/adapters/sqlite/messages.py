@@ -242,7 +242,18 @@ def delete(tx: Transaction, seqs: Iterable[int]) -> None:
 
 def withdraw(tx: Transaction, ids: Iterable[str]) -> None:
     """Forget messages of tasks, but for those that are held."""
-    tx.db.execute(f"DELETE FROM messages WHERE id IN {LISTED} AND +state <> 2", (listed(ids),))
+    gone = tx.db.execute(
+        f"DELETE FROM messages WHERE id IN {LISTED} AND +state <> 2 RETURNING seq", (listed(ids),)
+    )
+    give_up(tx, [seq for (seq,) in gone.fetchall()])
+
+
+def give_up(tx: Transaction, seqs: Sequence[int]) -> None:
+    """Forget that messages which are gone waited for slots; let others have their turns."""
+    if seqs:
+        gone = listed(seqs)
+        tx.db.execute(f"UPDATE limited SET kind = 3 WHERE seq IN {LISTED} AND kind = 2", (gone,))
+        tx.db.execute(f"DELETE FROM limited WHERE seq IN {LISTED} AND kind = 1", (gone,))
 
 
 def reschedule(tx: Transaction, queue: str, id: str, attempt: int, when: When) -> bool:

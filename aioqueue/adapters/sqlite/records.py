@@ -6,7 +6,7 @@ transaction, so nobody else changes a row between its reading and its writing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Final
@@ -100,6 +100,7 @@ _COLUMNS: Final = ", ".join(_NAMES)
 _SAVE: Final = f"INSERT OR REPLACE INTO tasks ({_COLUMNS}, look)"
 _STATE_AT: Final = _NAMES.index("state")
 _STATES: Final = {state.value: state for state in State}
+_WAITS: Final = "state IN ('PENDING', 'RETRY')"
 
 
 def load(tx: Transaction, ids: Iterable[str]) -> dict[str, Entry]:
@@ -265,4 +266,23 @@ def stop(tx: Transaction, ids: Iterable[str], *, owner: str, losses: int = 0) ->
         f" started = NULL, losses = losses + ? WHERE id IN {LISTED} AND state = 'STARTED' AND plan IS NULL"
         " AND owner = ?",
         (losses, listed(ids), owner),
+    )
+
+
+def put_off(tx: Transaction, waits: Mapping[str, float], *, owner: str) -> None:
+    """Write that tasks wait until these moments, also those that *owner* had begun."""
+    stop(tx, waits, owner=owner)
+    tx.db.executemany(
+        "UPDATE tasks SET due = :due, kept = max(kept, :until), shown = max(kept, :until),"
+        f" look = max(kept, :until) WHERE id = :id AND {_WAITS}",
+        [{"id": id, "due": due, "until": due + OPEN_TTL} for id, due in waits.items()],
+    )
+
+
+def is_due(tx: Transaction, seq: int) -> None:
+    """Write that the task of a message waits no longer for its moment."""
+    tx.db.execute(
+        f"UPDATE tasks SET due = :now WHERE id = (SELECT id FROM messages WHERE seq = :seq) AND {_WAITS}"
+        " AND due > :now",
+        {"seq": seq, "now": tx.now},
     )

@@ -109,8 +109,9 @@ CREATE TABLE IF NOT EXISTS leases (
 CREATE TABLE IF NOT EXISTS paused (queue TEXT PRIMARY KEY) WITHOUT ROWID;
 
 -- What the limits of tasks hold: one row a message. kind 0 has a slot under a receipt, (seq, taken), and is none
--- any more once it is not held under that; 1 is parked until a slot is free; 2 has a turn. at: since when, or
--- until when it is put off. most: slots of its scope.
+-- any more once it is not held under that; 1 is parked until a slot is free; 2 has a turn; 3 is the turn of a
+-- message that is gone, for who asks next. at: since when, or until when it is put off. most: slots of its scope.
+-- scope: of turns, after the names of the rates.
 CREATE TABLE IF NOT EXISTS limited (
   seq INTEGER PRIMARY KEY,
   scope TEXT NOT NULL,
@@ -120,6 +121,8 @@ CREATE TABLE IF NOT EXISTS limited (
   most INTEGER
 );
 CREATE INDEX IF NOT EXISTS limited_scope ON limited (scope, kind, at);
+CREATE INDEX IF NOT EXISTS limited_kind ON limited (kind, at);
+CREATE INDEX IF NOT EXISTS limited_parked ON limited (scope) WHERE kind = 1;
 
 -- Of each rate, when the next start is due by its pace.
 CREATE TABLE IF NOT EXISTS rates (

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from aioqueue.models.rate import Rate
 from aioqueue.models.state import State
 from aioqueue.protocols.adapter import Adapter
 from aioqueue.protocols.broker import Broker
+from aioqueue.protocols.limits import PARKED, Limits
 from aioqueue.protocols.log import Note
 from aioqueue.protocols.messages import COMMIT_TTL, OPEN_TTL, Ending, Message, Settlement
 from aioqueue.urls import connect
@@ -210,3 +212,20 @@ async def test_what_is_told_lives_as_long_as_its_value_in_two_stores(adapter: Ad
 
     assert keys.lives(f"e:{id}", 300)
     assert keys.lives(f"t:{id}", COMMIT_TTL)
+
+
+async def test_record_lasts_while_its_task_waits_for_a_turn(
+    adapter: Adapter, keys: Keys, shared: RedisServer, url: str
+) -> None:
+    broker, backend = broker_of(adapter), backend_of(adapter)
+    sent = [message(QUEUE), message(QUEUE)]
+    await submit(adapter, *sent)
+    async with broker.consume([QUEUE], prefetch=9, lease=600, worker="w") as consumer:
+        finisher = consumer.finisher(backend, limited={"add"})
+        assert finisher is not None
+        deliveries = await take(consumer, 2)
+        shared.command("PEXPIRE", f"{prefix_of(url)}t:{sent[1].id}", 100_000)
+        asked = Limits("month", (Rate(1, 40 * 86_400.0),))
+        assert list(await consumer.admit([(each, asked) for each in deliveries])) == [True, False]
+
+    assert keys.lives(f"t:{sent[1].id}", OPEN_TTL + 86_400.0 + PARKED)

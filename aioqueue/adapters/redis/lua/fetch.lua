@@ -1,9 +1,10 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, entries, turns
+Uses base, entries, turns, begin
 Apart messages, promote, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
-ARGV[1] begins    1: records are here, write STARTED in them; 0: they are not
+ARGV[1] begins    1: records are here, write STARTED in them, but for tasks whose names follow, a line each: those
+                  begin when they are admitted; 0: they are not
 ARGV[2] consumer  its name
 ARGV[3] worker    the name written into records
 ARGV[4] limit     most deliveries
@@ -16,7 +17,11 @@ ARGV[7] rest      those receipts, then of each group of queues its turn (weight,
 Returns the moment it is now, 1 or 0 where the lease has lapsed, a row a delivery: receipt, id, name, meta,
 body, losses; the queues that are paused, and credit, passed and at of each group.
 ]]
-local begins, me, worker, limit = ARGV[1] == '1', ARGV[2], ARGV[3], tonumber(ARGV[4])
+local begins, me, worker, limit = string.sub(ARGV[1], 1, 1) == '1', ARGV[2], ARGV[3], tonumber(ARGV[4])
+local limited = {}
+for name in string.gmatch(ARGV[1], '\n([^\n]+)') do
+  limited[name] = true
+end
 local waiter, known_count = ARGV[2] .. '.wait', tonumber(ARGV[6])
 local rows, queues, groups, known, paused, held_up = {}, {}, {}, {}, {}, {}
 local at = 7
@@ -46,54 +51,6 @@ if redis.call('EXISTS', P .. 'l:' .. me) == 0 then
   return { text(NOW), 0, {}, paused, {} }
 end
 
-local function superseded(record, m, receipt)
-  if not record[1] then
-    return false
-  end
-  local attempt, current = tonumber(m.attempt), tonumber(record[2])
-  -- one that went on as a workflow runs no more
-  if FINAL[record[1]] or current > attempt or record[5] then
-    return true
-  end
-  -- another copy of this attempt, unless that one is gone
-  if current == attempt and record[3] and record[3] ~= '' and record[3] ~= receipt then
-    local lane, entry, queue = where(record[3])
-    return #redis.call('XRANGE', stream_key(queue, lane), entry, entry) == 1
-  end
-  return false
-end
-
--- Writes STARTED. Returns the losses on record, or nil if the message is to be forgotten.
-local function begin(m, receipt)
-  local key = record_key(m.id)
-  local record = redis.call('HMGET', key, 's', 'a', 'e', 'l', 'p')
-  if superseded(record, m, receipt) then
-    return nil
-  end
-  local place = part(m.id) and apart.place_of(m.id)
-  if place and apart.stopped(place) then
-    apart.bar(m.id, 0, 0)
-    apart.keep_moved()
-    return nil
-  elseif place then
-    apart.renew(m.id, place, NOW)
-  end
-  if record[2] == m.attempt and record[3] == receipt then
-    redis.call('HSET', key, 's', 'STARTED', 'o', me, 'w', worker, 'b', NOW_TEXT)
-  elseif record[1] then
-    redis.call('HSET', key, 's', 'STARTED', 'a', m.attempt, 'o', me, 'w', worker, 'b', NOW_TEXT, 'e', receipt)
-  else
-    redis.call(
-      'HSET', key, 's', 'STARTED', 'a', m.attempt, 'o', me, 'w', worker, 'b', NOW_TEXT, 'e', receipt,
-      'n', m.name, 'q', m.queue, 'c', m.sent, 'l', m.losses
-    )
-  end
-  if record[1] ~= 'PENDING' or m.attempt ~= '1' or NOW - tonumber(m.sent) * 1000 > DAY then
-    redis.call('PEXPIRE', key, OPEN_TEXT)
-  end
-  return record[1] and (record[4] or '0') or m.losses
-end
-
 local function take(lane, entry, queue, f)
   local m, receipt = unpack_entry(f, queue), receipt_of(lane, entry, queue)
   if not m then
@@ -101,21 +58,22 @@ local function take(lane, entry, queue, f)
     return
   end
   local losses = m.losses
-  if begins and m.tracked == '1' then
-    losses = begin(m, receipt)
-    if not losses then
+  if begins and m.tracked == '1' and not limited[m.name] then
+    local record, place = fit(m, receipt, apart)
+    if not record then
       forget_entry(stream_key(queue, lane), entry)
       apart.unmark(m)
       return
     end
+    losses = begin(m, receipt, record, place, apart, me, worker)
   end
   rows[#rows + 1] = { receipt, m.id, m.name, f.m, m.body, losses }
 end
 
--- Takes what has been sent once, handed out never, and is in no workflow; false where it is another.
+-- Takes what has been sent once, handed out never, and is in no workflow nor limited; false where it is another.
 local function take_plain(lane, entry, queue, list)
   local id, meta = list[2], list[6]
-  if list[1] ~= 'i' or list[3] ~= 'n' or list[5] ~= 'm' or list[7] ~= 'b' or list[9] then
+  if list[1] ~= 'i' or list[3] ~= 'n' or list[5] ~= 'm' or list[7] ~= 'b' or list[9] or limited[list[4]] then
     return false
   end
   local m = (metas[meta] or read_meta(meta)).__index

@@ -23,8 +23,7 @@ for at = 1, #ARGV, 2 do
     end
   else
     local member = string.match(place, '^%d+ (.*)$')
-    if member and redis.call('ZREM', P .. 'd:' .. queue, member) == 1 then
-      redis.call('DEL', P .. 'm:' .. member)
+    if member and forget_delayed(queue, member) then
       gone = gone + 1
     end
   end

@@ -33,7 +33,8 @@ i:<workflow>              set, numbers of its joins that have members and are ke
                           after a +, the joins of other workflows which those have come to that it reads
 rest                      set, workflows that are over of whose i: some is left for upkeep
 g:<join>                  hash, the members of a join by number: kind (v, e, j) and data
-m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its entry; r it waits for its turn), or
+m:<id>/<attempt>/<hop>    hash, a message that is delayed (n, q, b, m as in its entry; r t and the rates and scope of
+                          whose turns it has one, or p and the scope of whose slots it waits for one), or
                           that was published without a record (k)
 q:<queue>:<lane>          stream of messages, group w: i id, n name, m meta, b body. Lanes: again (given back, read
                           first), suspect (handed out one at a time), 9 to 0 (priorities)
@@ -42,8 +43,9 @@ paused                    set, names of the queues of which nothing is handed ou
 dead, buried              stream of dead letters, of all queues; hash, how many each has there
 slots:<scope>             set, of a limited task that may run so many at once: consumer and receipt of those that run
 parked:<scope>            zset, messages that wait for a slot, and their queues, by the moment they are put off until
-turns:<scope>             zset, messages that wait for their turn, by that; rates:<scope>: hash, of each rate when
-                          the next start is due by its pace
+turns:<rates> <scope>     zset, messages that wait for their turn, by that; free:…: the same of turns whose messages are
+                          gone, for who asks next
+rates:<scope>             hash, of each rate when the next start is due by its pace
 limits                    hash, slots of each scope that has any taken, or messages parked
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each

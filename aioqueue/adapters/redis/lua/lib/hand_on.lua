@@ -25,7 +25,8 @@ local function hand_on(lane, entry, queue, consumer, delay, lost, limited)
   if m.tracked == '1' then
     record = redis.call('HMGET', key, 's', 'o', 'e', 'l')
   end
-  local mine = record[1] == 'STARTED' and record[2] == consumer and record[3] == receipt_of(lane, entry, queue)
+  local known = record[3] == receipt_of(lane, entry, queue)
+  local mine = known and record[1] == 'STARTED' and record[2] == consumer
   local counted = lost and (mine or not record[1])
   m.losses = text(math.max(tonumber(m.losses), tonumber(record[4] or '0')) + (counted and 1 or 0))
   forget_entry(stream, entry)
@@ -38,6 +39,14 @@ local function hand_on(lane, entry, queue, consumer, delay, lost, limited)
       'HSET', key, 's', m.attempt == '1' and 'PENDING' or 'RETRY', 'e', receipt, 'd', text(NOW + delay), 'l', m.losses
     )
     redis.call('HDEL', key, 'o', 'w', 'b')
+  elseif known and (record[1] == 'PENDING' or record[1] == 'RETRY') then
+    redis.call('HSET', key, 'e', receipt, 'd', text(NOW + delay))
+  end
+  if limited and record[1] and redis.call('PTTL', key) < delay + OPEN_TTL then
+    -- it lasts past its turn, however far that is
+    redis.call('PEXPIRE', key, text(delay + OPEN_TTL + DAY))
+    redis.call('PEXPIRE', P .. 'h:' .. m.id, text(delay + OPEN_TTL + DAY))
+    expire_log(m.id, text(delay + OPEN_TTL + DAY))
   end
   return 1
 end

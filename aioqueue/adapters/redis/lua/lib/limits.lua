@@ -12,10 +12,36 @@ local function keep(key, ms)
   redis.call('PEXPIRE', key, text(ms))
 end
 
+-- Drops at most a hundred of those that are missed by a second and more.
+local function drop_missed(key)
+  local missed = redis.call('ZRANGEBYSCORE', key, '-inf', text(NOW - 2 * LATE), 'LIMIT', 0, 100)
+  if missed[1] then
+    redis.call('ZREM', key, unpack(missed))
+  end
+end
+
+-- Returns the first turn that is another's no more, or nil; it is taken.
+local function freed_turn(paced)
+  local free = P .. 'free:' .. paced
+  if redis.call('EXISTS', free) == 0 then
+    return nil
+  end
+  drop_missed(free)
+  local first = redis.call('ZRANGEBYSCORE', free, text(NOW - LATE), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if first[1] then
+    redis.call('ZREM', free, first[1])
+  end
+  return tonumber(first[2])
+end
+
 -- Returns the first moment at which all rates let one more start; it is taken. rates: name, pace and burst of each.
-local function next_turn(scope, rates)
+local function next_turn(scope, rates, paced)
   if #rates == 0 then
     return NOW
+  end
+  local freed = freed_turn(paced)
+  if freed then
+    return freed
   end
   local key, turn = P .. 'rates:' .. scope, NOW
   local marks, last = fields(redis.call('HGETALL', key)), NOW
@@ -36,9 +62,10 @@ local function remember_scope(scope, most)
   keep(P .. 'limits', OPEN_TTL)
 end
 
--- Returns nil where a message may start, else until when it is put off. most: slots, or nil. It may ask again.
-local function ask(consumer, receipt, member, queue, scope, most, rates)
-  local slots, parked, turns = P .. 'slots:' .. scope, P .. 'parked:' .. scope, P .. 'turns:' .. scope
+-- Returns nil where a message may start, else until when it is put off, and for what. most: slots, or nil. paced: names
+-- of the rates, and the scope. It may ask again.
+local function ask(consumer, receipt, member, queue, scope, most, rates, paced)
+  local slots, parked, turns = P .. 'slots:' .. scope, P .. 'parked:' .. scope, P .. 'turns:' .. paced
   local slot = slot_of(consumer, receipt)
   if most and redis.call('SISMEMBER', slots, slot) == 1 then
     return nil
@@ -46,23 +73,22 @@ local function ask(consumer, receipt, member, queue, scope, most, rates)
   local turn = redis.call('ZSCORE', turns, member)
   redis.call('ZREM', turns, member)
   if most and redis.call('SCARD', slots) >= most then
+    -- what is put off no more asks again, or is gone
+    drop_missed(parked)
     -- in the order in which they were parked, also within a millisecond
     local last = redis.call('ZRANGE', parked, -1, -1, 'WITHSCORES')[2]
     local till = math.max(NOW + PARKED, tonumber(last or '0') + 1)
     redis.call('ZADD', parked, text(till), member .. '\n' .. queue)
     keep(parked, till - NOW + OPEN_TTL)
     remember_scope(scope, most)
-    return till
+    return till, 'p' .. scope
   end
-  turn = turn and NOW - tonumber(turn) <= LATE and tonumber(turn) or next_turn(scope, rates)
+  turn = turn and NOW - tonumber(turn) <= LATE and tonumber(turn) or next_turn(scope, rates, paced)
   if turn - NOW > EARLY then
-    local missed = redis.call('ZRANGEBYSCORE', turns, '-inf', text(NOW - 2 * LATE), 'LIMIT', 0, 100)
-    if missed[1] then
-      redis.call('ZREM', turns, unpack(missed))
-    end
+    drop_missed(turns)
     redis.call('ZADD', turns, string.format('%.3f', turn), member)
     keep(turns, math.max(redis.call('PTTL', turns), math.ceil(turn - NOW) + 2 * LATE))
-    return math.ceil(turn)
+    return math.min(math.ceil(turn), NOW + PARKED), 't' .. paced
   end
   if most then
     redis.call('SADD', slots, slot)
@@ -72,17 +98,20 @@ local function ask(consumer, receipt, member, queue, scope, most, rates)
   return nil
 end
 
--- Makes at most *most* of a scope ready that are parked, as slots are free; forgets a scope that has nothing.
+-- Makes at most *most* of a scope ready that are parked, as slots are free, and looks at a hundred at most; forgets a scope
+-- that has nothing. Returns how many it looked at.
 local function wake(scope, most)
   local slots, parked = P .. 'slots:' .. scope, P .. 'parked:' .. scope
   local all = tonumber(redis.call('HGET', P .. 'limits', scope) or '0')
   local free = math.min(most, all - redis.call('SCARD', slots))
-  while free > 0 do
+  local looked = 0
+  while free > 0 and looked < PROMOTED do
     local first = redis.call('ZRANGE', parked, 0, 0, 'WITHSCORES')
     if not first[1] then
       break
     end
     redis.call('ZREM', parked, first[1])
+    looked = looked + 1
     local member, queue = string.match(first[1], '^([^\n]+)\n(.*)$')
     local waiting = P .. 'd:' .. queue
     -- one that was given another moment waits for that
@@ -98,6 +127,7 @@ local function wake(scope, most)
   if redis.call('EXISTS', slots, parked) == 0 then
     redis.call('HDEL', P .. 'limits', scope)
   end
+  return looked
 end
 
 -- Forgets a slot whose consumer does not hold the message any more; tells whether it did.

@@ -81,6 +81,32 @@ local function submit(m, again)
   return true
 end
 
+-- Lets who asks next have the turn of a message that is gone. paced: rates and scope.
+local function free_turn(paced, member)
+  local turns, free = P .. 'turns:' .. paced, P .. 'free:' .. paced
+  local turn, lives = redis.call('ZSCORE', turns, member), redis.call('PTTL', turns)
+  if turn then
+    redis.call('ZREM', turns, member)
+    redis.call('ZADD', free, turn, member)
+    redis.call('PEXPIRE', free, text(math.max(lives, redis.call('PTTL', free))))
+  end
+end
+
+-- Forgets a delayed message, and that it waits for a slot or has a turn; tells whether it was there.
+local function forget_delayed(queue, member)
+  if redis.call('ZREM', P .. 'd:' .. queue, member) == 0 then
+    return false
+  end
+  local kind, what = string.match(redis.call('HGET', P .. 'm:' .. member, 'r') or '', '^([tp])(.*)$')
+  redis.call('DEL', P .. 'm:' .. member)
+  if kind == 't' then
+    free_turn(what, member)
+  elseif kind == 'p' then
+    redis.call('ZREM', P .. 'parked:' .. what, member .. '\n' .. queue)
+  end
+  return true
+end
+
 local function unmark(m)
   if m.marked == '1' then
     redis.call('DEL', message_key(m.id, m.attempt, m.hop))

@@ -27,8 +27,7 @@ local function withdraw(id, queue, attempt, receipt)
   -- one that is to be tried again has its next attempt there
   for number = attempt, attempt + 1 do
     local member = id .. '/' .. text(number) .. '/0'
-    if redis.call('ZREM', P .. 'd:' .. queue, member) == 1 then
-      redis.call('DEL', P .. 'm:' .. member)
+    if forget_delayed(queue, member) then
       return true
     end
   end
