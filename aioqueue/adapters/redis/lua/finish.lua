@@ -30,12 +30,16 @@ if nodes[1] then
   apart.read_places(nodes)
 end
 
--- Ends an only attempt that has succeeded, of a task that is in no workflow and has no more on record than most; false
--- where it is another, or not this consumer's.
+-- Ends an only attempt that has succeeded, of a task that has no more on record than most; false where it is another,
+-- or not this consumer's.
 local function succeed(i, e)
   local start, stream, entry = starts[i], streams[i], entries[i]
-  local id = ARGV[start + 1]
-  if not e.plain or part(id) or not is_held(stream, entry) then
+  local id, value = ARGV[start + 1], ARGV[start + 3]
+  if not e.plain or not is_held(stream, entry) then
+    return false
+  end
+  local place = part(id) and (apart.place_of(id) or '')
+  if place == '' or (place and apart.called_off(place)) then
     return false
   end
   local key = record_key(id)
@@ -45,7 +49,11 @@ local function succeed(i, e)
     return false
   end
   forget(stream, entry)
-  say('done:' .. id, write_success(key, ARGV[start + 3], e.keep, record[5], record[6], record[7]))
+  local told = write_success(key, value, e.keep, record[5], record[6], record[7])
+  if place then
+    apart.move_on(id, place, 'SUCCESS', value, e.ttl)
+  end
+  say('done:' .. id, told)
   return true
 end
 
@@ -58,7 +66,7 @@ for i = 1, count do
   end
 end
 write_forgotten()
-if others then
-  apart.finished()
+if nodes[1] or others then
+  apart.finished(nodes[1])
 end
 return answers

@@ -207,9 +207,9 @@ local function finish(at)
   return 1
 end
 
--- Keeps the workflows that have moved by all of the endings.
-local function finished()
-  if any_moves then
+-- Keeps the workflows that have moved by all of the endings; nodes: there are some of workflows among them.
+local function finished(nodes)
+  if nodes or any_moves then
     keep_moved()
   end
 end
