@@ -91,7 +91,13 @@ class CallCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         cut = args.index("--") if "--" in args else len(args)
-        rest = super().parse_args(ctx, args[:cut])
+        try:
+            rest = super().parse_args(ctx, args[:cut])
+        except click.MissingParameter:
+            if cut == len(args):
+                raise
+            # what it wants first stands behind it too
+            return super().parse_args(ctx, args)
         told: tuple[str, ...] = ctx.params.get("args") or ()
         named = [
             ctx.params.get(param.name or "") for param in self.params if isinstance(param, click.Argument)

@@ -49,6 +49,9 @@ class Echo:
 
     def ear(self) -> Ear | None:
         """Return where processes are heard now; None, which is told once, if they cannot be."""
+        if self._folder is not None and not os.path.exists(_path(self._folder)):
+            # somebody has tidied up
+            self.close()
         if self._folder is None and not self._deaf:
             try:
                 self._listen()
@@ -68,9 +71,9 @@ class Echo:
                 voice.setblocking(False)
                 try:
                     voice.sendto(b"", _path(self._folder))
-                except BlockingIOError:
-                    # it is full, so the thread is awake, and ends when it is empty
-                    _log.debug("processes have much to say at the end")
+                except OSError:
+                    # it is full, so the thread is awake, and ends when it is empty; or its path is gone
+                    self._socket.shutdown(socket.SHUT_RD)
             self._thread.join(_PATIENCE)
         if self._socket is not None:
             self._socket.close()
@@ -99,7 +102,7 @@ class Voice(logging.Handler):
         """Say it. A record that nobody hears in time is lost."""
         try:
             self._socket.settimeout(_PATIENCE if self._heard else 0.0)
-            self._socket.sendto(written(record), self.ear.path)
+            self._socket.sendto(_said(record), self.ear.path)
             self._heard = True
         except OSError:
             self._heard = False
@@ -116,15 +119,28 @@ def say_to(ear: Ear) -> None:
     That stands open nowhere in a process of a task, so what a module sets up to write there says nothing.
     """
     root = logging.getLogger()
-    for handler in list(root.handlers):
-        if isinstance(handler, Voice):
-            if handler.ear == ear:
-                return
-            root.removeHandler(handler)
-            handler.close()
-    if all(type(handler) is logging.StreamHandler for handler in root.handlers):
+    voices = [handler for handler in root.handlers if isinstance(handler, Voice)]
+    others = [handler for handler in root.handlers if not isinstance(handler, Voice)]
+    elsewhere = any(type(handler) is not logging.StreamHandler for handler in others)
+    for voice in voices:
+        if elsewhere or voice.ear != ear:
+            root.removeHandler(voice)
+            voice.close()
+    if not elsewhere and not any(voice in root.handlers for voice in voices):
         root.addHandler(Voice(ear))
         root.setLevel(ear.level)
+
+
+def _said(record: logging.LogRecord) -> bytes:
+    """Return a record as a datagram; of one that cannot be written, what is wrong with it."""
+    try:
+        return written(record)
+    except Exception as exc:  # noqa: BLE001 - what a task logs badly must not fail it
+        named = {
+            name: getattr(record, name) for name in ("name", "levelno", "levelname", "pathname", "lineno")
+        }
+        fault = f"{record.msg!r} cannot be logged: {type(exc).__name__}: {exc}"
+        return written(logging.makeLogRecord({**named, "msg": fault}))
 
 
 def written(record: logging.LogRecord) -> bytes:

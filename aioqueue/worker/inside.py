@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import cache
 from importlib import import_module
 from typing import IO, Any
 
@@ -31,8 +32,7 @@ def call_by_path(
     A Ctrl-C, or the stop of a service, goes to all processes at once. It is for the worker to say what that
     means: the call goes on. What it starts itself hears of such signals as ever.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _unheard)
+    _hear_no_signals()
     _put_streams_aside()
     if ear is not None:
         say_to(ear)
@@ -45,6 +45,19 @@ def call_by_path(
     function = found.definition.function if isinstance(found, Task) else found
     running.set(context)
     return function(*args, **kwargs)
+
+
+@cache
+def _hear_no_signals() -> None:
+    """Let signals interrupt nothing here, and be heard as ever by what is forked from here, or started."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _unheard)
+    os.register_at_fork(after_in_child=_hear_signals)
+
+
+def _hear_signals() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _unheard(number: int, frame: object) -> None:

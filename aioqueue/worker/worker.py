@@ -138,9 +138,11 @@ class Worker:
             if await entered(stack, self._opened, self._stop, _log):
                 await self._work(until_idle, stalled)
         finally:
-            await self._in_time(stack.aclose(), "the stores do not close")
-            self._pools.close()
-            self._fresh()
+            try:
+                await self._in_time(stack.aclose(), "the stores do not close")
+            finally:
+                self._pools.close()
+                self._fresh()
 
     def _fresh(self) -> None:
         """Be as new, for another run, perhaps in another loop."""

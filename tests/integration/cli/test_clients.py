@@ -114,8 +114,11 @@ async def test_task_of_another_app_is_sent_by_name(shell: Shell) -> None:
     done = await shell.run(*sent)
     found = await shell.run("result", "a", "--app", APP)
 
+    behind = await shell.run("send", "--id", "b", "--by-name", "--", APP, "theirs", "--flag")
+
     assert done.code == 0
     assert found.out.startswith("theirs[a] PENDING\n")
+    assert (behind.code, behind.out) == (0, "sent theirs[b] to queue default\n")
 
 
 async def test_misspelled_task_is_wrong_use_and_names_what_is_there(shell: Shell) -> None:

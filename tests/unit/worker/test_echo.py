@@ -11,7 +11,7 @@ import pytest
 
 from aioqueue.context import Context, running
 from aioqueue.logs import Attempt, TaskFilter, attempt_of
-from aioqueue.worker.echo import MOST, Echo, Voice, read, written
+from aioqueue.worker.echo import MOST, Ear, Echo, Voice, read, say_to, written
 
 CONTEXT = Context("0199", "sum", "mail", 2, 0, {}, "worker-1", 0.0)
 
@@ -81,3 +81,35 @@ def test_where_nobody_can_be_heard_that_is_told_once(
     echo.close()
     (said,) = caplog.messages
     assert said.startswith("what tasks log in processes of their own is not heard: ")
+
+
+def test_folder_that_is_gone_is_made_anew_and_an_end_without_one_is_an_end() -> None:
+    echo = Echo()
+    first = echo.ear()
+    assert first is not None
+    os.unlink(first.path)
+    second = echo.ear()
+    assert second is not None
+    os.unlink(second.path)
+
+    echo.close()
+
+    assert first.path != second.path
+
+
+def test_who_has_handlers_of_its_own_is_not_heard_twice(tmp_path: Path) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    own = logging.FileHandler(tmp_path / "own.log")
+    try:
+        root.handlers = []
+        say_to(Ear("nowhere", logging.INFO))
+        alone = [type(handler) for handler in root.handlers]
+        root.addHandler(own)
+        say_to(Ear("nowhere", logging.INFO))
+
+        assert (alone, root.handlers) == ([Voice], [own])
+    finally:
+        own.close()
+        root.handlers = before
+        root.setLevel(level)
