@@ -61,7 +61,7 @@ prove-fresh:
 	.ci/fresh
 
 prove-conformance: .venv/.stamp
-	$(TOGETHER) tests/conformance tests/integration tests/unit -m wide
+	$(TOGETHER) tests/conformance tests/integration tests/unit tests/chaos -m wide
 
 prove-kill: .venv/.stamp
 	$(A_FEW) tests/chaos/test_kill_redis.py tests/chaos/test_kill.py tests/chaos/test_supervised.py
@@ -91,7 +91,8 @@ prove-memory: .venv/.stamp
 prove-workflows: .venv/.stamp
 	$(TOGETHER) tests/chaos/test_crash_workflows.py tests/chaos/test_workflow_mutants.py \
 		tests/integration/test_workflows.py tests/integration/test_random_workflows.py \
-		tests/integration/test_large_workflows.py tests/integration/test_chord_ends.py
+		tests/integration/test_random_cancels.py tests/integration/test_large_workflows.py \
+		tests/integration/test_chord_ends.py
 	$(A_FEW) -rP tests/chaos/test_kill_workflows.py
 
 prove-time: .venv/.stamp

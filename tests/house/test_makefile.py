@@ -50,3 +50,20 @@ def test_every_proof_that_is_listed_is_a_target_that_prove_runs() -> None:
 
     assert len(listed) >= 8
     assert rule.removeprefix("prove:").split() == listed
+
+
+def test_every_slow_test_is_run_by_a_proof() -> None:
+    rules = (ROOT / "Makefile").read_text().replace("\\\n", " ").splitlines()
+    proofs = [rule for rule in rules if "$(PYTEST)" in rule or "$(TOGETHER)" in rule or "$(A_FEW)" in rule]
+    named = {word for proof in proofs for word in proof.split() if word.endswith(".py")}
+    folders = {
+        word for proof in proofs if "-m slow" in proof for word in proof.split() if word[:6] == "tests/"
+    }
+    files = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")]
+    mark = "pytest." + "mark.slow"
+    slow = [path for path in files if mark in (ROOT / path).read_text()]
+
+    assert slow
+    assert [
+        path for path in map(str, slow) if path not in named and not any(path.startswith(f) for f in folders)
+    ] == []

@@ -1,7 +1,6 @@
 """The acceptance suite of machinery, the task queue for Go, on every pair of stores; ids are its numbers.
 
-M are the tests of its own suite, X what its examples show. M14 (the look at waiting tasks) and X12 (periodic
-tasks) are to come.
+M are the tests of its own suite, X what its examples show.
 """
 
 from __future__ import annotations
@@ -9,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from aioqueue import (
@@ -23,6 +24,7 @@ from aioqueue import (
     Retry,
     RetryPolicy,
     Server,
+    Signature,
     chain,
     chord,
     current,
@@ -196,6 +198,23 @@ async def test_m13_two_programs_with_different_tasks_share_a_queue(server: Serve
         result = await adding.send(calls, concurrency=10)
 
         assert await within(result.get()) == [20, 5]
+
+
+async def test_m14_what_waits_is_seen_in_order_until_it_has_run(opened: Server) -> None:
+    register(opened)
+    results = await opened.send_many([call("add", 1, 2), call("add", 3, 5), call("add", 6, 7)])
+    waiting = (await opened.queue("default").pending(bodies=True)).entries
+
+    async with opened.worker():
+        values = [await within(result.get()) for result in results]
+        await eventually(lambda: _is_empty(opened))
+    left = (await opened.queue("default").pending()).entries
+
+    seen = [(entry.id, entry.name, orjson.loads(entry.body or b"")["a"]) for entry in waiting]
+    assert seen == [
+        (result.id, "add", numbers) for result, numbers in zip(results, ([1, 2], [3, 5], [6, 7]), strict=True)
+    ]
+    assert (values, left) == ([3, 8, 13], ())
 
 
 async def test_m15_nothing_waits_in_an_empty_queue(opened: Server) -> None:
@@ -587,6 +606,25 @@ async def test_x11_error_comes_first_and_result_last(served: Server) -> None:
     await eventually(lambda: _is_empty(served))
 
     assert sorted(told) == [("error", "no", "own", 1), ("success", "own", 1, 2)]
+
+
+async def test_x12_each_slot_of_a_schedule_is_fired_by_one_of_three_programs(server: Server) -> None:
+    ran: list[str] = []
+
+    async def tick() -> None:
+        ran.append(current().task_id)
+
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            program = Server(server.settings.broker, backend=server.settings.backend)
+            program.register_task("tick", tick)
+            program.schedule("ticking", 0.2, Signature(name="tick"))
+            await stack.enter_async_context(program)
+            await stack.enter_async_context(program.worker())
+        await eventually(lambda: len(ran) >= 6)
+
+    # the id of what a slot sends names the slot
+    assert len(set(ran)) == len(ran)
 
 
 def test_x13_credentials_are_not_shown() -> None:
