@@ -76,17 +76,22 @@ class Fetcher:
         self._until_idle = until_idle
         try:
             await self._fetch_all(until_idle)
+        except asyncio.CancelledError:
+            if self._ahead is not None:
+                # what it is handed is given back with the consumer
+                self._ahead.cancel()
+            raise
         finally:
             await self._end_ahead()
 
     async def _fetch_all(self, until_idle: bool) -> None:
         backoff = Backoff()
         while not self._stop.is_set():
-            running = self._executor.running
+            running, ahead = self._executor.running, self._ahead is not None
             if self._budget == 0 and not running:
                 return
             limit = self._most(taken=0)
-            if limit <= 0 and self._ahead is None:
+            if limit <= 0 and not ahead:
                 await self._slot()
                 continue
             try:
@@ -98,7 +103,8 @@ class Fetcher:
                 await backoff.wait(self._stop)
                 continue
             backoff.reset()
-            if until_idle and not deliveries and not running:
+            # what was asked for ahead knows nothing of what has been released since
+            if until_idle and not deliveries and not running and not ahead:
                 return
 
     def _most(self, *, taken: int) -> int:
@@ -117,7 +123,8 @@ class Fetcher:
             full = len(deliveries) == limit
         more = self._most(taken=len(deliveries))
         if full and more > 0 and not self._stop.is_set():
-            self._ahead = asyncio.create_task(self._consumer.receive(more, timeout=_PATIENCE))
+            patience = 0.0 if self._until_idle else _PATIENCE
+            self._ahead = asyncio.create_task(self._consumer.receive(more, timeout=patience))
             for _ in range(_LEAVES):
                 await asyncio.sleep(0)
         return deliveries

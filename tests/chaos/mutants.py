@@ -11,6 +11,15 @@ NO_FENCE = (
     Change("lua/lib/ending.lua", "local verdict, record = judge(e)", "local verdict, record = 'mine', {}"),
 )
 
+_MINE = "record[1] == 'STARTED' and record[2] == '1' and record[3] == me and record[4] == ARGV[start]"
+
+NO_PLAIN_FENCE = (
+    Change("lua/finish.lua", "if not e.plain or not is_held(stream, entry) then", "if not e.plain then"),
+    Change("lua/finish.lua", f"local mine = {_MINE}", "local mine = true"),
+)
+
+PLAIN_FENCE_BY_PEL = (Change("lua/finish.lua", f"local mine = {_MINE}", "local mine = true"),)
+
 FENCE_BY_PEL = (
     _NONE_IS_PLAIN,
     Change(

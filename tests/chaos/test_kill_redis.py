@@ -161,6 +161,8 @@ def _env(copy: Path, history: History, **more: str) -> dict[str, str]:
 MUTANTS: dict[str, tuple[tuple[Change, ...], Scenario, str]] = {
     "no fence, one judged dead": (mutants.NO_FENCE, scenarios.one_judged_dead, "committed twice"),
     "no fence, two entries": (mutants.NO_FENCE, scenarios.two_entries, "committed twice"),
+    "no plain fence": (mutants.NO_PLAIN_FENCE, scenarios.one_judged_dead, "committed twice"),
+    "plain fence by PEL alone": (mutants.PLAIN_FENCE_BY_PEL, scenarios.two_entries, "committed twice"),
     "fence by PEL alone": (mutants.FENCE_BY_PEL, scenarios.two_entries, "committed twice"),
     "settle before result": (mutants.SETTLE_FIRST, scenarios.killed_at_its_end, "lost"),
     "group at the end": (mutants.GROUP_AT_END, scenarios.sent_before_the_first_worker, "passed over"),

@@ -31,7 +31,7 @@ class Doorbell:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
-        self._broken = False
+        self._broken = self._cut = False
         self._connecting: asyncio.Task[Wire] | None = None
         self._rung: asyncio.Future[Any] | None = None
 
@@ -40,11 +40,14 @@ class Doorbell:
 
         ``cut`` ends the wait at once. Raises what redis-py raises, ResponseError for a missing group too.
         """
+        self._cut = False
         wire = self._wire
         if wire is None or self._broken or not self._make.leads_to(wire.link):
             wire = await self._connected()
-            if wire is None:
+            if wire is None or self._cut:
                 return ""
+            if self._broken:
+                raise ConnectionError("the connection was lost")
         command: tuple[Value, ...] = (
             "XREADGROUP", "GROUP", "w", self._consumer, "BLOCK", max(1, int(seconds * 1000)), "COUNT", 1,
             "STREAMS", *streams, *([">"] * len(streams)),
@@ -75,6 +78,7 @@ class Doorbell:
 
     def cut(self) -> None:
         """End the wait that is going on, if one is."""
+        self._cut = True
         if self._connecting is not None:
             self._connecting.cancel()
         if self._rung is not None and not self._rung.done():
@@ -90,21 +94,20 @@ class Doorbell:
         """Connect; None if cut off."""
         await self.close()
         connecting = asyncio.create_task(
-            wired(self._make, self._told, timeout=self._timeout), name="aioqueue-redis-block"
+            wired(self._make, self._told, self._end, timeout=self._timeout), name="aioqueue-redis-block"
         )
         self._connecting = connecting
         try:
             await asyncio.wait([connecting])
+        except BaseException:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            raise
         finally:
             self._connecting = None
-            if not connecting.done():
-                connecting.cancel()
-                await asyncio.gather(connecting, return_exceptions=True)
-        if connecting.cancelled():
-            return None
-        wire = self._wire = connecting.result()
-        wire.lost = self._end
-        return wire
+            if not connecting.cancelled() and connecting.exception() is None:
+                self._wire = connecting.result()
+        return None if connecting.cancelled() else connecting.result()
 
     def _told(self, reply: Any) -> None:
         if isinstance(reply, ResponseError | ConnectionError):

@@ -91,7 +91,8 @@ class Pipe:
                 self._watch.cancel()
             self._break(ConnectionError("the adapter was closed"))
             self._refuse(ConnectionError("the adapter was closed"))
-            await asyncio.gather(*self._leaving, return_exceptions=True)
+            if self._leaving:
+                await asyncio.gather(*self._leaving, return_exceptions=True)
 
     async def _connected(self) -> None:
         if self._wire is None and self._queue:
@@ -152,6 +153,9 @@ class Pipe:
             leaving.add_done_callback(self._leaving.discard)
         for future, _ in flying:
             _fail(future, exc)
+        if self._queue:
+            # what was held back while the connection was full goes on another one
+            self._wake.set()
 
     def _refuse(self, exc: BaseException) -> None:
         """Tell those whose commands were not sent."""

@@ -26,10 +26,12 @@ class Wire(asyncio.Protocol):
     when nothing more will come. full: no more is to be written until *ready* is called.
     """
 
-    def __init__(self, link: Link, told: Callable[[Any], None]) -> None:
+    def __init__(
+        self, link: Link, told: Callable[[Any], None], lost: Callable[[Exception], None] | None = None
+    ) -> None:
         own = cast("Any", link)
         self.link = link
-        self.lost: Callable[[Exception], None] = _unheard
+        self.lost: Callable[[Exception], None] = lost or _unheard
         self.ready: Callable[[], None] = _idle
         self.full: bool = False
         self._told = told
@@ -76,11 +78,17 @@ class Wire(asyncio.Protocol):
         self.ready()
 
 
-async def wired(make: Make, told: Callable[[Any], None], *, timeout: float) -> Wire:
+async def wired(
+    make: Make,
+    told: Callable[[Any], None],
+    lost: Callable[[Exception], None] | None = None,
+    *,
+    timeout: float,
+) -> Wire:
     """Return the wire of a link that is opened within *timeout* s. Raises what redis-py raises."""
     link = await connected(make, timeout=timeout)
     try:
-        return Wire(link, told)
+        return Wire(link, told, lost)
     except ConnectionError:
         await link.disconnect(nowait=True)
         raise

@@ -208,6 +208,14 @@ local function take_group(group, count)
   return #rows - before
 end
 
+-- Tells whether nothing else waits in the lane of which the bell has told: very likely there is nothing anywhere.
+local function rang_alone()
+  local queue, lane = string.match(ARGV[5], '^(.*):(%w+)$')
+  local stream = queue and stream_key(queue, lane)
+  local held = stream and redis.pcall('XPENDING', stream, 'w')
+  return held and not held.err and held[1] >= redis.call('XLEN', stream)
+end
+
 local promoted = 0
 for _, queue in ipairs(queues) do
   if promoted == 0 and #redis.call('ZRANGEBYSCORE', P .. 'd:' .. queue, '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0 then
@@ -228,13 +236,8 @@ for _, lane in ipairs(LANES) do
     end
   end
 end
-if rows[1] and ARGV[5] ~= '1' and known_count < 0 then
-  -- the bell told of this lane alone; what has come into others since rings it again
-  local queue, lane = string.match(ARGV[5], '^(.*):(%w+)$')
-  if queue and lane ~= 'suspect' and #rows < limit then
-    take_lane(queue, lane, limit)
-  end
-else
+-- what has come into other lanes since rings the bell again
+if not (rows[1] and known_count < 0 and rang_alone()) then
   fill(groups, limit - #rows, take_group)
 end
 local turns = {}

@@ -51,13 +51,15 @@ class Connection:
 
 
 class Fake:
-    """The server. answer: makes the reply to a command, none for b""."""
+    """The server. answer: makes the reply to a command, none for b"". hears: unless it is set, nothing is read."""
 
     def __init__(self) -> None:
         self.port = 0
         self.connections: list[Connection] = []
         self.answer: Callable[[Command], bytes] = echo
         self.refuses = False
+        self.hears = asyncio.Event()
+        self.hears.set()
         self._serving: set[asyncio.Task[None]] = set()
 
     @property
@@ -87,6 +89,7 @@ class Fake:
         rest = b""
         try:
             while data := await reader.read(1_000_000):
+                await self.hears.wait()
                 commands, rest = _parsed(rest + data)
                 heard = [command for command in commands if command[0] != b"CLIENT"]
                 if heard:
@@ -100,6 +103,7 @@ class Fake:
 
     async def ended(self) -> None:
         """Hang up on all, and return when nobody is served."""
+        self.hears.set()
         for connection in self.connections:
             connection.cut()
         await within(asyncio.gather(*self._serving))

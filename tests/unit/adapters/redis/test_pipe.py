@@ -205,6 +205,19 @@ async def test_oldest_call_without_an_answer_ends_the_connection(fake: Fake, has
     assert len(fake.connections) == 2
 
 
+async def test_call_behind_what_is_not_read_goes_on_another_connection(fake: Fake, hasty: Pipe) -> None:
+    await hasty.call("PING", "first")
+    fake.hears.clear()
+    great = await under_way(hasty.call("ECHO", b"x" * 50_000_000))
+    small = await under_way(hasty.call("ECHO", "small"))
+
+    with pytest.raises(TimeoutError):
+        await within(great)
+    fake.hears.set()
+
+    assert await within(small) == b"small"
+
+
 async def test_connection_that_answers_in_time_is_kept(fake: Fake, hasty: Pipe) -> None:
     fake.answer = silent
     for number in range(12):
