@@ -51,7 +51,7 @@ class Connection:
 
 
 class Fake:
-    """The server. answer: makes the reply to a command, none for b"". hears: unless it is set, nothing is read."""
+    """The server. answer: makes the reply to a command, none for b"". hears: while it is set, it reads."""
 
     def __init__(self) -> None:
         self.port = 0
