@@ -17,7 +17,8 @@ from typing import cast
 
 import click
 
-from aioqueue.cli.group import MISUSED
+from aioqueue.cli import logs
+from aioqueue.cli.group import MISUSED, tell
 from aioqueue.cli.options import shown
 from aioqueue.errors import (
     AioqueueError,
@@ -129,8 +130,9 @@ def _show(exc: Exception, said: str) -> None:
     trace = exc.__traceback__
     while trace is not None and _ours(trace.tb_frame.f_code.co_filename) and trace.tb_next is not None:
         trace = trace.tb_next
-    traceback.print_exception(exc.with_traceback(trace))
-    click.echo(f"Error: {said}", err=True)
+    if not logs.in_json():
+        traceback.print_exception(exc.with_traceback(trace))
+    tell(said, exc.with_traceback(trace))
 
 
 def _ours(file: str) -> bool:

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or set-up, 3 a store cannot be reached
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -96,8 +97,19 @@ class Verbs(Group):
             # what is wrong with settings is told one a line
             lines = str(exc).splitlines() if isinstance(exc, ConfigurationError) else [str(exc)]
             for line in lines:
-                click.echo(f"Error: {' '.join(line.split())}", err=True)
+                tell(" ".join(line.split()))
             ctx.exit(code_of(exc))
+
+
+def tell(fault: str, exc: BaseException | None = None) -> None:
+    """Tell what ends the command, as a log record where those are JSON. exc: what is shown with it then."""
+    logs = sys.modules.get("aioqueue.cli.logs")
+    if logs is None or not logs.in_json():
+        click.echo(f"Error: {fault}", err=True)
+        return
+    from logging import getLogger
+
+    getLogger("aioqueue.cli").error("%s", fault, exc_info=exc)
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:

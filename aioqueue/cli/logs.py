@@ -1,11 +1,13 @@
 """Logs: set up by the command line, and by nothing else of aioqueue. They go to standard error.
 
 plain: lines for people. short: the same for somebody who sits before it. json: one object a line, with ts,
-level, logger, message and pid, of a task's run also task and, for an exception, exc; ts is UTC.
+level, logger, message and pid, of a task's run also task, for an exception exc, for a stack stack, and in
+extra what else the record was given; ts is UTC. What ends the command is logged then too.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -15,11 +17,15 @@ from typing import Any, Final
 import orjson
 
 from aioqueue.cli.options import LogFormat
-from aioqueue.logs import Attempt, TaskFilter
+from aioqueue.logs import ATTEMPT, Attempt, TaskFilter
 
 DATA = "data"
 """Name of a record's ``extra`` that json shows as it is."""
 
+_OF_TASK: Final = ("task", "task_id", "task_name", "task_queue", "task_attempt", ATTEMPT)
+_OWN: Final = frozenset(
+    (*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "said", DATA, *_OF_TASK)
+)
 _PLAIN: Final = "%(asctime)s %(process)d %(levelname)-7s %(name)s: %(said)s"
 _SHORT: Final = "%(asctime)s %(levelname)-7s %(said)s"
 _COLOURS: Final = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}
@@ -33,6 +39,11 @@ def configure(level: str, form: LogFormat) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # a warning would break a stream of JSON
     logging.captureWarnings(True)
+
+
+def in_json() -> bool:
+    """Tell whether JSON is logged, among which nothing else is to be written."""
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
 
 
 def _formatter(form: LogFormat) -> logging.Formatter:
@@ -87,7 +98,15 @@ class JsonFormatter(logging.Formatter):
             line["exc"] = _text(self.formatException(record.exc_info))
         elif record.exc_text:
             line["exc"] = _text(record.exc_text)
-        return orjson.dumps(line, default=str).decode()
+        if record.stack_info:
+            line["stack"] = _text(self.formatStack(record.stack_info))
+        if extra := {name: value for name, value in vars(record).items() if name not in _OWN}:
+            line["extra"] = extra
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:
+            # a text that is no Unicode, or a number that is too large, somewhere in what the record was given
+            return json.dumps(line, default=str)
 
 
 def _is_attempt(argument: object) -> bool:

@@ -171,6 +171,17 @@ async def test_logs_are_one_json_object_a_line(shell: Shell) -> None:
     assert [line["level"] for line in lines if "ValueError: no" in line["message"]] == ["error"]
 
 
+async def test_what_is_wrong_is_one_json_object_too(shell: Shell) -> None:
+    (shell.folder / "broken.py").write_text("raise ValueError('their own')\n")
+
+    done = await shell.run("worker", "broken:server", "--json")
+    (line,) = [json.loads(each) for each in done.err.splitlines()]
+
+    assert (done.code, line["level"]) == (2, "error")
+    assert line["message"] == "the module 'broken' cannot be imported"
+    assert line["exc"].endswith("ValueError: their own")
+
+
 async def test_log_level_is_kept(shell: Shell) -> None:
     await shell.sent("sum", [1])
     done = await shell.run("worker", APP, "-b", "--log-level", "warning", "--log-format", "json")

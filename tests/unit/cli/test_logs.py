@@ -50,6 +50,17 @@ def test_data_is_shown_as_it_is() -> None:
     assert written(record("x", data={"a": [1], "b": object}))["data"] == {"a": [1], "b": "<class 'object'>"}
 
 
+def test_extras_and_stacks_are_shown() -> None:
+    line = written(record("x", order=7, odd={1}, stack_info="Stack (most recent call last):\n  here"))
+
+    assert line["extra"] == {"order": 7, "odd": "{1}"}
+    assert line["stack"].endswith("here")
+
+
+def test_extra_that_is_no_unicode_is_shown_all_the_same() -> None:
+    assert written(record("x", name_of_file="\udc80"))["extra"] == {"name_of_file": "\udc80"}
+
+
 def test_text_that_is_not_unicode_is_written_all_the_same() -> None:
     assert written(record("name: \udc80"))["message"] == "name: \\udc80"
 
