@@ -30,7 +30,7 @@ from aioqueue.models.signature import R_co, Signature
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
 from aioqueue.models.workflow import WRITERS, Chain, Chord, Group, Workflow
 from aioqueue.opener import Opener, TakenError
-from aioqueue.packing import Packer, record_of, require_releasable
+from aioqueue.packing import Packer, expiry, record_of, require_releasable
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Broker
 from aioqueue.protocols.finisher import Submitter
@@ -157,9 +157,9 @@ class Dispatcher:
         """Send one call and return its result. Raises as ``send_many``."""
         if isinstance(call, Workflow):
             return (await self.send_many([call], concurrency=concurrency))[0]
-        id = call.id or new_id()
-        message = self._packed(call, id, self._clock.time())
-        result = AsyncResult[R_co](id, self._results, self._reading(call.name))
+        id, now = call.id or new_id(), self._clock.time()
+        message = self._packed(call, id, now)
+        result = self._result(call, id, now)
         try:
             (answer,) = await self._submitter.submit([message], limit=self._limit)
         except UnavailableError as exc:
@@ -196,7 +196,7 @@ class Dispatcher:
         for id, count in Counter(ids).items() if plans else ():
             if count > 1 and id in plans:
                 raise SignatureError(f"id={id!r}: several calls of one send have it, and one is a workflow")
-        results = [self._outcome(call, id, plans.get(id)) for call, id in sent]
+        results = [self._outcome(call, id, plans.get(id), now) for call, id in sent]
         try:
             known = await self._known(call.id for call, id in sent if id in plans) if plans else {}
             created = await self._sent(messages, list(plans.values()), known, concurrency)
@@ -292,10 +292,17 @@ class Dispatcher:
         self._results.required()
         return replace(message, unique=claim_of(call), delay=max(call.delay, call.debounce or 0.0))
 
-    def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None) -> AsyncResult[R_co]:
+    def _result(self, call: Signature[R_co], id: str, now: float) -> AsyncResult[R_co]:
+        """Return the result of a call that is sent at *now*."""
+        result = AsyncResult[R_co](id, self._results, self._reading(call.name))
+        if call.expires is not None:
+            result.expires_at(expiry(call, now))
+        return result
+
+    def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None, now: float) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""
         if plan is None and not isinstance(call, Workflow):
-            return AsyncResult(id, self._results, self._reading(call.name))
+            return self._result(call, id, now)
         last, record = last_of(call), None if plan is None else plan.result
         if isinstance(last, Group):
             members = tuple(self._reading_of(member) for member in last.members)

@@ -11,7 +11,8 @@ from aioqueue.joins import Watch, first_error, gone
 from aioqueue.models.state import State
 from aioqueue.models.stats import GroupCounts
 from aioqueue.protocols.messages import Record
-from aioqueue.results import ROUND, AsyncResult, Reading, Results, join_of, task_error
+from aioqueue.results import ROUND, AsyncResult, Reading, Results
+from aioqueue.states import join_of, task_error
 
 R = TypeVar("R")
 

@@ -83,6 +83,12 @@ class Packer:
         return (routed(self.routes, signature.name) if self.routes else None) or self.queue
 
 
+def expiry(signature: Signature, now: float) -> float | None:
+    """Return the moment, Unix seconds, from which a call that is sent at *now* is not started any more."""
+    given = signature.expires
+    return given.timestamp() if isinstance(given, datetime) else None if given is None else now + given
+
+
 def tracked(signature: Signature) -> bool:
     """Tell whether the task has a record: all but those whose result nobody wants and that need none."""
     needed = signature.id is not None or signature.retry is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,15 +21,13 @@ from aioqueue.errors import (
     ResultNotFoundError,
     ResultTimeoutError,
     SignatureError,
-    TaskCancelledError,
     TaskError,
     TaskExpiredError,
-    TaskFailedError,
     UniqueConflictError,
 )
-from aioqueue.events import Story, died
+from aioqueue.events import Story
 from aioqueue.ids import is_name
-from aioqueue.joins import error_of, first_error, joined
+from aioqueue.joins import first_error, joined
 from aioqueue.models.event import Event
 from aioqueue.models.signature import R_co
 from aioqueue.models.state import (
@@ -44,8 +42,9 @@ from aioqueue.models.types import when
 from aioqueue.patience import Patience
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.log import Log
-from aioqueue.protocols.messages import HISTORY, Attempt, Record, When
+from aioqueue.protocols.messages import HISTORY, Record, When
 from aioqueue.protocols.store import Store
+from aioqueue.states import attempt_info, join_of, last_attempt, shown, task_error, task_state
 
 _log = logging.getLogger("aioqueue.results")
 
@@ -54,13 +53,8 @@ F = TypeVar("F", Record, Log)
 ROUND: Final = 10.0
 """Seconds of one wait at a store; after the first one a waiter looks whether anybody serves the queue."""
 
-_BY_STATE: dict[State, type[TaskError]] = {
-    State.CANCELLED: TaskCancelledError,
-    State.EXPIRED: TaskExpiredError,
-}
-
-
-_OTHERS = frozenset(kind.__name__ for kind in _BY_STATE.values())
+_SPARED: Final = 2.0
+"""Seconds past its time that a task may be found started: clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +133,7 @@ class AsyncResult(Generic[R_co]):
         self.created: bool | None = None
         self.held_by: str | None = None
         self._record = record or id
+        self._expires: float | None = None
         self._results = results
         self._reading = reading
 
@@ -161,10 +156,11 @@ class AsyncResult(Generic[R_co]):
             if patience.in_task:
                 await self._look(patience, await self._waited(0.0), over=False)
             while True:
-                left = ROUND if until is None else min(ROUND, until - clock.time())
-                record = await self._waited(left)
+                ends = [moment for moment in (until, self._expires) if moment is not None]
+                record = await self._waited(min([ROUND, *(moment - clock.time() for moment in ends)]))
                 if record.state.final:
                     return cast("R_co", await self._value(record))
+                self._require_in_time(record)
                 if until is not None and clock.time() >= until:
                     raise ResultTimeoutError(f"{record.name}[{self.id}] is {record.state} after {timeout} s")
                 await self._look(patience, record, over=True)
@@ -174,6 +170,23 @@ class AsyncResult(Generic[R_co]):
     async def _look(self, patience: Patience, record: Record, *, over: bool) -> None:
         if not record.state.final:
             await patience.look(record, whole=self._record != self.id or not record.queue, over=over)
+
+    def _require_in_time(self, record: Record) -> None:
+        """Raise TaskExpiredError where it has not started in time: a worker may never come to say so."""
+        if self._expires is None or self._results.clock.time() < self._expires:
+            return
+        if record.state in (State.PENDING, State.RETRY):
+            raise TaskExpiredError(
+                "the task expired before it was started, and no worker has met it since",
+                task_id=record.id,
+                task_name=record.name,
+                attempts=record.attempt,
+            )
+        self._expires = None
+
+    def expires_at(self, moment: float | None) -> None:
+        """Say when it expires unless it is started, in Unix seconds, where that is known."""
+        self._expires = None if moment is None else moment + _SPARED
 
     def known_as(self, record: str) -> None:
         """Say what record is the outcome."""
@@ -308,88 +321,3 @@ def _made(kind: type[Exception], error: TaskError) -> Exception | None:
         _log.debug("%s cannot be made of its message: %r", kind.__qualname__, exc)
         return None
     return made if isinstance(made, Exception) else None
-
-
-def join_of(record: Record) -> str | None:
-    """Return the join whose values are those of a record: that of a group has no queue."""
-    return record.joined or (None if record.queue else record.id)
-
-
-def shown(values: list[Any]) -> list[Any]:
-    """Return the values of a group as a person reads them: of errors type and message."""
-    return [
-        {"error": value.type, "message": value.message}
-        if isinstance(value, TaskError)
-        else shown(cast("list[Any]", value))
-        if isinstance(value, list)
-        else value
-        for value in values
-    ]
-
-
-def attempt_info(ended: Attempt) -> AttemptInfo:
-    """Return an attempt as a person reads it."""
-    return AttemptInfo(
-        attempt=ended.number,
-        error=died(ended) if ended.error is None else codec.decode_error(ended.error),
-        worker=ended.worker,
-        started_at=ended.started,
-        ended_at=ended.ended,
-        next_at=ended.next_at,
-    )
-
-
-def last_attempt(record: Record) -> Iterator[AttemptInfo]:
-    """Yield the attempt whose failure is the task's."""
-    if record.state is State.FAILURE and record.error is not None and record.started and not record.plan:
-        yield AttemptInfo(
-            attempt=record.attempt,
-            error=codec.decode_error(record.error),
-            worker=record.worker,
-            started_at=record.started,
-            ended_at=record.finished,
-        )
-
-
-def task_state(record: Record, history: tuple[AttemptInfo, ...] = ()) -> TaskState:
-    """Return *record* as a person reads it."""
-    return TaskState(
-        id=record.id,
-        name=record.name,
-        queue=record.queue,
-        state=record.state,
-        result=None if record.value is None else codec.decode_value(record.value),
-        error=None if record.error is None else codec.decode_error(record.error),
-        attempt=record.attempt,
-        losses=record.losses,
-        sent_at=record.sent,
-        started_at=record.started,
-        finished_at=record.finished,
-        next_at=record.due,
-        worker=record.worker,
-        plan=record.plan,
-        history=history,
-    )
-
-
-def task_error(record: Record) -> TaskError:
-    """Return the error of a record that ended without a value."""
-    if record.error is None:
-        kind = _BY_STATE.get(record.state, TaskFailedError)
-        return kind(
-            f"the task ended {record.state}",
-            task_id=record.id,
-            task_name=record.name,
-            attempts=record.attempt,
-        )
-    info = codec.decode_error(record.error)
-    where = {
-        "task_id": info.task_id or record.id,
-        "task_name": info.task_name or record.name,
-        "attempt": info.attempt or record.attempt,
-    }
-    own = _BY_STATE.get(record.state)
-    if own is None and info.task_id == record.id and info.type in _OTHERS:
-        # it raised what it got for another task
-        own = TaskFailedError
-    return error_of(info.model_copy(update=where), own)

@@ -13,7 +13,7 @@ from aioqueue.models.tree import Branch, WorkflowTree
 from aioqueue.outline import Outline, nodes_of, outline_of, row_of
 from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.flow import PAGE
-from aioqueue.results import task_state
+from aioqueue.states import task_state
 
 
 async def tree(backend: Backend, id: str) -> WorkflowTree:

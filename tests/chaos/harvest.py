@@ -21,7 +21,7 @@ from aioqueue.errors import TaskFailedError
 from aioqueue.models.state import State, TaskState
 from aioqueue.models.tree import Branch
 from aioqueue.protocols.backend import Backend
-from aioqueue.results import task_state
+from aioqueue.states import task_state
 from aioqueue.tree import tree
 from tests.chaos.crashes import Pair, World
 from tests.support.faulty import Faults

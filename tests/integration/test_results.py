@@ -16,13 +16,15 @@ from aioqueue.errors import (
     PayloadTooLargeError,
     ResultNotFoundError,
     ResultTimeoutError,
+    TaskExpiredError,
     TaskFailedError,
     TaskTimeoutError,
 )
+from aioqueue.ids import new_id
 from aioqueue.models.state import State
 from aioqueue.protocols.store import ANYTHING, Anything
 from aioqueue.testing import VirtualClock
-from tests.support.waiting import within
+from tests.support.waiting import passing, pause, under_way, within
 
 pytestmark = pytest.mark.anyio
 
@@ -410,3 +412,48 @@ async def test_unreachable_store_is_told_with_the_results(server: Server) -> Non
 
 async def _one() -> int:
     return 1
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_sender_hears_of_a_task_that_nobody_meets_when_it_expires(many: bool) -> None:
+    clock = VirtualClock()
+    server = Server(f"memory://{new_id()}", clock=clock)
+
+    @server.task
+    async def never() -> None:
+        raise AssertionError
+
+    call = never.options(expires=60).s()
+    async with server:
+        result = (await server.send_many([call]))[0] if many else await server.send(call)
+        waiting = await under_way(result.get())
+        await clock.advance(59)
+        await pause()
+        waits = not waiting.done()
+        with pytest.raises(TaskExpiredError, match="no worker has met it") as told:
+            await passing(clock, waiting, seconds=10)
+
+    assert waits
+    assert (told.value.task_id, told.value.task_name) == (result.id, "never")
+
+
+async def test_task_that_was_started_in_time_may_take_longer() -> None:
+    clock = VirtualClock()
+    server, goes_on = Server(f"memory://{new_id()}", clock=clock), asyncio.Event()
+
+    @server.task
+    async def slow() -> str:
+        await goes_on.wait()
+        return "done"
+
+    async with server, server.worker():
+        result = await server.send(slow.options(expires=60).s())
+        waiting = await under_way(result.get())
+        for _ in range(20):
+            await clock.advance(5)
+            await pause()
+        waits = not waiting.done()
+        goes_on.set()
+
+        assert await within(waiting) == "done"
+    assert waits
