@@ -70,7 +70,7 @@ class Patience:
 
     async def _tell(self, waiting: Record) -> None:
         cards = await self._cards(waiting.queue)
-        if self._wait.stuck and not [card for card in cards if not _is_here(card)]:
+        if self._wait.stuck and not [card for card in cards if not (card.stuck or _is_here(card))]:
             raise self._wait.deadlock(waiting.queue)
         if cards or self._told:
             return

@@ -123,7 +123,10 @@ class GroupCounts(BaseModel):
 
 
 class WorkerCard(BaseModel):
-    """What a live worker process says of itself. started_at, seen_at: Unix seconds."""
+    """What a live worker process says of itself. started_at, seen_at: Unix seconds.
+
+    stuck: all its slots have waited for long for tasks that only such slots could run.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
@@ -137,3 +140,4 @@ class WorkerCard(BaseModel):
     done: int
     started_at: float
     seen_at: float
+    stuck: bool = False

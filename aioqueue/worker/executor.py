@@ -98,6 +98,11 @@ class Executor:
         return self._capacity - len(self._runs)
 
     @property
+    def stuck(self) -> bool:
+        """True when all slots have waited for long for tasks of these queues that nobody has started."""
+        return self._waits.stuck
+
+    @property
     def third(self) -> int:
         """Return how many slots are a third of all, at least one."""
         return (self._capacity + 2) // 3

@@ -104,6 +104,11 @@ class Term:
         """Return how many tasks run."""
         return self._executor.running
 
+    @property
+    def stuck(self) -> bool:
+        """True when what runs waits for what cannot be run."""
+        return self._executor.stuck
+
     def stop(self) -> None:
         """Take nothing more and end by the grace; called again when that has become shorter."""
         self._fetcher.stop()

@@ -235,6 +235,7 @@ class Worker:
             done=self.done,
             started_at=self._started,
             seen_at=self._stores.clock.time(),
+            stuck=self._term is not None and self._term.stuck,
         )
 
     def _count(self) -> None:

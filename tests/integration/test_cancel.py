@@ -216,6 +216,32 @@ async def test_slots_that_all_wait_for_their_own_queue_are_told(
     assert "all 2 slots of worker" in caplog.text
 
 
+async def test_workers_that_all_wait_for_the_queue_they_serve_are_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioqueue.waits.LONG", 0.3)
+    monkeypatch.setattr("aioqueue.results.ROUND", 0.4)
+    began = 0
+
+    @server.task
+    async def child(n: int) -> int:
+        return n
+
+    @server.task
+    async def parent(n: int) -> int:
+        nonlocal began
+        began += 1
+        await eventually(lambda: began >= 2)
+        return await (await child.send(n)).get()
+
+    async with server, server.worker(concurrency=1, name="one", sweep=0.2):
+        async with server.worker(concurrency=1, name="two", sweep=0.2):
+            sent = [await parent.send(n) for n in range(2)]
+            ended = await within(asyncio.gather(*[one.get() for one in sent], return_exceptions=True))
+
+    assert "TaskDeadlockError" in [getattr(error, "type", "") for error in ended]
+
+
 async def test_slots_whose_waits_begin_one_after_the_other_are_told_and_so_are_those_that_wait_for_groups(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
