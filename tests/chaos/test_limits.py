@@ -31,7 +31,7 @@ RATE, SECONDS, SPARE, ROUNDS = 100, 5.0, 5, 6
 MOST = 1.2 * RATE * SECONDS
 """No round may have more; a second's lateness that is made up for in it makes as many."""
 
-SLOTS, KILLS = 4, 6
+SLOTS, EACH, KILLS = 4, 2, 6
 ROUND = 12
 """Tasks that wait at least, so that there is something to do whoever lives."""
 TIMINGS = {
@@ -97,7 +97,7 @@ async def test_never_more_at_once_than_may_and_never_stuck_under_kills(url: str,
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(url))
         # two of them at least have to run to take all slots
-        fleet = Fleet(stack, history, env, concurrency=SLOTS // 2)
+        fleet = Fleet(stack, history, env, concurrency=EACH)
         await _served(server, fleet)
         killed = asyncio.Event()
         feeding = asyncio.create_task(_feed(server, killed))
@@ -107,6 +107,8 @@ async def test_never_more_at_once_than_may_and_never_stuck_under_kills(url: str,
                 await fleet.kill_a_busy_one(but_the_eldest=True)
                 (dead,) = before - set(fleet.processes)
                 died[dead] = time.time()
+            # that all slots are taken at some moment is what the rest rests on
+            await eventually(lambda: _most_at_once(history, died) >= SLOTS, deadline=60)
         finally:
             killed.set()
         results = await feeding
@@ -116,7 +118,8 @@ async def test_never_more_at_once_than_may_and_never_stuck_under_kills(url: str,
     most = _most_at_once(history, died)
     print(f"{len(values)} tasks, {KILLS} kills, {most} at once at most, {lapses} leases lost without a kill")
     assert values == list(range(len(results)))
-    assert most == SLOTS or (lapses and most >= SLOTS)
+    # whose lease is lost though it lives has not stopped yet what others run by then
+    assert SLOTS <= most <= SLOTS + lapses * EACH
 
 
 async def _feed(server: Server, killed: asyncio.Event) -> list[AsyncResult[int]]:
