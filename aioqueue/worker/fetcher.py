@@ -56,6 +56,7 @@ class Fetcher:
         self._stop = asyncio.Event()
         self._until_idle = False
         self._ahead: asyncio.Task[list[Delivery]] | None = None
+        self._asked = 0
 
     def stop(self) -> None:
         """Take nothing more; what is being handed out this moment is given back."""
@@ -115,14 +116,13 @@ class Fetcher:
     async def _received(self, limit: int, patience: float) -> list[Delivery]:
         """Return what is handed out; if that is all that was asked for, ask for more before it is begun."""
         if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
+            ahead, self._ahead, limit = self._ahead, None, self._asked
             deliveries = await ahead
-            full = len(deliveries) >= self._executor.third
         else:
             deliveries = await self._consumer.receive(limit, timeout=patience)
-            full = len(deliveries) == limit
         more = self._most(taken=len(deliveries))
-        if full and more > 0 and not self._stop.is_set():
+        if len(deliveries) >= limit and more > 0 and not self._stop.is_set():
+            self._asked = more
             patience = 0.0 if self._until_idle else _PATIENCE
             self._ahead = asyncio.create_task(self._consumer.receive(more, timeout=patience))
             for _ in range(_LEAVES):
