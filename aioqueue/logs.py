@@ -17,6 +17,9 @@ from aioqueue.protocols.messages import Message
 ATTEMPT: Final = "aioqueue_attempt"
 """Where a record of another process has its attempt."""
 
+OWN: Final = frozenset(vars(logging.makeLogRecord({})))
+"""What every record has; the rest are extras, of whoever logs or of a filter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

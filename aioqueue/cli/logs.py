@@ -17,15 +17,13 @@ from typing import Any, Final
 import orjson
 
 from aioqueue.cli.options import LogFormat
-from aioqueue.logs import ATTEMPT, Attempt, TaskFilter
+from aioqueue.logs import ATTEMPT, OWN, Attempt, TaskFilter
 
 DATA = "data"
 """Name of a record's ``extra`` that json shows as it is."""
 
 _OF_TASK: Final = ("task", "task_id", "task_name", "task_queue", "task_attempt", ATTEMPT)
-_OWN: Final = frozenset(
-    (*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "said", DATA, *_OF_TASK)
-)
+_SHOWN: Final = OWN | {"message", "asctime", "taskName", "said", DATA, *_OF_TASK}
 _PLAIN: Final = "%(asctime)s %(process)d %(levelname)-7s %(name)s: %(said)s"
 _SHORT: Final = "%(asctime)s %(levelname)-7s %(said)s"
 _COLOURS: Final = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "1;31"}
@@ -100,7 +98,7 @@ class JsonFormatter(logging.Formatter):
             line["exc"] = _text(record.exc_text)
         if record.stack_info:
             line["stack"] = _text(self.formatStack(record.stack_info))
-        if extra := {name: value for name, value in vars(record).items() if name not in _OWN}:
+        if extra := {name: value for name, value in vars(record).items() if name not in _SHOWN}:
             line["extra"] = extra
         try:
             return orjson.dumps(line, default=str).decode()

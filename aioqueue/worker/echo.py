@@ -16,7 +16,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aioqueue.logs import ATTEMPT, Attempt, attempt_of
+from aioqueue.logs import ATTEMPT, OWN, Attempt, attempt_of
 
 _log = logging.getLogger("aioqueue.worker")
 
@@ -26,8 +26,6 @@ MOST: Final = 60_000
 _CUT: Final = 4_096
 _PATIENCE: Final = 1.0
 """Seconds a process waits to be heard, until it was not; then none, until it is heard again."""
-
-_OWN: Final = frozenset(vars(logging.makeLogRecord({})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +154,7 @@ def written(record: logging.LogRecord) -> bytes:
         return data
     # of a text what says most: of an exception and a stack that is their end
     ends = {name: said[name] and said[name][-_CUT:] for name in ("exc_text", "stack_info")}
-    kept = {name: said[name] for name in (*_OWN, ATTEMPT) if name in said}
+    kept = {name: said[name] for name in (*OWN, ATTEMPT) if name in said}
     return _json({**kept, "msg": said["msg"][:_CUT], **ends})
 
 

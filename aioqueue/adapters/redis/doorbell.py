@@ -55,7 +55,7 @@ class Doorbell:
         rung = self._rung = self._loop.create_future()
         late = self._loop.call_later(seconds + self._timeout + _MARGIN, self._end, TimeoutError("no answer"))
         try:
-            wire.write(packed(wire.link, command))
+            wire.write(packed(command))
             reply = await rung
         except ResponseError as exc:
             if is_elsewhere(exc):

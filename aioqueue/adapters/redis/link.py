@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, Protocol, cast
 
+import hiredis
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -18,10 +18,7 @@ from redis.exceptions import TimeoutError
 
 from aioqueue.adapters.redis.route import Route
 
-try:
-    _packed: Any = import_module("hiredis").pack_command
-except ImportError:
-    _packed = None
+_pack: Any = cast("Any", hiredis).pack_command
 
 Value = str | bytes | int | float
 
@@ -29,24 +26,19 @@ Value = str | bytes | int | float
 class Link(Protocol):
     """One connection. Replies are read in the order of the commands, by one reader."""
 
-    @property
-    def is_connected(self) -> bool: ...
-
     async def connect(self) -> None: ...
 
     async def disconnect(self, nowait: bool = False) -> None: ...
-
-    def pack_command(self, *args: Value) -> list[bytes]: ...
 
     async def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None: ...
 
     async def read_response(self, *, disconnect_on_error: bool = True) -> Any: ...
 
 
-def packed(link: Link, command: tuple[Value, ...]) -> list[bytes]:
-    """Return a command as it is written. Raises what redis-py raises, or UnicodeEncodeError."""
+def packed(command: tuple[Value, ...]) -> list[bytes]:
+    """Return a command as it is written. Raises what hiredis raises: TypeError, UnicodeEncodeError."""
     # redis-py packs in Python, which is most of what a command of many arguments costs
-    return link.pack_command(*command) if _packed is None else [_packed(command)]
+    return [_pack(command)]
 
 
 class Make(Protocol):

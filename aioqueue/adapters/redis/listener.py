@@ -81,6 +81,7 @@ class Listener:
         """Hang up."""
         if self._later is not None:
             self._later.cancel()
+            self._later = None
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -151,9 +152,9 @@ class Listener:
         news, self._news = self._news, []
         pieces: list[bytes] = []
         for verb, channels in _runs(news):
-            pieces += packed(connection, (verb, *channels))
+            pieces += packed((verb, *channels))
         async with asyncio.timeout(self._timeout):
-            await connection.send_packed_command(pieces or packed(connection, ("PING",)), check_health=False)
+            await connection.send_packed_command(pieces or packed(("PING",)), check_health=False)
 
     async def _read(self, connection: Link) -> None:
         loop = asyncio.get_running_loop()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from functools import partial
 from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
@@ -96,9 +95,8 @@ class Pipe:
 
     async def _connected(self) -> None:
         if self._wire is None and self._queue:
-            wire = await wired(self._make, self._answer, timeout=self._timeout)
-            wire.lost, wire.ready = partial(self._lost, wire), self._write
-            self._wire = wire
+            self._wire = await wired(self._make, self._answer, self._break, timeout=self._timeout)
+            self._wire.ready = self._write
 
     def _send(self, wire: Wire) -> None:
         pieces: list[bytes] = []
@@ -108,7 +106,7 @@ class Pipe:
             if future.done():
                 continue
             try:
-                pieces += packed(wire.link, command)
+                pieces += packed(command)
             except (RedisError, TypeError, UnicodeEncodeError) as exc:
                 # it cannot be said, and is nobody else's fault
                 future.set_exception(exc)
@@ -136,10 +134,6 @@ class Pipe:
         if is_elsewhere(reply):
             self._break(ConnectionError(str(reply)))
 
-    def _lost(self, wire: Wire, exc: Exception) -> None:
-        if wire is self._wire:
-            self._break(exc)
-
     def _break(self, exc: BaseException) -> None:
         """Give the connection up; its replies are lost."""
         wire, self._wire = self._wire, None
@@ -147,10 +141,10 @@ class Pipe:
         if wire is not None:
             wire.forsake()
             self.troubled = time.monotonic()
-        if wire is not None and not self._loop.is_closed():
-            leaving = self._loop.create_task(wire.give_up(), name="aioqueue-redis-leave")
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            if not self._loop.is_closed():
+                leaving = self._loop.create_task(wire.give_up(), name="aioqueue-redis-leave")
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
         for future, _ in flying:
             _fail(future, exc)
         if self._queue:
