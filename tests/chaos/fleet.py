@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import signal
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -39,6 +40,8 @@ class Fleet:
         self._still: set[int] = set()
         self.processes: dict[int, Process] = {}
         self.started: list[Process] = []
+        self.killed: dict[int, float] = {}
+        """When each was dead who was killed, by this machine's clock."""
 
     def said(self, text: str) -> int:
         """Return how many lines with *text* all processes wrote, those that are dead too."""
@@ -65,6 +68,7 @@ class Fleet:
         process = self.processes.pop(pid)
         process.signal(signal.SIGKILL)
         await process.wait()
+        self.killed[pid] = time.time()
         running = self._history.in_flight()[pid]
         await self.grow()
         return running

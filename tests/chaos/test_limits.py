@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
@@ -93,7 +92,6 @@ async def _starts(server: Server, history: History) -> int:
 async def test_never_more_at_once_than_may_and_never_stuck_under_kills(url: str, tmp_path: Path) -> None:
     history = History(tmp_path / "history")
     env = {"AIOQUEUE_BROKER": url, "HISTORY": str(history.path), **TIMINGS}
-    died: dict[int, float] = {}
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(url))
         # two of them at least have to run to take all slots
@@ -102,20 +100,17 @@ async def test_never_more_at_once_than_may_and_never_stuck_under_kills(url: str,
         killed = asyncio.Event()
         feeding = asyncio.create_task(_feed(server, killed))
         try:
-            while len(died) < KILLS:
-                before = set(fleet.processes)
+            while len(fleet.killed) < KILLS:
                 await fleet.kill_a_busy_one(but_the_eldest=True)
-                (dead,) = before - set(fleet.processes)
-                died[dead] = time.time()
             # that all slots are taken at some moment is what the rest rests on
-            await eventually(lambda: _most_at_once(history, died) >= SLOTS, deadline=60)
+            await eventually(lambda: _most_at_once(history, fleet.killed) >= SLOTS, deadline=60)
         finally:
             killed.set()
         results = await feeding
         values = [await result.get(timeout=60) for result in results]
         lapses = fleet.lapses()
 
-    most = _most_at_once(history, died)
+    most = _most_at_once(history, fleet.killed)
     print(f"{len(values)} tasks, {KILLS} kills, {most} at once at most, {lapses} leases lost without a kill")
     assert values == list(range(len(results)))
     # whose lease is lost though it lives has not stopped yet what others run by then
@@ -150,7 +145,7 @@ async def _served(server: Server, fleet: Fleet) -> None:
     await eventually(all_there, deadline=60)
 
 
-def _most_at_once(history: History, died: dict[int, float]) -> int:
+def _most_at_once(history: History, killed: Mapping[int, float]) -> int:
     """Return how many ran in one moment; what a killed process ran ended with it."""
     steps: list[tuple[float, int]] = []
     running: dict[int, int] = {}
@@ -158,7 +153,7 @@ def _most_at_once(history: History, died: dict[int, float]) -> int:
         change = 1 if line.event == "begin" else -1
         running[line.pid] = running.get(line.pid, 0) + change
         steps.append((line.at, change))
-    steps += [(died[pid], -left) for pid, left in running.items() if left]
+    steps += [(at, -running.get(pid, 0)) for pid, at in killed.items()]
     most = now = 0
     for _, change in sorted(steps):
         now += change
