@@ -231,8 +231,9 @@ class Signature(BaseModel, Generic[R_co]):
 
         It is this often enough that a model's own copy would be most of what a task costs.
         """
-        made, put = type(self).__new__(type(self)), object.__setattr__
-        fields, given = {**self.__dict__, "headers": {**self.headers}}, {*self.__pydantic_fields_set__}
+        made, put = object.__new__(type(self)), object.__setattr__
+        fields, given = self.__dict__.copy(), self.__pydantic_fields_set__.copy()
+        fields["headers"] = self.headers.copy()
         if args is not None:
             fields["args"] = tuple(args)
             given.add("args")
@@ -242,7 +243,7 @@ class Signature(BaseModel, Generic[R_co]):
         put(made, "__dict__", fields)
         put(made, "__pydantic_fields_set__", given)
         put(made, "__pydantic_extra__", None)
-        put(made, "__pydantic_private__", {**(self.__pydantic_private__ or {})})
+        put(made, "__pydantic_private__", (self.__pydantic_private__ or {}).copy())
         return made
 
     def by(self, way: Way) -> Self:
