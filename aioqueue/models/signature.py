@@ -232,8 +232,7 @@ class Signature(BaseModel, Generic[R_co]):
         It is this often enough that a model's own copy would be most of what a task costs.
         """
         made, put = object.__new__(type(self)), object.__setattr__
-        fields, given = self.__dict__.copy(), self.__pydantic_fields_set__.copy()
-        fields["headers"] = self.headers.copy()
+        fields, given = {**self.__dict__, "headers": {**self.headers}}, {*self.__pydantic_fields_set__}
         if args is not None:
             fields["args"] = tuple(args)
             given.add("args")
@@ -243,7 +242,7 @@ class Signature(BaseModel, Generic[R_co]):
         put(made, "__dict__", fields)
         put(made, "__pydantic_fields_set__", given)
         put(made, "__pydantic_extra__", None)
-        put(made, "__pydantic_private__", (self.__pydantic_private__ or {}).copy())
+        put(made, "__pydantic_private__", {**(self.__pydantic_private__ or {})})
         return made
 
     def by(self, way: Way) -> Self:
