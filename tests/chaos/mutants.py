@@ -59,7 +59,7 @@ REAP_BY_IDLE = (
 )
 
 _TAKE = """--[[
-Uses base
+Uses ground, base
 ]]
 local taken, next_due = {}, ''
 for i = 1, #ARGV do
@@ -103,7 +103,7 @@ PROMOTE_TWICE = (
 )
 
 NO_RECORD = (
-    Change("lua/send.lua", "if not m.plain or", "if true or"),
+    Change("lua/send.lua", "elseif not priority or", "elseif true or"),
     Change(
         "lua/lib/messages.lua",
         "  local due, receipt = due_of(m), place(m)\n",

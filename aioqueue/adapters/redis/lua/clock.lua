@@ -1,6 +1,6 @@
 --[[
 clock: tell the run of the server and its time.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 Returns the run's id, '' where it may not be asked for, and the moment it is now.
 ]]

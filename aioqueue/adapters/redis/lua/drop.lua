@@ -1,6 +1,6 @@
 --[[
 drop: end a lease; whoever held it may be judged at once, however long it was.
-Uses base
+Uses ground
 KEYS[1] prefix  of the namespace
 ARGV[1] owner   whose lease it is
 Returns nothing.

@@ -1,6 +1,6 @@
 --[[
 fault: read the error with which a scope was closed.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] scope   its id
 Returns the error; nothing where none is kept.

@@ -1,6 +1,6 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, entries, turns
+Uses ground, base, entries, turns
 Apart acts, begin, messages, promote, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
 ARGV[1] begins    1: records are here, write STARTED in them, but for tasks whose names follow, a line each: those

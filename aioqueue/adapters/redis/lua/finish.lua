@@ -1,7 +1,7 @@
 --[[
 finish: end attempts where broker and backend are this store: record, dead letter, what follows, and the
 end of the message, each ending whole or not at all. A workflow moves on by it.
-Uses base, given, endings
+Uses ground, base, given, endings
 Apart acts, entries, messages, scope, joins, lasting, kept, nodes, flow, ending
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name

@@ -1,6 +1,6 @@
 --[[
 history: read the attempts of a task that have ended and were not the last.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] id      of the task
 Returns them as they are kept, oldest first; none where its record is hidden.

@@ -1,7 +1,7 @@
 --[[
 judge: find consumers whose lease is gone, and those nobody knows any more that hold something; and what else there
 is for upkeep to do.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] calm    milliseconds for which leases could be kept; who has a longer one is not judged
 ARGV[2] age     of a dead letter that is to be dropped, in milliseconds

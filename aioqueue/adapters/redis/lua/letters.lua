@@ -1,6 +1,6 @@
 --[[
 letters: read a page of the dead letters, newest first.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] queue   of which; '' for all
 ARGV[2] after   the key of the letter the page before ended at, or ''

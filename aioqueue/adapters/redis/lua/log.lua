@@ -1,6 +1,6 @@
 --[[
 log: read a task, what is remembered of its attempts, and a page of what its runs have told.
-Uses base, scope, reading
+Uses ground, base, scope, reading
 KEYS[1] prefix  of the namespace
 ARGV[1] id      of the task
 ARGV[2] after   number of the last entry that is known

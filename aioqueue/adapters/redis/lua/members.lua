@@ -1,6 +1,6 @@
 --[[
 members: read members of a join, as many as fit.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] join    its id
 ARGV[2] first   number of the first one

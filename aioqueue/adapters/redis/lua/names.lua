@@ -1,6 +1,6 @@
 --[[
 names: read the names of tasks.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] ids     of the tasks
 Returns a list of them, '' for each that has no record and is no part of a workflow.

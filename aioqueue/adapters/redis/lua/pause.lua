@@ -1,6 +1,6 @@
 --[[
 pause: hand out nothing more of a queue, or hand it out again and wake who waits for it.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] queue   its name
 ARGV[2] on      1: pause it; 0: resume it

@@ -1,6 +1,6 @@
 --[[
 plan: keep some of a workflow; nothing of it runs before it is opened.
-Uses base, scope
+Uses ground, base, scope
 KEYS[1] prefix  of the namespace
 ARGV[1] counts  of nodes and joins, and the digest and who keeps it, if any
 ARGV[2] parts   nodes, 7 values each: id, name, queue, meta, body, place, queues. meta: attempt hop priority tracked

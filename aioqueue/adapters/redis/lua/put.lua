@@ -1,6 +1,6 @@
 --[[
 put: create PENDING records of tasks whose messages are in another store.
-Uses base, put
+Uses ground, base, put
 KEYS[1] prefix   of the namespace
 ARGV[1] follow   1: they belong to a task that has ended, and are taken at maxmemory too
 ARGV[2] records  6 values each: id, name, queue, attempt, sent or '', due in ms or ''

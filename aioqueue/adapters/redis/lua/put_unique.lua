@@ -1,6 +1,6 @@
 --[[
 put_unique: create PENDING records of tasks whose messages are in another store, of which some claim unique keys.
-Uses base, put, unique
+Uses ground, base, put, unique
 KEYS[1] prefix   of the namespace
 ARGV[1] records  8 values each: as for put, then key or '', and how: until_done? and ttl in ms
 Returns a list of 1, 0 for each whose task has started or ended, or the id of the task that has its key.

@@ -1,7 +1,7 @@
 --[[
 send: add messages, all or none; with their records where broker and backend are this store.
-Uses base, given
-Apart acts, entries, messages, count
+Uses ground
+Apart base, acts, entries, given, messages, count
 KEYS[1] prefix     of the namespace
 ARGV[1] recorded   1: new tasks with records; 0: messages only
 ARGV[2] again      1: the same call may have been made before; a task of the same sending is then no copy
@@ -15,8 +15,8 @@ local limit = tonumber(ARGV[3])
 if limit >= 0 then
   local new, seen = {}, {}
   for at = 5, #ARGV, WIDTH do
-    local m = read_message(at)
-    local key = m.tracked == '1' and record_key(m.id) or apart.message_key(m.id, m.attempt, m.hop)
+    local m = apart.read_message(at)
+    local key = m.tracked == '1' and P .. 't:' .. m.id or apart.message_key(m.id, m.attempt, m.hop)
     if not seen[m.id] and redis.call('EXISTS', key) == 0 then
       new[m.queue] = (new[m.queue] or 0) + 1
     end
@@ -29,38 +29,35 @@ if limit >= 0 then
     end
   end
 end
-local queues, whom = {}, ARGV[4] == '' and {} or { 't', ARGV[4] }
 
--- Sends a new task that is to run at once; nil where it is another, or is known.
-local function submit_plain(at)
-  local meta = given[ARGV[at + 3]] or read_given(ARGV[at + 3])
-  local id, queue, m = ARGV[at], ARGV[at + 2], meta.__index
-  local key = record_key(id)
-  if not m.plain or redis.call('EXISTS', key) == 1 then
-    return nil
-  end
-  if not queues[queue] then
-    redis.call('SADD', P .. 'queues', queue)
-    queues[queue] = true
-  end
-  local entry = redis.call(
-    'XADD', stream_key(queue, m.priority), '*', 'i', id, 'n', ARGV[at + 1], 'm', m.entry, 'b', ARGV[at + 4]
-  )
-  redis.call(
-    'HSET', key, 's', 'PENDING', 'a', '1', 'n', ARGV[at + 1], 'q', queue, 'c', m.sent, 'd', NOW_TEXT, 'e',
-    receipt_of(m.priority, entry, queue), unpack(whom)
-  )
-  redis.call('PEXPIRE', key, WAIT_TEXT)
-  return true
-end
-
-local answers = {}
+local answers, queues, whom = {}, {}, ARGV[4] == '' and {} or { 't', ARGV[4] }
+local meta, priority, sent
 for at = 5, #ARGV, WIDTH do
-  local added
+  local id, queue, added = ARGV[at], ARGV[at + 2], true
+  local key = P .. 't:' .. id
+  if ARGV[at + 3] ~= meta then
+    meta = ARGV[at + 3]
+    -- plain is the first attempt of a task that has a record, and is to run at once
+    priority, sent = string.match(meta, '^1 0 (%d) 1 0 0 (%S+)$')
+  end
   if ARGV[1] ~= '1' then
-    added = apart.publish(read_message(at))
+    added = apart.publish(apart.read_message(at))
+  elseif not priority or sent == '0.0' or redis.call('EXISTS', key) == 1 then
+    added = apart.submit(apart.read_message(at), ARGV[2] == '1')
   else
-    added = submit_plain(at) or apart.submit(read_message(at), ARGV[2] == '1')
+    if not queues[queue] then
+      redis.call('SADD', P .. 'queues', queue)
+      queues[queue] = true
+    end
+    local entry = redis.call(
+      'XADD', P .. 'q:' .. queue .. ':' .. priority, '*', 'i', id, 'n', ARGV[at + 1], 'm',
+      '1 0 ' .. priority .. ' 1 0 0 0 ' .. sent, 'b', ARGV[at + 4]
+    )
+    redis.call(
+      'HSET', key, 's', 'PENDING', 'a', '1', 'n', ARGV[at + 1], 'q', queue, 'c', sent, 'd', NOW_TEXT, 'e',
+      priority .. '/' .. entry .. '/' .. queue, unpack(whom)
+    )
+    redis.call('PEXPIRE', key, WAIT_TEXT)
   end
   answers[#answers + 1] = added and 1 or 0
 end

@@ -1,6 +1,6 @@
 --[[
 stats: count what queues hold.
-Uses base, count
+Uses ground, base, count
 KEYS[1] prefix  of the namespace
 ARGV[1] queues  names; all known ones when none is given
 Returns a row each: queue, ready, delayed, held, dead, 1 or 0 whether it is paused.

@@ -1,6 +1,6 @@
 --[[
 store_delete: remove a value of the shared map.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] key     its name
 Returns 1, or 0 if there was nothing.

@@ -1,6 +1,6 @@
 --[[
 store_list: read the shared map below a prefix, and forget names whose values are gone.
-Uses base
+Uses ground
 KEYS[1] prefix  of the namespace
 ARGV[1] below   what the keys begin with
 Returns keys and values in turn, in the order of the keys.

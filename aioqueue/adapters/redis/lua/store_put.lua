@@ -1,6 +1,6 @@
 --[[
 store_put: write a value of the shared map.
-Uses base
+Uses ground, base
 KEYS[1] prefix    of the namespace
 ARGV[1] key       its name
 ARGV[2] value     bytes

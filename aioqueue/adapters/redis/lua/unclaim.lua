@@ -1,6 +1,6 @@
 --[[
 unclaim: take back an owner's claims, nothing counted.
-Uses base
+Uses ground, base
 KEYS[1] prefix  of the namespace
 ARGV[1] owner   its name
 ARGV[2] ids     of the tasks

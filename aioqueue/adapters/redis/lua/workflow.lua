@@ -1,6 +1,6 @@
 --[[
 workflow: read a workflow that was opened.
-Uses base
+Uses ground
 KEYS[1] prefix    of the namespace
 ARGV[1] workflow  its id
 Returns the record that is its outcome, and its outline; nothing where there is no such workflow.

@@ -75,14 +75,14 @@ def defined(name: str) -> set[str]:
 def test_what_is_used_exists_and_is_wanted(path: Path) -> None:
     used = uses(path.read_text("utf-8"))
     assert set(used) <= {part.stem for part in LIBRARY}
-    assert used[0] == "base"
+    assert used[0] == "ground"
     assert len(used) == len(set(used))
 
     text = body(path)
     for position, name in enumerate(used):
         later = [text, *(body(FOLDER / "lib" / f"{other}.lua") for other in used[position + 1 :])]
         words = set(re.findall(r"\w+", " ".join(later)))
-        assert defined(name) & words or name == "base", f"{path.stem} does not want {name}"
+        assert defined(name) & words or name == "ground", f"{path.stem} does not want {name}"
 
 
 def test_every_file_of_the_library_is_used() -> None:

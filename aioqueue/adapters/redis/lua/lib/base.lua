@@ -1,5 +1,5 @@
 --[[
-base: keys, time and messages, for every script. KEYS[1] is the namespace's prefix with its one hash
+base: keys and messages, for what is not plain; uses ground. KEYS[1] is the namespace's prefix with its one hash
 tag; every other key is made from it, so that all lie in one slot.
 
 t:<id>                    hash, a task's record: s state, a attempt, n name, q queue, c sent, d due, b begun,
@@ -59,11 +59,8 @@ store:<key>               channel: a value of the shared map was written or remo
 
 Moments are milliseconds by the server's clock. A receipt, lane/entry/queue, says where a message stands.
 ]]
-local P = KEYS[1]
 local LANES = { 'again', 'suspect', '9', '8', '7', '6', '5', '4', '3', '2', '1', '0' }
 local FINAL = { SUCCESS = true, FAILURE = true, CANCELLED = true, EXPIRED = true }
-local OPEN_TTL = 2592000000
-local DAY = 86400000
 local SUSPECT = 2
 -- Delayed messages that a script makes ready at most.
 local PROMOTED = 100
@@ -71,11 +68,6 @@ local PROMOTED = 100
 local function text(number)
   return string.format('%.0f', number)
 end
-
-local TIME = redis.call('TIME')
-local NOW = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
--- Of what waits: a day more than is promised, in which its start need not renew it.
-local NOW_TEXT, OPEN_TEXT, WAIT_TEXT = text(NOW), text(OPEN_TTL), text(OPEN_TTL + DAY)
 
 local function record_key(id)
   return P .. 't:' .. id

@@ -1,9 +1,7 @@
 --[[
 given: messages as a script is given them; uses base.
 ]]
--- Messages of arguments: id, name, queue, meta, body. Meta: attempt hop priority tracked eta delay sent.
-local WIDTH = 5
-
+-- By their metas: attempt hop priority tracked eta delay sent.
 local given = {}
 
 local function read_given(meta)
@@ -11,9 +9,6 @@ local function read_given(meta)
   m.attempt, m.hop, m.priority, m.tracked, eta, delay, m.sent =
     string.match(meta, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   m.eta, m.delay = tonumber(eta), tonumber(delay)
-  -- the first attempt of a task that has a record, and is to run at once
-  m.plain = m.attempt == '1' and m.hop == '0' and m.tracked == '1' and m.eta == 0 and m.delay == 0 and m.sent ~= '0.0'
-  m.entry = table.concat({ m.attempt, m.hop, m.priority, m.tracked, '0 0 0', m.sent }, ' ')
   given[meta] = { __index = m }
   return given[meta]
 end
