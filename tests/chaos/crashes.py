@@ -25,6 +25,7 @@ from aioqueue.stores import Stores
 from aioqueue.testing import VirtualClock
 from aioqueue.worker import WorkerOptions
 from tests.support.faulty import Crash, Faults, FaultyBackend, FaultyBroker, Point
+from tests.support.moments import told
 from tests.support.stores import BUILT_IN, PAIRS, Implementation, clock_for, named_pair
 from tests.support.waiting import within
 
@@ -214,7 +215,7 @@ async def survives_everywhere(
     together: how many worlds at once; None for as many as gains time.
     """
     crashes = await crash_everywhere(live, together=together or (TOGETHER if is_served(pair) else 1))
-    print(f"{crashes} moments")
+    told(crashes)
     assert crashes >= least, "calls go by unseen"
 
 
