@@ -45,7 +45,9 @@ Pair = tuple[Implementation, Implementation]
 _MEMORY, _SQLITE, _REDIS = BUILT_IN
 MEMORY: Pair = (_MEMORY, _MEMORY)
 TWO_MEMORIES: Pair = (_MEMORY, replace(_MEMORY))
-_SLOW: tuple[Pair, ...] = ((_SQLITE, _SQLITE), (_REDIS, _REDIS), (_REDIS, _SQLITE))
+ONE_SQLITE: Pair = (_SQLITE, _SQLITE)
+ONE_REDIS: Pair = (_REDIS, _REDIS)
+_SLOW: tuple[Pair, ...] = (ONE_SQLITE, ONE_REDIS, (_REDIS, _SQLITE))
 
 
 def over_pairs() -> list[ParameterSet]:

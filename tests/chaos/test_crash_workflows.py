@@ -14,6 +14,7 @@ from _pytest.mark import ParameterSet
 from aioqueue.protocols.flow import PAGE
 from tests.chaos.crashes import (
     MEMORY,
+    ONE_REDIS,
     Pair,
     is_served,
     over_few_pairs,
@@ -22,6 +23,7 @@ from tests.chaos.crashes import (
 from tests.chaos.harvest import Harvest
 from tests.chaos.lasting import brief_chord, late_member
 from tests.chaos.orders import Order, Orders, long, mixed, wide
+from tests.chaos.released import released_again
 from tests.support.stores import BUILT_IN
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
@@ -98,6 +100,11 @@ async def test_values_are_there_for_the_callback_though_results_are_gone(pair: P
     await brief_chord(pair, tmp_path)
 
 
-@pytest.mark.parametrize("pair", over_few_pairs(served=False))
+@pytest.mark.parametrize("pair", over_few_pairs())
+async def test_who_joins_by_a_range_that_is_released_again_joins_once(pair: Pair, tmp_path: Path) -> None:
+    await released_again(pair, tmp_path)
+
+
+@pytest.mark.parametrize("pair", [*over_few_pairs(served=False), pytest.param(ONE_REDIS, id="redis+redis")])
 async def test_late_member_does_not_bring_back_its_group(pair: Pair, tmp_path: Path) -> None:
     await late_member(pair, tmp_path)
