@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -66,6 +68,17 @@ def over_few_pairs(*, served: bool = True) -> list[ParameterSet]:
     quick = [pytest.param(MEMORY, id="memory"), pytest.param(TWO_MEMORIES, id="two memories")]
     others = [pair for pair in _SLOW if served or not is_served(pair)]
     return [*quick, *(pytest.param(pair, id=named_pair(pair), marks=pytest.mark.slow) for pair in others)]
+
+
+@contextmanager
+def spared(folder: Path) -> Generator[Path]:
+    """Have a folder for one world, in memory where the system has such a place, else in *folder*.
+
+    What dies there is a process, which loses nothing that was written, so to sync a disk proves nothing.
+    """
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else folder) as home:
+        yield Path(home)
 
 
 def is_served(pair: tuple[Implementation, ...]) -> bool:
