@@ -26,6 +26,7 @@ from aioqueue.protocols.backend import Backend
 from aioqueue.stores import Stores
 from aioqueue.testing import VirtualClock
 from aioqueue.worker import WorkerOptions
+from tests.chaos.leavings import moving, rows
 from tests.support.faulty import Crash, Faults, FaultyBackend, FaultyBroker, Point
 from tests.support.moments import told
 from tests.support.stores import BUILT_IN, PAIRS, Implementation, clock_for, named_pair
@@ -166,6 +167,21 @@ class World:
         """Make a round of upkeep in every store."""
         for broker in server.stores.upkeep:
             await broker.maintain()
+
+    def nothing_moves(self) -> None:
+        """Look that what has ended is all there is, in every store that others can look into, and lapses."""
+        for url in self._urls():
+            left = moving(url, self.clock.time())
+            assert left == [], f"is kept as if it might move on: {left}"
+
+    def nothing_is_left(self) -> None:
+        """Look, when the time of all results is over, that a file has nothing more."""
+        for url in self._urls():
+            left = rows(url)
+            assert left == [], f"is kept though nothing is shown of it: {left}"
+
+    def _urls(self) -> list[str]:
+        return [url for url in (self.broker, self.backend) if url is not None]
 
     @staticmethod
     def backend_of(server: Server) -> Backend:

@@ -88,6 +88,7 @@ class Orders(World):
             assert not (ran and result.created), "is taken for another one"
             await self.work(heir)
             assert await within(result.get()) == self.order.value, "comes to something else"
+            self.nothing_moves()
         await self.clear_up()
         assert set(self.runs.values()) == {1}, "runs twice"
         assert self.runs.total() == self.order.calls, "did not run"
