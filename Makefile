@@ -9,7 +9,7 @@
 #~ prove-poison       os._exit in a task: 200 neighbours are done, the culprit is a dead letter after 4 starts, its waiter told
 #~ prove-awaits       10,000 awaits at once: at most 2 connections more, all done though the subscription is cut
 #~ prove-memory       Redis at its maxmemory: what runs still commits, sends raise a clear error, nothing is half sent
-#~ prove-workflows    200 random workflows end as an interpreter of 80 lines has it, 1,000 steps and 50 deep too; a crash at every call of worker and sender, 500 chords under kill -9: none lost, none doubled; four mutants fail in it
+#~ prove-workflows    200 random workflows end as an interpreter of 80 lines has it, 1,000 steps and 50 deep too; a crash at every call of worker and sender, 500 chords under kill -9: none lost, none doubled; four mutants of each store fail in it
 #~ prove-time         10,000 tasks due at once on Redis, and what waits 48 h on every store, over restarts; 1,000 cancels that race the end on each: never both; an idle worker asks Redis 3 times a second at most
 #~ prove-periodic     cron lines at every transition of every zone against a brute-force reference; three schedulers under kill -9, a crash at every call of one: each slot once
 #~ prove-stop         SIGTERM under load: none lost, no attempt counted, run elsewhere at once, gone in time, code 0

@@ -79,9 +79,10 @@ class Task(Generic[P, R_co]):
         """How its calls are sent."""
         return Way(self._home.opened)
 
-    def options(self, **options: Unpack[CallOptions]) -> Self:
+    def options(self, **options: Unpack[CallOptions[R_co]]) -> Self:
         """Return a copy whose calls carry these options. Raises SignatureError for a bad one."""
-        merged: CallOptions = {**self.defaults, **options}
+        # neither checker sees that both are such options
+        merged = cast("CallOptions", {**self.defaults, **options})
         Signature.checked({"name": self.name, **merged})
         return type(self)(self.definition, self._home, merged)
 

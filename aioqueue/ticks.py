@@ -19,7 +19,7 @@ import orjson
 from aioqueue.errors import ConfigurationError
 from aioqueue.ids import derived_id, is_name
 from aioqueue.models.schedule import ScheduleOptions, Source, Timing, When
-from aioqueue.models.signature import CallOptions, Link, Signature
+from aioqueue.models.signature import Link, PlainOptions, Signature
 from aioqueue.models.workflow import Workflow
 from aioqueue.packing import checked
 from aioqueue.slots import SECOND, as_moment
@@ -75,7 +75,7 @@ class Schedule:
         call = self.make()
         late = self.jitter(slot)
         expires = call.expires
-        given: CallOptions = {
+        given: PlainOptions = {
             "id": tick_id(self.name, slot),
             "eta": as_moment(slot + late),
             "headers": {**call.headers, SCHEDULE: self.name, SLOT: as_moment(slot).isoformat()},

@@ -12,13 +12,10 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-from tests.support.again import (
-    pytest_report_teststatus,
-    pytest_runtest_protocol,
-    pytest_terminal_summary,
-)
+from tests.support import again, moments
+from tests.support.again import pytest_report_teststatus, pytest_runtest_protocol
 
-__all__ = ["pytest_report_teststatus", "pytest_runtest_protocol", "pytest_terminal_summary"]
+__all__ = ["pytest_report_teststatus", "pytest_runtest_protocol"]
 
 # The same examples on every run: a test that fails by chance proves nothing to the one who sees it.
 settings.register_profile("steady", derandomize=True, deadline=None)
@@ -31,6 +28,11 @@ IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 def anyio_backend() -> str:
     """asyncio only: with trio installed the plugin would run every test on it too."""
     return "asyncio"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    again.pytest_terminal_summary(terminalreporter)
+    moments.write_summary(terminalreporter)
 
 
 def fail_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -49,6 +49,7 @@ R_co = TypeVar("R_co", covariant=True, default=Any)
 In_contra = TypeVar("In_contra", contravariant=True, default=Any)
 A = TypeVar("A")
 B = TypeVar("B")
+V = TypeVar("V", default=Any)
 
 Takes = Literal["none", "last", "first"]
 UniqueUntil = Literal["until_started", "until_done"]
@@ -59,12 +60,15 @@ if TYPE_CHECKING:
 
     # any sequence may be written; a tuple is what is kept
     Arguments = Sequence[Any]
+    # a stream of anything: that V may be a list, and of what, cannot be said where V is any value
+    Follower: TypeAlias = "Signature | Link[V] | Link[AsyncIterator[Any]]"
 else:
     Arguments = tuple[Any, ...]
+    Follower = Any
 
 
-class CallOptions(TypedDict, total=False):
-    """What ``options()`` accepts; each is explained at the field of Signature."""
+class PlainOptions(TypedDict, total=False):
+    """What ``options()`` accepts of any call; each is explained at the field of Signature."""
 
     id: str | None
     queue: str | None
@@ -74,8 +78,7 @@ class CallOptions(TypedDict, total=False):
     expires: float | timedelta | datetime | None
     timeout: float | timedelta | None
     retry: RetryPolicy | None
-    on_success: Signature | Link | Iterable[Signature | Link]
-    on_error: Signature | Link | Iterable[Signature | Link]
+    on_error: Signature | Link[str] | Iterable[Signature | Link[str]]
     immutable: bool
     result_ttl: float | timedelta | None
     ignore_result: bool
@@ -86,6 +89,12 @@ class CallOptions(TypedDict, total=False):
     on_conflict: OnConflict
     debounce: float | timedelta | None
     debounce_max: float | timedelta | None
+
+
+class CallOptions(PlainOptions, Generic[V], total=False):
+    """What ``options()`` accepts of a call whose value is a V."""
+
+    on_success: Follower[V] | Iterable[Follower[V]]
 
 
 _JSON: Final = "json"
@@ -221,7 +230,7 @@ class Signature(BaseModel, Generic[R_co]):
 
     _way: Way = PrivateAttr(default_factory=Way)
 
-    def options(self, **options: Unpack[CallOptions]) -> Self:
+    def options(self, **options: Unpack[CallOptions[R_co]]) -> Self:
         """Return a copy with these options set. Raises SignatureError for a bad one."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self).checked({**fields, **options}).by(self._way)
@@ -326,7 +335,7 @@ class Link(BaseModel, Generic[In_contra, R_co]):
         """Return the link that makes this call and then *after*. Raises SignatureError."""
         return _workflows().joined(self, after)
 
-    def options(self, **options: Unpack[CallOptions]) -> Self:
+    def options(self, **options: Unpack[CallOptions[R_co]]) -> Self:
         """Return a copy with these options set. Raises SignatureError for a bad one."""
         return self.model_copy(update={"signature": self.signature.options(**options)})
 

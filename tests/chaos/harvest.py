@@ -124,11 +124,13 @@ class Harvest(World):
             assert (caught.value.task_name, caught.value.task_id in nodes) == ("fail", True), caught.value
             (counts,) = await heir.stores.broker.stats(["default"])
             assert (counts.ready, counts.delayed, counts.held, counts.dead) == (0, 0, 0, 0), counts
+            self.nothing_moves()
             if self.virtual is not None:
                 assert await _remains(backend, nodes) != []
                 await self.clock.advance(_LATER)
                 await self.maintain(heir)
                 assert await _remains(backend, nodes) == []
+                self.nothing_is_left()
         await self.clear_up()
 
     def _judge(self, nodes: dict[str, TaskState]) -> None:

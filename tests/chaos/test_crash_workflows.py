@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from aioqueue.protocols.flow import PAGE
 from tests.chaos.crashes import (
     MEMORY,
+    ONE_REDIS,
     Pair,
     is_served,
     over_few_pairs,
+    spared,
     survives_everywhere,
 )
 from tests.chaos.harvest import Harvest
 from tests.chaos.lasting import brief_chord, late_member
 from tests.chaos.orders import Order, Orders, long, mixed, wide
-from tests.support.stores import BUILT_IN
+from tests.chaos.released import released_again
+from tests.support.faults import Faults
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
@@ -69,15 +71,15 @@ async def test_worker_that_dies_at_any_moment_loses_and_doubles_no_node(
 async def test_of_what_a_dying_sender_sends_all_runs_or_nothing(
     pair: Pair, made: Callable[[int], Order], tmp_path: Path
 ) -> None:
-    # a step of a chain is a commit to the disk there
-    brief = made is long and BUILT_IN[1] in pair
-    order = made(PAGE + 1 if brief else 1_000)
+    order = made(1_000)
+
+    async def live(faults: Faults) -> None:
+        # each step of a chain is a commit to the disk
+        with spared(tmp_path) as folder:
+            await Orders(pair, folder, order, at_once=False).live(faults)
 
     # the pages, and the opening of the whole
-    least = 2 * ((2 if brief else 5) + 1)
-    await survives_everywhere(
-        pair, lambda faults: Orders(pair, tmp_path, order, at_once=False).live(faults), least=least
-    )
+    await survives_everywhere(pair, live, least=2 * (5 + 1))
 
 
 @pytest.mark.parametrize("pair", over_few_pairs())
@@ -98,6 +100,11 @@ async def test_values_are_there_for_the_callback_though_results_are_gone(pair: P
     await brief_chord(pair, tmp_path)
 
 
-@pytest.mark.parametrize("pair", over_few_pairs(served=False))
+@pytest.mark.parametrize("pair", over_few_pairs())
+async def test_who_joins_by_a_range_that_is_released_again_joins_once(pair: Pair, tmp_path: Path) -> None:
+    await released_again(pair, tmp_path)
+
+
+@pytest.mark.parametrize("pair", [*over_few_pairs(served=False), pytest.param(ONE_REDIS, id="redis+redis")])
 async def test_late_member_does_not_bring_back_its_group(pair: Pair, tmp_path: Path) -> None:
     await late_member(pair, tmp_path)

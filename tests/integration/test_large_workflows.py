@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from aioqueue import Server
+from aioqueue import Server, chord
 from tests.support.ground import Ground
 from tests.support.stores import BUILT_IN, Implementation
 from tests.support.trees import Tree, calls_of, deep, depth, long, written
+from tests.support.waiting import within
+
+_MANY: Final = 10_000
 
 
 @pytest.mark.anyio
@@ -31,6 +36,34 @@ async def test_it_comes_to_what_the_interpreter_allows(
 
     assert ground.faults() == "", f"\n{ground.faults()}"
     assert len(ground.plots["t0"].attempts) == len(calls_of(tree))
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("store", BUILT_IN, ids=lambda store: store.name)
+async def test_chord_of_ten_thousand_members_takes_all_their_values_in_order(
+    tmp_path: Path, store: Implementation
+) -> None:
+    server = Server(store.url(tmp_path))
+    runs: Counter[int] = Counter()
+
+    @server.task
+    async def member(number: int) -> int:
+        runs[number] += 1
+        return number * number
+
+    @server.task
+    async def taken(values: list[int]) -> tuple[int, bool]:
+        return len(values), values == [number * number for number in range(_MANY)]
+
+    async with server, server.worker():
+        value = await within((await chord(member.map(range(_MANY)), taken.p()).send()).get(), deadline=240)
+
+    assert value == (_MANY, True)
+    assert runs == Counter(range(_MANY))
+    if store.check is not None:
+        store.check(server.stores.urls[0], ended=True)
 
 
 def test_they_are_as_long_and_as_deep_as_is_said() -> None:

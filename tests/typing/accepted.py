@@ -77,6 +77,15 @@ async def alert(channel: str, message: str) -> None: ...
 
 
 @server.task
+async def tell(channel: str, what: object) -> None: ...
+
+
+@server.task
+async def heard(message: str) -> int:
+    return len(message)
+
+
+@server.task
 async def total(xs: list[int]) -> int:
     return sum(xs)
 
@@ -164,6 +173,25 @@ assert_type(with_option.p(1), Link[int, int])
 assert_type(many.p(1, 2), Link[int, int])
 add.s(1, 2).options(on_success=crunch.p(), on_error=alert.p("ops"))
 add.options(on_error=[alert.p("ops"), Signature(name="page")], headers={"tenant": "7"})
+
+# A callback of a success takes the value, one of an error the message; what takes nothing may be any.
+add.options(on_success=scale.p(2.0), on_error=tell.p("ops"))
+add.options(on_success=[crunch.p(), crunch.p() | heard.p(), add.s(1, 2), Signature(name="page")])
+add.options(on_success=tell.p("ops"), on_error=[alert.s("ops", "it failed"), add.s(1, 2)])
+add.p(1).options(on_success=crunch.p(), on_error=heard.p())
+add.s(1, 2).options(on_error=(page.p() for page in [heard, heard]))
+add.s(1, 2).options(on_error=heard.p() | scale.p(2.0))
+add.s(1, 2).options(on_error=chord(group([heard.p(), heard.p()]), total.p()))
+add.s(1, 2).options(on_error=crunch.s(1) | heard.p(), on_success=group([add.s(1, 2)]) | total.p())
+add.s(1, 2).options(
+    on_success=group([add.p(1), crunch.p()]), on_error=Signature(name="page").options(immutable=True)
+)
+rows.options(on_success=[total.p(), streamed.p(), weigh.p()])
+plan.options(on_success=heard.p())
+group([add.s(1, 2)]).options(on_success=[total.p(), streamed.p()], on_error=heard.p())
+chain(add.s(1, 2), group([add.p(1)])).options(on_success=streamed.p())
+chord(group([add.s(1, 2)]), total.p()).options(on_success=scale.p(2.0), on_error=alert.p("ops"))
+Signature(name="sum").options(on_success=crunch.p(), on_error=heard.p())
 
 
 # One after another: the value of each is what the next one wants.
@@ -333,6 +361,7 @@ async def following() -> None:
     assert_type(lines.p(), Link[int, int])
     assert_type(lines.s(1) | pages.p(2) | add.p(1), Signature[int])
     assert_type(lines.map([1, 2]), Group[int])
+    lines.options(on_success=crunch.p(), on_error=heard.p())
     assert_type(await (await lines.s(3).send()), int)
 
 

@@ -122,6 +122,27 @@ add.map([1, 2])  # error: it wants two arguments
 total.chunks(["x"], 2)  # error: a str is no int
 total.chunks([1, 2])  # error: the size is missing
 crunch.chunks([1, 2], 2)  # error: it takes no list
+add.options(on_error=crunch.p())  # error: a message is no int
+add.s(1, 2).options(on_error=add.p(1))  # error: a message is no int
+add.s(1, 2).options(on_error=[size.p()])  # error: a message is no bytes
+add.s(1, 2).options(on_error=crunch.p() | size.p())  # error: a message is no int
+add.s(1, 2).options(on_error=group([add.p(1), crunch.p()]))  # error: a message is no int
+add.s(1, 2).options(on_error=streamed.p())  # error: a message is no stream
+add.s(1, 2).options(on_error=crunch)  # error: a task is no call of it
+add.p(1).options(on_error=add.p(1))  # error: a message is no int
+chain(add.s(1, 2)).options(on_error=add.p(1))  # error: a message is no int
+add.options(on_success=size.p())  # error: an int is no bytes
+add.options(on_success=crunch)  # error: a task is no call of it
+add.s(1, 2).options(on_success=total.p())  # error: an int is no list
+add.s(1, 2).options(on_success=[crunch.p(), size.p()])  # error: an int is no bytes
+add.p(1).options(on_success=size.p())  # error: an int is no bytes
+crunch.options(on_success=add.p(1))  # error: a str is no int
+rows.options(on_success=size.p())  # error: a count is no bytes
+plan.options(on_success=add.p(1))  # error: a str is no int
+chain(add.s(1, 2), crunch.p()).options(on_success=add.p(1))  # error: a str is no int
+group([crunch.s(1)]).options(on_success=total.p())  # error: strs are no ints
+group([add.s(1, 2)]).options(on_success=add.p(1))  # error: a list is no int
+chord(group([add.s(1, 2)]), total.p()).options(on_success=size.p())  # error: an int is no bytes
 chain(add.s(1, 2)).options(dely=3)  # error: there is no such option
 text: Signature[str] = add.s(1, 2) | add.p(3)  # error: it is an int's
 link: Signature[int] = add.p(1)  # error: it still wants a result

@@ -77,6 +77,39 @@ async def test_task_that_went_on_is_known_to_have_ended_for_a_day(pair: Works, n
     assert late == Start(Verdict.COMMITTED)
 
 
+async def test_history_of_a_lost_attempt_goes_with_the_task_that_went_on(
+    either: Works, namespace: Namespace
+) -> None:
+    plan = await either.send(A)
+    history = f"h:{plan.result}"
+    async with either.crew() as dead, either.crew() as crew:
+        await dead.take()
+        await either.backend.bury(dead.consumer.id)
+        await either.broker.bury(dead.consumer.id)
+        delivery = (await crew.take())["a"]
+        await crew.go_on(delivery, await either.instead(delivery, B))
+        before = left(namespace, history)
+        await crew.run()
+
+    assert before > OPEN_TTL - SOON
+    assert SHOWN - SOON < left(namespace, history) <= SHOWN
+
+
+async def test_history_of_a_lost_attempt_goes_with_the_task_that_is_cancelled(
+    either: Works, namespace: Namespace
+) -> None:
+    plan = await either.send(A)
+    async with either.crew() as dead:
+        await dead.take()
+        await either.backend.bury(dead.consumer.id)
+        await either.broker.bury(dead.consumer.id)
+        async with either.crew() as crew:
+            await crew.take()
+            await either.submitter.cancel([plan.result], ttl=SHOWN)
+
+    assert SHOWN - SOON < left(namespace, f"h:{plan.result}") <= SHOWN
+
+
 @pytest.mark.parametrize("is_node", [True, False])
 async def test_workflow_in_place_of_a_task_that_is_alone_leaves_nothing_for_long(
     either: Works, namespace: Namespace, is_node: bool

@@ -7,7 +7,7 @@ answers.
 -- or error x, if any. keep: ms it is shown. least: ms it is kept; one whose message may come yet is kept past that.
 local function decide(id, state, keep, what, least)
   local key, n, workflow = part(id)
-  local record = redis.call('HMGET', record_key(id), 's', 'g', 'p', 'q', 'a', 'e', 'd', 'k', 'i')
+  local record = redis.call('HMGET', record_key(id), 's', 'g', 'p', 'q', 'a', 'e', 'd', 'k', 'i', 'l')
   local f = key and redis.call('HMGET', key, 'p' .. n, 'n' .. n, 'g' .. n) or {}
   if FINAL[record[1]] or not (record[1] or (f[1] and f[1] ~= '' and f[1] ~= NEVER)) then
     return false
@@ -50,7 +50,7 @@ local function decide(id, state, keep, what, least)
     redis.call('PEXPIRE', holder, text(keep))
   end
   redis.call('PEXPIRE', record_key(id), text(kept))
-  if record[1] == 'RETRY' or (record[5] or '1') ~= '1' then
+  if record[1] == 'RETRY' or (record[5] or '1') ~= '1' or (record[10] or '0') ~= '0' then
     redis.call('PEXPIRE', P .. 'h:' .. id, text(keep))
   end
   if record[9] then
