@@ -31,6 +31,8 @@ TOGETHER = $(PYTEST) --numprocesses 4 --dist worksteal
 A_FEW = $(PYTEST) --numprocesses 2 --dist worksteal
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# hundreds of processes import the same files, which are compiled once; make clean removes what that leaves
+unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:

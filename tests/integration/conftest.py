@@ -9,7 +9,17 @@ import pytest
 
 from aioqueue import Server
 from tests.support import acceptance
-from tests.support.stores import over_pairs
+from tests.support.stores import over_pairs, stands_for_all
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tests in which no store has a part to the proofs, over all pairs but one."""
+    for item in items:
+        if item.get_closest_marker("anywhere") is None or not isinstance(item, pytest.Function):
+            continue
+        if not stands_for_all(item.callspec.params["server"]):
+            item.add_marker(pytest.mark.wide)
 
 
 @pytest.fixture(params=over_pairs())
