@@ -6,6 +6,7 @@ failure, or a service that stopped starting would pass unseen.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 
@@ -31,6 +32,13 @@ IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 def anyio_backend() -> str:
     """asyncio only: with trio installed the plugin would run every test on it too."""
     return "asyncio"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass by what was imported and collected: it stays, and is most of all there is."""
+    gc.collect()
+    gc.freeze()
 
 
 def fail_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
