@@ -36,7 +36,7 @@ def anyio_backend() -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass by what was imported and collected: it stays, and is most of all there is."""
+    """Let the garbage collector pass by what was collected: it stays, and is most of what there is."""
     gc.collect()
     gc.freeze()
 

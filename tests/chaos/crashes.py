@@ -48,9 +48,16 @@ _SLOW: tuple[Pair, ...] = ((_SQLITE, _SQLITE), (_REDIS, _REDIS), (_REDIS, _SQLIT
 
 
 def over_pairs() -> list[ParameterSet]:
-    """Return the parameters of tests over all pairs; those that wait for a service are marked slow."""
+    """Return the parameters of tests over all pairs.
+
+    Marked slow are those that wait for a service, and one of those that are the same two stores.
+    """
     return [
-        pytest.param(pair, id=named_pair(pair), marks=pytest.mark.slow if is_served(pair) else ())
+        pytest.param(
+            pair,
+            id=named_pair(pair),
+            marks=pytest.mark.slow if is_served(pair) or pair == (_SQLITE, _MEMORY) else (),
+        )
         for pair in PAIRS
     ]
 
