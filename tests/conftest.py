@@ -22,7 +22,9 @@ from tests.support.again import (
 __all__ = ["pytest_report_teststatus", "pytest_runtest_protocol", "pytest_terminal_summary"]
 
 # The same examples on every run: a test that fails by chance proves nothing to the one who sees it.
-settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=30)
+# More of them, which make prove asks for.
+settings.register_profile("thorough", settings.get_profile("steady"), max_examples=100)
 settings.load_profile("steady")
 
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
