@@ -294,7 +294,8 @@ class Dispatcher:
 
     def _result(self, call: Signature[R_co], id: str, now: float) -> AsyncResult[R_co]:
         """Return the result of a call that is sent at *now*."""
-        result = AsyncResult[R_co](id, self._results, self._reading(call.name))
+        # without the parameter, which is looked up each time
+        result: AsyncResult[R_co] = AsyncResult(id, self._results, self._reading(call.name))
         if call.expires is not None:
             result.expires_at(expiry(call, now))
         return result

@@ -231,7 +231,7 @@ class Signature(BaseModel, Generic[R_co]):
 
         It is this often enough that a model's own copy would be most of what a task costs.
         """
-        made, put = type(self).__new__(type(self)), object.__setattr__
+        made, put = object.__new__(type(self)), object.__setattr__
         fields, given = {**self.__dict__, "headers": {**self.headers}}, {*self.__pydantic_fields_set__}
         if args is not None:
             fields["args"] = tuple(args)

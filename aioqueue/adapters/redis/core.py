@@ -22,6 +22,7 @@ from aioqueue.adapters.redis.listener import Listener
 from aioqueue.adapters.redis.options import Options
 from aioqueue.adapters.redis.pipe import Pipe
 from aioqueue.adapters.redis.pulse import Pulse
+from aioqueue.adapters.redis.replies import Replies
 from aioqueue.adapters.redis.route import Route
 from aioqueue.adapters.redis.scripts import script
 from aioqueue.adapters.redis.waiters import Read, Waiters
@@ -43,6 +44,7 @@ class Session:
         self.pipe: Pipe = Pipe(self.link, timeout=options.timeout)
         self.listener: Listener = Listener(self.link, timeout=options.timeout)
         self.followers: Followers = Followers(self.listener, options.prefix)
+        self.replies: Replies = Replies(self.listener, options.prefix)
         self.pulse: Pulse = Pulse(route)
         self._prefix = options.prefix
         self._waiters: Waiters | None = None
@@ -50,7 +52,7 @@ class Session:
     def waiters(self, read: Read) -> Waiters:
         """Return who waits for tasks, told of their records by *read*."""
         if self._waiters is None:
-            self._waiters = Waiters(self.listener, f"{self._prefix}done:", read)
+            self._waiters = Waiters(self.listener, self.replies, f"{self._prefix}done:", read)
         return self._waiters
 
     @property

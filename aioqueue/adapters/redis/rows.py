@@ -34,12 +34,20 @@ def milliseconds(seconds: float) -> int:
 def message_args(messages: Sequence[Message]) -> list[Value]:
     """Return the five values of each message."""
     args: list[Value] = []
+    facts, meta = None, ""
     for m in messages:
-        eta = 0 if m.eta is None else milliseconds(m.eta)
-        delay = milliseconds(m.delay) if m.delay else 0
-        meta = f"{m.attempt} {m.hop} {m.priority} {m.tracked:d} {eta} {delay} {m.sent!r}"
+        # those that are sent together are alike, as a rule
+        own = (m.attempt, m.hop, m.priority, m.tracked, m.eta, m.delay, m.sent)
+        if own != facts:
+            facts, meta = own, _meta(m)
         args += (m.id, m.name, m.queue, meta, m.body)
     return args
+
+
+def _meta(m: Message) -> str:
+    eta = 0 if m.eta is None else milliseconds(m.eta)
+    delay = milliseconds(m.delay) if m.delay else 0
+    return f"{m.attempt} {m.hop} {m.priority} {m.tracked:d} {eta} {delay} {m.sent!r}"
 
 
 def claim_args(unique: Unique) -> tuple[str, str]:

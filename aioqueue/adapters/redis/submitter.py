@@ -63,10 +63,15 @@ async def send(
         return []
     _require_few(messages)
     most = -1 if limit is None else limit
-    answers = await access.sending("send", int(recorded), 0, most, *message_args(messages), again=_AGAIN)
+    replies = access.session.replies
+    sender = replies.expect(messages) if recorded else ""
+    args = (int(recorded), 0, most, sender, *message_args(messages))
+    answers = await access.sending("send", *args, again=_AGAIN)
     if answers and isinstance(answers[0], bytes):
         queue, held, more = answers
         raise QueueFullError.of(queue.decode(), limit=most, held=held, new=more)
+    if sender:
+        replies.drop(m.id for m, answer in zip(messages, answers, strict=True) if answer != 1)
     return [answer == 1 for answer in answers]
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from aioqueue.adapters.redis.listener import Listener
+from aioqueue.adapters.redis.replies import Replies
 from aioqueue.adapters.redis.rows import Found, ended
 from aioqueue.advance import numbered
 from aioqueue.errors import BackendUnavailableError, UnavailableError
@@ -23,6 +24,8 @@ from aioqueue.protocols.messages import Record
 _BATCH: Final = 200
 _POLL: Final = 5.0
 _AGAIN: Final = 0.5
+_SOON: Final = 0.05
+"""Seconds within which what a task tells its sender is enough to wait for."""
 _LINGER: Final = 1.0
 _PATIENCE: Final = 10.0
 
@@ -43,10 +46,13 @@ _Answer = asyncio.Future[Record | None]
 class _Waited:
     """A task that is waited for. ending: answered when it is final; looking: with the next read.
 
-    seen: its record as it was read last, while it had not ended.
+    seen: its record as it was read last, while it had not ended. followed: its channel is listened to.
+    soon: when it will be, unless its sender is told before.
     """
 
     told: Callable[[bytes | None], None]
+    followed: bool = False
+    soon: asyncio.TimerHandle | None = None
     ending: set[_Answer] = field(default_factory=set[_Answer])
     looking: set[_Answer] = field(default_factory=set[_Answer])
     seen: Record | None = None
@@ -60,8 +66,9 @@ class _Waited:
 class Waiters:
     """All waits of one session. prefix: of the channels, before a task's id."""
 
-    def __init__(self, listener: Listener, prefix: str, read: Read) -> None:
+    def __init__(self, listener: Listener, replies: Replies, prefix: str, read: Read) -> None:
         self._listener = listener
+        self._replies = replies
         self._prefix = prefix
         self._read = read
         self._loop = asyncio.get_running_loop()
@@ -101,28 +108,59 @@ class Waiters:
             self._timer.cancel()
         if self._looking is not None:
             self._looking.cancel()
+        for waited in self._waited.values():
+            if waited.soon is not None:
+                waited.soon.cancel()
         self._fail(list(self._waited), BackendUnavailableError("the adapter was closed"))
 
     def _enter(self, id: str) -> _Waited:
+        self._replies.begin(self._replied)
         waited = self._waited.get(id)
         if waited is None:
             waited = self._waited[id] = _Waited(lambda said: self._told(id, said))
-            # first, as the confirmation of the other one has somebody look
-            self._join(id)
-            self._listener.subscribe(self._prefix + id, waited.told)
-        elif self._listener.confirmed(self._prefix + id):
-            self._look(id)
-        # otherwise the confirmation has somebody look
+        if waited.followed:
+            # otherwise the confirmation has somebody look
+            if self._listener.confirmed(self._prefix + id):
+                self._look(id)
+        elif not self._replies.expects(id):
+            self._follow(id, waited)
+        elif waited.soon is None:
+            waited.soon = self._loop.call_later(_SOON, self._follow_now, id)
         if self._timer is None:
             self._timer = self._loop.call_later(_POLL, self._poll)
         return waited
 
+    def _follow_now(self, id: str) -> None:
+        waited = self._waited.get(id)
+        if waited is None:
+            return
+        waited.soon = None
+        if not (waited.followed or waited.idle):
+            self._follow(id, waited)
+
+    def _follow(self, id: str, waited: _Waited) -> None:
+        """Listen to the channel of a task that is waited for."""
+        waited.followed = True
+        # first, as the confirmation of the other one has somebody look
+        self._join(id)
+        self._listener.subscribe(self._prefix + id, waited.told)
+
     def _leave(self, id: str) -> None:
         waited = self._waited.get(id)
-        if waited is not None and waited.idle:
-            del self._waited[id]
+        if waited is None or not waited.idle:
+            return
+        del self._waited[id]
+        if waited.soon is not None:
+            waited.soon.cancel()
+        if waited.followed:
             self._listener.unsubscribe(self._prefix + id, waited.told)
             self._part(id)
+
+    def _replied(self, id: str, record: Record | None) -> None:
+        if record is not None:
+            self._answer(id, record)
+        elif id in self._waited:
+            self._look(id)
 
     def _join(self, id: str) -> None:
         """Be told with the workflow that *id* may be a node of."""

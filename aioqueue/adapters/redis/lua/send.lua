@@ -6,14 +6,15 @@ KEYS[1] prefix     of the namespace
 ARGV[1] recorded   1: new tasks with records; 0: messages only
 ARGV[2] again      1: the same call may have been made before; a task of the same sending is then no copy
 ARGV[3] limit      most messages a queue may hold, or -1
-ARGV[4] messages   5 values each: id, name, queue, meta, body
+ARGV[4] sender     who is told of the end of plain tasks on a channel of its own, or ''
+ARGV[5] messages   5 values each: id, name, queue, meta, body
 Returns a list of 1, or 0 for each copy or known id; or, with nothing written, the name of a queue that is
 full, how many it holds and how many more there were.
 ]]
 local limit = tonumber(ARGV[3])
 if limit >= 0 then
   local new, seen = {}, {}
-  for at = 4, #ARGV, WIDTH do
+  for at = 5, #ARGV, WIDTH do
     local m = read_message(at)
     local key = m.tracked == '1' and record_key(m.id) or apart.message_key(m.id, m.attempt, m.hop)
     if not seen[m.id] and redis.call('EXISTS', key) == 0 then
@@ -28,7 +29,7 @@ if limit >= 0 then
     end
   end
 end
-local queues = {}
+local queues, whom = {}, ARGV[4] == '' and {} or { 't', ARGV[4] }
 
 -- Sends a new task that is to run at once; nil where it is another, or is known.
 local function submit_plain(at)
@@ -47,14 +48,14 @@ local function submit_plain(at)
   )
   redis.call(
     'HSET', key, 's', 'PENDING', 'a', '1', 'n', ARGV[at + 1], 'q', queue, 'c', m.sent, 'd', NOW_TEXT, 'e',
-    receipt_of(m.priority, entry, queue)
+    receipt_of(m.priority, entry, queue), unpack(whom)
   )
   redis.call('PEXPIRE', key, WAIT_TEXT)
   return true
 end
 
 local answers = {}
-for at = 4, #ARGV, WIDTH do
+for at = 5, #ARGV, WIDTH do
   local added
   if ARGV[1] ~= '1' then
     added = apart.publish(read_message(at))

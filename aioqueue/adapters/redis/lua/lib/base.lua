@@ -6,7 +6,8 @@ t:<id>                    hash, a task's record: s state, a attempt, n name, q q
                           f finished, w worker, o owner, e receipt of its message, l losses, v value, x error,
                           g forgotten, i its runs have told something, p workflow that runs in its place, j join whose values are its value; one
                           that is kept longer than it is shown, u shown until; of two stores also r released, z
-                          ranges its workflow released, y reason it was buried for; k unique key it has claimed
+                          ranges its workflow released, y reason it was buried for; k unique key it has claimed; t who
+                          sent it and is told of its end, if it is plain, on a channel of its own
 u:<key>                   string, who has claimed a unique key last: 1 until it has ended, 0 until it starts; its
                           id; when it is due at the latest, however often it is put off
 v:<id>                    hash, v and x of a record that outlives them
@@ -50,6 +51,7 @@ limits                    hash, slots of each scope that has any taken, or messa
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
 log:<id>                  channel: a run of the task has told something
+to:<sender>               channel: a task has ended that this one has sent: its id, a line, and what done:<id> says
 done:<id>, due:<queue>    channels: a task has ended, with its record where that is short (state, begun, finished,
                           losses, worker, a line; value) or '', or some of a workflow can start no more; a delayed
                           message is due before all others, or the queue is resumed: then it says nothing

@@ -102,6 +102,14 @@ local function write_forgotten()
   end
 end
 
+-- Tells of the end of a task: whoever waits for it, and its sender.
+local function tell_all(id, sender, told)
+  say('done:' .. id, told)
+  if sender then
+    say('to:' .. sender, id .. '\n' .. told)
+  end
+end
+
 -- Bytes of a value up to which who waits is told it, beside the moments; of others they read the record.
 local TOLD = 65536
 
