@@ -40,7 +40,7 @@ SETTLE_FIRST = (
     ),
 )
 
-GROUP_AT_END = (Change("lua/lib/base.lua", "'w', '0', 'MKSTREAM'", "'w', '$', 'MKSTREAM'"),)
+GROUP_AT_END = (Change("lua/lib/acts.lua", "'w', '0', 'MKSTREAM'", "'w', '$', 'MKSTREAM'"),)
 
 REAP_BY_IDLE = (
     Change("lua/judge.lua", " and redis.call('EXISTS', P .. 'l:' .. all[i]) == 0", ""),

@@ -15,7 +15,7 @@ from aioqueue.ids import new_id
 from aioqueue.protocols.messages import Message, Record
 
 _FEW: Final = 100
-"""Tasks of one send: of more than that it is not known that anybody waits, and many are subscribed to in one go."""
+"""Tasks of one send: whether anybody waits for more is not known, and many are subscribed to in one go."""
 _MOST: Final = 10_000
 """Tasks that are expected at most; of others the older are waited for as by anybody else."""
 

@@ -1,6 +1,6 @@
 --[[
 admit: add new tasks with their records, of which some claim unique keys, all or none but those that give way.
-Uses base, entries, given, messages, count, unique
+Uses base, acts, entries, given, messages, count, unique
 Apart scope, joins, lasting, kept, nodes, flow, cancel
 KEYS[1] prefix     of the namespace
 ARGV[1] again      1: the same call may have been made before; a task of the same sending is then no copy

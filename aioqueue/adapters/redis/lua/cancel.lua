@@ -1,6 +1,6 @@
 --[[
 cancel: end tasks, nodes and whole workflows whose messages are in this store; what runs commits no more.
-Uses base, entries, messages, scope, joins, lasting, kept, nodes, flow, cancel
+Uses base, acts, entries, messages, scope, joins, lasting, kept, nodes, flow, cancel
 KEYS[1] prefix  of the namespace
 ARGV[1] ttl     milliseconds for which their records are shown
 ARGV[2] again   1: the same call may have been made before; what it has cancelled is then cancelled by this one

@@ -1,7 +1,7 @@
 --[[
 claim: write STARTED for an owner whose messages are in another store; CANCELLED where a node of a workflow
 can start no more.
-Uses base, scope, joins, lasting, kept, answers
+Uses base, acts, scope, joins, lasting, kept, answers
 KEYS[1] prefix      of the namespace
 ARGV[1] owner       its name
 ARGV[2] worker      the name written into records

@@ -1,6 +1,6 @@
 --[[
 commit: end attempts that an owner has claimed; their messages are in another store. A workflow moves on by it.
-Uses base, scope, joins, lasting, kept, answers, flow
+Uses base, acts, scope, joins, lasting, kept, answers, flow
 KEYS[1] prefix   of the namespace
 ARGV[1] owner    its name
 ARGV[2] endings  7 values each: id, meta, value, error, released, reason, least ms a final record is kept.

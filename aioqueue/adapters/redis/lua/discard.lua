@@ -1,6 +1,6 @@
 --[[
 discard: drop dead letters.
-Uses base
+Uses base, acts
 KEYS[1] prefix  of the namespace
 ARGV[1] keys    of the letters
 Returns how many there were.

@@ -1,6 +1,6 @@
 --[[
 enter: begin a consumer's lease and make the groups it reads from.
-Uses base
+Uses base, acts
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] lease     in milliseconds

@@ -1,7 +1,7 @@
 --[[
 fetch: hand out messages and write that they have begun; a consumer whose lease has lapsed gets none.
-Uses base, entries, turns, begin
-Apart messages, promote, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
+Uses base, entries, turns
+Apart acts, begin, messages, promote, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
 ARGV[1] begins    1: records are here, write STARTED in them, but for tasks whose names follow, a line each: those
                   begin when they are admitted; 0: they are not
@@ -59,13 +59,13 @@ local function take(lane, entry, queue, f)
   end
   local losses = m.losses
   if begins and m.tracked == '1' and not limited[m.name] then
-    local record, place = fit(m, receipt, apart)
+    local record, place = apart.fit(m, receipt, apart)
     if not record then
       forget_entry(stream_key(queue, lane), entry)
       apart.unmark(m)
       return
     end
-    losses = begin(m, receipt, record, place, apart, me, worker)
+    losses = apart.begin(m, receipt, record, place, apart, me, worker)
   end
   rows[#rows + 1] = { receipt, m.id, m.name, f.m, m.body, losses }
 end
@@ -147,7 +147,7 @@ local function take_new(queue, lane, count)
   local stream = stream_key(queue, lane)
   local reply = redis.pcall('XREADGROUP', 'GROUP', 'w', me, 'COUNT', count, 'STREAMS', stream, '>')
   if reply and reply.err then
-    make_group(stream)
+    apart.make_group(stream)
     reply = redis.call('XREADGROUP', 'GROUP', 'w', me, 'COUNT', count, 'STREAMS', stream, '>')
   end
   local entries, nodes = reply and reply[1][2] or {}, {}
@@ -238,7 +238,7 @@ for _, lane in ipairs(LANES) do
 end
 -- what has come into other lanes since rings the bell again
 if not (rows[1] and known_count < 0 and rang_alone()) then
-  fill(groups, limit - #rows, take_group)
+  fill_slots(groups, limit - #rows, take_group)
 end
 local turns = {}
 for i, group in ipairs(groups) do

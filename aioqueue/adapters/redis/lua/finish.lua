@@ -2,7 +2,7 @@
 finish: end attempts where broker and backend are this store: record, dead letter, what follows, and the
 end of the message, each ending whole or not at all. A workflow moves on by it.
 Uses base, given, endings
-Apart entries, messages, scope, joins, lasting, kept, nodes, flow, ending
+Apart acts, entries, messages, scope, joins, lasting, kept, nodes, flow, ending
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] endings   each: receipt, id, meta, value, error, reason, then its followers, 5 values each.

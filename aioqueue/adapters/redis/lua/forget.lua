@@ -1,6 +1,6 @@
 --[[
 forget: drop the records of ended tasks, of open ones as soon as they end; a commit record keeps no value.
-Uses base, scope
+Uses base, acts, scope
 KEYS[1] prefix  of the namespace
 ARGV[1] ids     of the tasks
 Returns how many records there were.

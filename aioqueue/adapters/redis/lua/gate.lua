@@ -1,7 +1,7 @@
 --[[
 gate: tell which deliveries may start now, by the limits of their tasks, and write that they have begun; the others are
 put off in this step.
-Uses base, entries, messages, promote, limits, begin
+Uses base, acts, entries, messages, promote, limits, begin
 Apart scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name

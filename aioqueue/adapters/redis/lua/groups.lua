@@ -1,6 +1,6 @@
 --[[
 groups: make the groups that queues are read by, where they are missing.
-Uses base
+Uses base, acts
 KEYS[1] prefix  of the namespace
 ARGV[1] queues  names
 Returns nothing.

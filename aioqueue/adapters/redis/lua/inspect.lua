@@ -1,6 +1,6 @@
 --[[
 inspect: read a page of what is in a queue, in the order in which it comes up.
-Uses base, entries, messages, promote
+Uses base, acts, entries, messages, promote
 KEYS[1] prefix  of the namespace
 ARGV[1] queue   its name
 ARGV[2] where   pending, delayed or running

@@ -1,6 +1,6 @@
 --[[
 lease: begin an owner's lease.
-Uses base
+Uses base, acts
 KEYS[1] prefix  of the namespace
 ARGV[1] owner   its name
 ARGV[2] lease   in milliseconds

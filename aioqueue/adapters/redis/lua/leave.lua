@@ -1,6 +1,6 @@
 --[[
 leave: free the slots of what a consumer does not hold any more, and wake as many that are parked for them.
-Uses base, entries, messages, promote, limits
+Uses base, acts, entries, messages, promote, limits
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] slots     each: scope, receipt

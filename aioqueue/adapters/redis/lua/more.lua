@@ -1,6 +1,6 @@
 --[[
 more: release some more nodes of a workflow whose messages are in another store.
-Uses base, scope, joins, lasting, kept, answers, flow
+Uses base, acts, scope, joins, lasting, kept, answers, flow
 KEYS[1] prefix   of the namespace
 ARGV[1] message  id of the one that stood for them
 ARGV[2] first    number of their first node

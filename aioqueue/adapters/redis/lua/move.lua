@@ -1,6 +1,6 @@
 --[[
 move: give a delayed message another moment; its record is in another store.
-Uses base, entries, messages, promote, moment
+Uses base, acts, entries, messages, promote, moment
 KEYS[1] prefix   of the namespace
 ARGV[1] queue    in which it waits
 ARGV[2] id       of the task

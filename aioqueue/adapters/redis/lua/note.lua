@@ -1,6 +1,6 @@
 --[[
 note: add to the log of a task what a run of it tells.
-Uses base, scope
+Uses base, acts, scope
 KEYS[1] prefix   of the namespace
 ARGV[1] id       of the task
 ARGV[2] attempt  that is run

@@ -1,6 +1,6 @@
 --[[
 open: open a workflow whose messages are in another store.
-Uses base, scope, joins, lasting, kept, answers, flow
+Uses base, acts, scope, joins, lasting, kept, answers, flow
 KEYS[1] prefix   of the namespace
 ARGV[1] opening  as start takes it
 ARGV[2] outline  how its nodes stand

@@ -1,6 +1,6 @@
 --[[
 promote: make ready what is due, at most 200 messages.
-Uses base, entries, messages, promote
+Uses base, acts, entries, messages, promote
 KEYS[1] prefix  of the namespace
 ARGV[1] queues  names
 Returns the moment it is now, and the moment the next one is due, or '' if none is delayed.

@@ -1,6 +1,6 @@
 --[[
 reap: hand on some of what a consumer held, and forget it when it holds nothing.
-Uses base, entries, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
+Uses base, acts, entries, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] why       lost: its lease is gone; dead: it is known to have died; left: it ends of its own, and

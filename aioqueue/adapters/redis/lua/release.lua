@@ -1,6 +1,6 @@
 --[[
 release: give deliveries back, nothing counted, before what waits.
-Uses base, entries, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
+Uses base, acts, entries, messages, scope, joins, lasting, kept, nodes, flow, unreadable, hand_on
 KEYS[1] prefix    of the namespace
 ARGV[1] consumer  its name
 ARGV[2] delay     milliseconds they are not handed out for

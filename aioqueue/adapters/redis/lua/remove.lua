@@ -1,6 +1,6 @@
 --[[
 remove: forget messages that still wait where they were found; nothing is written about their tasks.
-Uses base, entries, messages
+Uses base, acts, entries, messages
 KEYS[1] prefix  of the namespace
 ARGV[1] places  2 values each: queue and place, of a ready one lane/entry/queue, of a delayed one its moment and member
 Returns how many there were.

@@ -1,6 +1,6 @@
 --[[
 reschedule: give a task that waits for a moment another one.
-Uses base, entries, messages, scope, joins, promote, moment
+Uses base, acts, entries, messages, scope, joins, promote, moment
 KEYS[1] prefix  of the namespace
 ARGV[1] here    1: its message is in this store and is moved too; 0: it is in another one
 ARGV[2] id      of the task

@@ -1,6 +1,6 @@
 --[[
 rest: let go of more of what has joined in a workflow that is over, where that was too much for one step.
-Uses base, scope, joins, lasting
+Uses base, acts, scope, joins, lasting
 KEYS[1] prefix  of the namespace
 Returns 1, or 0 where nothing was left.
 ]]

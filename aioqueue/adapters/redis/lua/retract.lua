@@ -1,6 +1,6 @@
 --[[
 retract: take back what a sender has kept of a workflow that is not open; when nobody is left who kept any, it goes.
-Uses base
+Uses base, acts
 KEYS[1] prefix    of the namespace
 ARGV[1] workflow  its id
 ARGV[2] keeper    who takes it back

@@ -1,6 +1,6 @@
 --[[
 revoke: end tasks, nodes and whole workflows whose messages are in another store; what runs commits no more.
-Uses base, scope, joins, lasting, kept, answers, flow, cancel
+Uses base, acts, scope, joins, lasting, kept, answers, flow, cancel
 KEYS[1] prefix  of the namespace
 ARGV[1] ttl     milliseconds for which their records are shown
 ARGV[2] again   1: the same call may have been made before; what it has cancelled is then cancelled by this one

@@ -1,7 +1,7 @@
 --[[
 send: add messages, all or none; with their records where broker and backend are this store.
 Uses base, given
-Apart entries, messages, count
+Apart acts, entries, messages, count
 KEYS[1] prefix     of the namespace
 ARGV[1] recorded   1: new tasks with records; 0: messages only
 ARGV[2] again      1: the same call may have been made before; a task of the same sending is then no copy

@@ -1,6 +1,6 @@
 --[[
 settle: forget deliveries and publish what follows, where records are in another store.
-Uses base, entries, given, messages
+Uses base, acts, entries, given, messages
 KEYS[1] prefix       of the namespace
 ARGV[1] consumer     its name
 ARGV[2] settlements  each: receipt, buried (1 or 0), reason, number of followers, then those, 5 values each

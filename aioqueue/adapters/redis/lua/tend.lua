@@ -1,6 +1,6 @@
 --[[
 tend: free the slots of scopes that nobody holds any more, as of consumers that died, and wake whoever could start.
-Uses base, entries, messages, promote, limits
+Uses base, acts, entries, messages, promote, limits
 KEYS[1] prefix  of the namespace
 ARGV[1] scopes  their names
 Returns the number of the first scope that is left for another call, as one makes a hundred ready at most; or 0.

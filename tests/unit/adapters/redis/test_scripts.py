@@ -154,3 +154,14 @@ def test_what_stands_apart_is_asked_for_there(path: Path) -> None:
     bare = [name for name in names - own if re.search(rf"(?<![\w.]){name}\(", body(path))]
 
     assert bare == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_no_two_functions_of_a_script_have_one_name(path: Path) -> None:
+    """The later one would stand for the other too."""
+    files = [path, *(FOLDER / "lib" / f"{name}.lua" for name in uses(path.read_text("utf-8")))]
+    names = [
+        name for file in files for name in re.findall(r"^local function (\w+)", file.read_text("utf-8"), re.M)
+    ]
+
+    assert len(names) == len(set(names))

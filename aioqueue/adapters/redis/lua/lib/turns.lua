@@ -98,7 +98,7 @@ local function deal(live, slots)
 end
 
 -- Fills *slots*, each group its share, and what one has no work for the others.
-local function fill(groups, slots, take)
+local function fill_slots(groups, slots, take)
   local live = groups
   while slots > 0 and live[1] do
     local left = {}
