@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -96,7 +96,7 @@ def load(
     try:
         settings = Settings.model_validate(values)
     except ValidationError as exc:
-        raise _refusal([*said.problems, *_explained(exc, origins)]) from None
+        raise _refusal([*said.problems, *_explained(exc, origins, said.places)]) from None
     if said.problems:
         raise _refusal(said.problems)
     return Loaded(settings, origins)
@@ -190,11 +190,15 @@ def _refusal(problems: list[str]) -> ConfigurationError:
     return ConfigurationError("\n".join(dict.fromkeys(problems)))
 
 
-def _explained(exc: ValidationError, origins: Mapping[str, Origin]) -> Iterator[str]:
-    """Yield what is wrong, without what may be a secret."""
+def _explained(
+    exc: ValidationError, origins: Mapping[str, Origin], places: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield what is wrong, without what may be a secret. places: of keys within settings, in the file."""
     for error in exc.errors(include_url=False):
-        origin = origins[str(error["loc"][0])]
-        inner = [str(part) for part in error["loc"][1:]]
+        outer, *inner = map(str, error["loc"])
+        origin = origins[outer]
+        if inner and origin.kind is Kind.FILE:
+            origin = replace(origin, place=places.get(f"{outer}.{inner[0]}", origin.place))
         name, got = redacted(".".join([origin.written, *inner])), repr(error["input"])
         if inner and error["type"] == "extra_forbidden":
             yield f"{origin.prefix}there is no {name!r}; there are {', '.join(RetryPolicy.model_fields)}"

@@ -27,7 +27,7 @@ from aioqueue.errors import (
 from aioqueue.group_result import GroupResult
 from aioqueue.ids import new_id
 from aioqueue.models.signature import R_co, Signature
-from aioqueue.models.state import CancelOutcome, RescheduleOutcome
+from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
 from aioqueue.models.workflow import WRITERS, Chain, Chord, Group, Workflow
 from aioqueue.opener import Opener, TakenError
 from aioqueue.packing import Packer, expiry, record_of, require_releasable
@@ -43,6 +43,9 @@ from aioqueue.uniqueness import claim_of
 _REPLACED: Final = 10
 """Tries at a unique key that others take again and again; then it is theirs."""
 
+_SENDING: Final = 30.0
+"""Seconds after which who has put a record is not between that and its message any more."""
+
 _GREAT: Final = 500
 """Calls of a workflow from which it is compiled in a thread."""
 
@@ -50,9 +53,10 @@ _GREAT: Final = 500
 class TwoStepSubmitter:
     """Sends where broker and backend are separate stores: the record first, then the message.
 
-    A crash in between leaves a PENDING record; sending again with the same id completes it. A limit
-    is looked at a moment before, by what the broker counts: concurrent senders may pass it by a few,
-    and what is known already is counted as if it were new.
+    A crash in between leaves a PENDING record; sending again with the same id completes it, and where the
+    record has a unique key, so does the next call of that key. A limit is looked at a moment before, by what
+    the broker counts: concurrent senders may pass it by a few, and what is known already is counted as if it
+    were new.
     """
 
     def __init__(self, broker: Broker, backend: Backend) -> None:
@@ -69,10 +73,30 @@ class TwoStepSubmitter:
             await require_room(self._broker, messages, limit)
         accepted = iter(await self._put([record_of(message) for message in messages if message.tracked]))
         wanted = [not message.tracked or next(accepted) for message in messages]
-        published = iter(
-            await self._broker.publish([m for m, want in zip(messages, wanted, strict=True) if want])
-        )
+        new = [message for message, want in zip(messages, wanted, strict=True) if want]
+        held: dict[str, Message] = {}
+        for message, answer in zip(messages, wanted, strict=True):
+            if isinstance(answer, Held):
+                held.setdefault(answer.id, message)
+        left = await self._left_behind(held) if held else []
+        published = iter(await self._broker.publish([*new, *left]))
         return [want and next(published) for want in wanted]
+
+    async def _left_behind(self, held: Mapping[str, Message]) -> list[Message]:
+        """Return what is to be published of tasks whose senders may have died before they did.
+
+        held: what was not accepted, by the tasks that have the keys. One that has been PENDING for a while
+        has been published, and the broker drops the copy; or it was not, and the call that came next is its.
+        """
+        records = await self._backend.get(list(held))
+        return [
+            replace(message, id=id, queue=record.queue, eta=record.due, delay=0.0, unique=None)
+            for (id, message), record in zip(held.items(), records, strict=True)
+            if record is not None
+            and record.state is State.PENDING
+            and record.attempt == 1
+            and message.sent - (record.sent or 0.0) > _SENDING
+        ]
 
     async def _put(self, records: Sequence[Record]) -> Sequence[Answer]:
         """Put records; tasks whose keys they are to take over are cancelled first, and published is what

@@ -1,8 +1,8 @@
 """Schedules: those declared in code and those kept as data, as people and tickers see them.
 
 Code declares, data pauses: where a name stands in both, code says when and what, and the shared map
-whether it is paused. Whoever changes something writes it first and then a new version, the one value
-tickers read again and again.
+whether it is paused. Whoever changes something writes it first and then a new version, the one value that
+tickers watch.
 """
 
 from __future__ import annotations

@@ -21,23 +21,29 @@ from aioqueue.urls import anchored
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key and its value; a dot stands between the section and the name of a key of machinery's."""
+    """A key and its value; a dot stands between the section and the name of a key of machinery's.
+
+    inner: the lines of the keys within the value.
+    """
 
     name: str
     value: Any
     line: int
+    inner: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
     """values: by setting, and by names that are none. problems: what is wrong with the keys.
 
-    warnings: the keys that are ignored though they said something.
+    places: where the keys within a setting stand, by both with a dot between. warnings: the keys that are
+    ignored though they said something.
     """
 
     path: Path
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     origins: dict[str, Origin] = field(default_factory=dict[str, Origin])
+    places: dict[str, str] = field(default_factory=dict[str, str])
     problems: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
 
@@ -84,6 +90,7 @@ class SettingsFile:
         beside = name in URLS and isinstance(entry.value, str)
         self.values[name] = anchored(entry.value, str(self.path.parent)) if beside else entry.value
         self.origins[name] = Origin(Kind.FILE, entry.name, place)
+        self.places.update({f"{name}.{key}": f"{self.path}:{line}" for key, line in entry.inner.items()})
 
     def _check_urls(self) -> None:
         """Find the URLs that mean something else to machinery, in a file of machinery's."""
@@ -118,7 +125,8 @@ def _entries(path: Path) -> Iterator[Entry]:
             for name, node in _pairs(path, value) if section else [(key, value)]:
                 written = f"{key.value}.{name.value}" if section else str(name.value)
                 line = name.start_mark.line + 1
-                yield Entry(written, _value(loader, node, f"{path}:{line}: setting {written!r}"), line)
+                inner = {str(key.value): key.start_mark.line + 1 for key, _ in _inner(node)}
+                yield Entry(written, _value(loader, node, f"{path}:{line}: setting {written!r}"), line, inner)
     except yaml.MarkedYAMLError as exc:
         mark: Any = exc.problem_mark or exc.context_mark
         said = _QUOTED.sub("'…'", ", ".join(filter(None, (exc.context, exc.problem))))
@@ -136,6 +144,12 @@ def _pairs(path: Path, node: Any) -> list[tuple[Any, Any]]:
             f"{path}:{node.start_mark.line + 1}: holds no settings; write a line 'name: value' for each"
         )
     pairs: list[tuple[Any, Any]] = node.value
+    return pairs
+
+
+def _inner(node: Any) -> list[tuple[Any, Any]]:
+    """Return the keys of a value that is a mapping, and their values."""
+    pairs: list[tuple[Any, Any]] = node.value if node.id == "mapping" else []
     return pairs
 
 

@@ -79,8 +79,12 @@ class Settings(BaseModel):
     @field_validator("retry", mode="before")
     @classmethod
     def _on(cls, value: object) -> object:
-        if not isinstance(value, dict):
+        if value is None or isinstance(value, RetryPolicy):
             return value
+        if not isinstance(value, dict):
+            raise PydanticCustomError(
+                "retry", 'wants the fields of a policy, as a mapping in a file or JSON: {"max_retries": 5}'
+            )
         # YAML reads the key on as a truth
         fields = cast("dict[object, object]", value)
         return {"on" if key is True else key: said for key, said in fields.items()}

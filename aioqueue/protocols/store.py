@@ -1,10 +1,12 @@
-"""Store: small state that processes share: worker cards, paused queues, schedules.
+"""Store: small state that processes share: worker cards, births, schedules.
 
 Values are opaque bytes; a change may demand the value it replaces.
 """
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Final, Protocol
 
@@ -43,4 +45,11 @@ class Store(Protocol):
 
     async def list(self, prefix: str) -> dict[str, bytes]:
         """Return all that stands below *prefix*, in the order of the keys."""
+        ...
+
+    def watch(self, key: str, event: asyncio.Event) -> AbstractContextManager[None]:
+        """Set *event* in here whenever another value may stand at *key*, but not as its time is over.
+
+        Who is woken reads it. Word may be lost while a service is away, so look now and then as well.
+        """
         ...

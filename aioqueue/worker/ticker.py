@@ -38,8 +38,11 @@ from aioqueue.worker.options import WorkerOptions
 
 _log = logging.getLogger("aioqueue.schedules")
 
-LOOK: Final = 0.9
-"""Seconds between looks at the version: a change holds within a second, and an idle worker asks little."""
+LOOK: Final = 5.0
+"""Seconds between looks at the version, should word of a change have been lost."""
+
+_BETWEEN: Final = 0.2
+"""Seconds between looks at the least, though one change follows the other."""
 
 _AGAIN: Final = 30.0
 """Seconds after which all schedules are read again, whatever the version: who changed them may have died."""
@@ -95,23 +98,33 @@ class Ticker:
         self._hands: dict[str, _Hand] = {}
         self._declared: Mapping[str, Schedule] = {}
         self._version: bytes | None = None
-        self._look_at = self._read_at = float("-inf")
+        self._looked = self._look_at = self._read_at = float("-inf")
+        self._woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tick until *stop*."""
+        """Tick until *stop*; a change of schedules is told by the store."""
         backoff = Backoff()
-        while not stop.is_set():
-            try:
-                await self.round()
-            except UnavailableError as exc:
-                _log.warning("schedules put off: %s", exc)
-                await backoff.wait(stop)
-                continue
-            backoff.reset()
-            await self._rest(stop)
+        stopping = asyncio.create_task(stop.wait(), name="aioqueue-ticker-stop")
+        stopping.add_done_callback(lambda _: self._woken.set())
+        try:
+            with self._store.watch(VERSION, self._woken):
+                while not stop.is_set():
+                    try:
+                        await self.round()
+                    except UnavailableError as exc:
+                        _log.warning("schedules put off: %s", exc)
+                        await backoff.wait(stop)
+                        continue
+                    backoff.reset()
+                    await self._rest()
+        finally:
+            stopping.cancel()
 
     async def round(self) -> None:
         """Read the schedules if they have changed, and fire what is due. Raises UnavailableError."""
+        if self._woken.is_set():
+            self._woken.clear()
+            self._look_at = min(self._look_at, self._looked + _BETWEEN)
         if monotonic() >= self._look_at:
             await self._read()
         now = self._clock.time()
@@ -125,12 +138,12 @@ class Ticker:
                 if error is not None:
                     raise error
 
-    async def _rest(self, stop: asyncio.Event) -> None:
-        """Wait for the next slot by the clock, but in real time no longer than to the next look."""
+    async def _rest(self) -> None:
+        """Wait for word or the next slot by the clock, but in real time no longer than to the next look."""
         coming = min((hand.at for hand in self._hands.values()), default=float("inf"))
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self._look_at - monotonic())):
-                await self._clock.wait(stop, until=None if coming == float("inf") else coming)
+                await self._clock.wait(self._woken, until=None if coming == float("inf") else coming)
 
     async def _read(self) -> None:
         passed, declared = monotonic(), self._router.scheduled
@@ -144,7 +157,7 @@ class Ticker:
                     # its slots are the same, whatever it sends
                     hand.at, hand.seen = before.at, before.seen
             self._version, self._declared, self._read_at = version, dict(declared), passed + _AGAIN
-        self._look_at = passed + LOOK
+        self._looked, self._look_at = passed, passed + LOOK
 
     async def _tick(self, hand: _Hand) -> None:
         """Bring one schedule as far as it can be brought now."""

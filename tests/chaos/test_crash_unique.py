@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aioqueue import Reject, RetryPolicy, Router, Signature, State, current
-from tests.chaos.crashes import Pair, World, over_few_pairs, survives_everywhere
+from aioqueue import Reject, RetryPolicy, Router, Signature, State, current, dispatch
+from tests.chaos.crashes import Pair, World, is_served, over_few_pairs, survives_everywhere
 from tests.support.faulty import Crash, Faults
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
@@ -84,6 +84,37 @@ class Keyed(World):
         await self.clear_up()
         assert (last.created, state.state, before.state) == (True, State.SUCCESS, State.CANCELLED)
         assert held.created
+
+    async def sender_dies_sending(self, faults: Faults) -> None:
+        """Send until the crash; the next of that key is accepted or is that one, which runs once."""
+        doomed, server = self.process(faults), self.process()
+        ids = set[str]()
+        try:
+            async with doomed:
+                ids.add((await doomed.send(self.calls[0])).id)
+        except* Crash:
+            pass
+        await self.clock.advance(dispatch._SENDING + 0.1)
+        async with server:
+            result = await server.send(self.calls[0])
+            await self.work(server)
+            state = await result.state()
+            (counts,) = await server.stores.broker.stats(["default"])
+            freed = await server.send(self.calls[0])
+        await self.clear_up()
+        assert (state.state, freed.created) == (State.SUCCESS, True)
+        assert (counts.ready, counts.delayed, counts.held) == (0, 0, 0)
+        assert self.commits == {result.id: 1}
+        assert ids <= {result.id}
+
+
+@pytest.mark.parametrize("pair", over_few_pairs())
+async def test_sender_that_dies_between_record_and_message_leaves_no_key_taken(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_served(pair):
+        monkeypatch.setattr(dispatch, "_SENDING", 0.5)
+    await survives_everywhere(pair, lambda faults: Keyed(pair, tmp_path).sender_dies_sending(faults), least=2)
 
 
 @pytest.mark.parametrize("pair", over_few_pairs())

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from aioqueue.dispatch import TwoStepSubmitter
 from aioqueue.errors import QueueFullError
+from aioqueue.ids import new_id
 from aioqueue.models.state import State
 from aioqueue.models.stats import QueueStats
+from aioqueue.packing import record_of
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.messages import Delivery, Ending, Message, Record, Settlement, Start, Verdict
+from aioqueue.protocols.unique import Held, Unique
 from tests.support.counting import counts
 from tests.support.stores import Pair
 from tests.support.waiting import lent, message, messages, one, passing, ready, under_way
@@ -266,6 +270,61 @@ async def test_full_queue_refuses_a_send_before_anything_is_written(pair: Pair, 
     assert found == [None, None]
     assert untouched == QueueStats(queue=f"{queue}-2")
     assert list(accepted) == [True, True]
+
+
+def unique(queue: str, id: str, *, sent: float, **what: Any) -> Message:
+    return Message(id, "add", queue, id.encode(), sent=sent, unique=Unique("key"), **what)
+
+
+async def test_next_call_of_a_key_is_sent_for_a_task_whose_sender_died(pair: Pair, queue: str) -> None:
+    submitter, now = TwoStepSubmitter(pair.broker, pair.backend), pair.clock.time()
+    dead = unique(queue, new_id(), sent=now - 60)
+    await pair.backend.put([record_of(dead)])
+    calls = [unique(f"{queue}-2", new_id(), sent=now) for _ in range(3)]
+    early = await submitter.submit([replace(calls[0], sent=now - 50)])
+    before = await counts(pair.broker, queue)
+
+    answers = [*await submitter.submit(calls[:2]), *await submitter.submit(calls[2:])]
+    async with worker(pair, queue) as hands:
+        (delivery,) = await ready(hands.consumer)
+        start = await hands.claim(delivery)
+        committed = await hands.commit(Ending(delivery, State.SUCCESS, value=b"3"))
+        await hands.settle(delivery)
+        left = await ready(hands.consumer)
+        freed = await submitter.submit([replace(calls[0], queue=queue)])
+
+    assert (list(early), before.ready) == ([Held(dead.id)], 0)
+    assert answers == [Held(dead.id)] * 3
+    assert (delivery.message.id, delivery.message.body) == (dead.id, calls[0].body)
+    assert (start.verdict, committed, left, list(freed)) == (Verdict.RUN, True, [], [True])
+
+
+async def test_calls_of_a_key_whose_task_waits_add_nothing(pair: Pair, queue: str) -> None:
+    submitter, now = TwoStepSubmitter(pair.broker, pair.backend), pair.clock.time()
+    ready_one = unique(queue, new_id(), sent=now - 60)
+    delayed = replace(ready_one, id=new_id(), delay=600.0, unique=Unique("other"))
+    await submitter.submit([ready_one, delayed])
+    for first in (ready_one, delayed):
+        await submitter.submit([replace(first, id=new_id(), sent=now, delay=0.0)])
+    waiting = await counts(pair.broker, queue)
+    async with worker(pair, queue) as hands:
+        delivery = await one(hands.consumer)
+        await submitter.submit([replace(ready_one, id=new_id(), sent=now)])
+        await hands.claim(delivery)
+        held = await counts(pair.broker, queue)
+
+    assert (waiting.ready, waiting.delayed) == (1, 1)
+    assert (held.ready, held.delayed, held.held) == (0, 1, 1)
+    assert delivery.message.body == ready_one.body
+
+
+async def test_task_whose_sender_died_keeps_its_moment(pair: Pair, queue: str) -> None:
+    submitter, now = TwoStepSubmitter(pair.broker, pair.backend), pair.clock.time()
+    dead = unique(queue, new_id(), sent=now - 60, eta=now + 600)
+    await pair.backend.put([record_of(dead)])
+    await submitter.submit([unique(queue, new_id(), sent=now)])
+
+    assert (await counts(pair.broker, queue)).delayed == 1
 
 
 async def test_what_follows_is_published_in_a_full_queue(pair: Pair, queue: str) -> None:

@@ -10,6 +10,7 @@ from aioqueue.ids import new_id
 from aioqueue.protocols.store import Store
 from tests.support.clocks import MovableClock
 from tests.support.stores import Place, store_of
+from tests.support.waiting import within
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +143,43 @@ async def test_another_adapter_sees_the_same_values(site: Place, store: Store, k
 
     assert (seen, written) == (b"1", True)
     assert await store.get(key) == b"2"
+
+
+async def test_who_watches_is_told_of_what_another_adapter_writes(
+    site: Place, store: Store, key: str
+) -> None:
+    event = asyncio.Event()
+    async with site.opened() as other:
+        with store.watch(key, event):
+            for number in range(5):
+                event.clear()
+                await store_of(other).put(key, b"%d" % number)
+                await within(event.wait())
+                seen = await store.get(key)
+
+                assert seen == b"%d" % number
+
+
+async def test_who_watches_is_told_of_what_is_removed(store: Store, key: str) -> None:
+    event = asyncio.Event()
+    with store.watch(key, event):
+        for _ in range(3):
+            await store.put(key, b"1")
+            event.clear()
+            await store.delete(key)
+            await within(event.wait())
+
+
+async def test_several_watch_and_each_until_it_leaves(store: Store, key: str) -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+    with store.watch(key, first):
+        with store.watch(key, second):
+            await store.put(key, b"1")
+            await within(asyncio.gather(first.wait(), second.wait()))
+        second.clear()
+        for _ in range(3):
+            first.clear()
+            await store.put(key, b"2")
+            await within(first.wait())
+
+    assert not second.is_set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -352,6 +353,9 @@ class AwayStore:
         raise BrokerUnavailableError("the cable is out")
 
     async def list(self, prefix: str) -> dict[str, bytes]:
+        raise BrokerUnavailableError("the cable is out")
+
+    def watch(self, key: str, event: asyncio.Event) -> AbstractContextManager[None]:
         raise BrokerUnavailableError("the cable is out")
 
 

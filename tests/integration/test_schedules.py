@@ -93,6 +93,44 @@ async def test_pause_and_resume_hold_in_a_worker_within_a_second(server: Server)
     assert resumed.last_at is not None
 
 
+async def test_change_by_another_process_is_told_to_a_worker_that_does_not_look(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioqueue.worker.ticker.LOOK", 3_600.0)
+    monkeypatch.setattr("aioqueue.worker.ticker._AGAIN", 3_600.0)
+    ran: list[tuple[str, datetime | None]] = []
+
+    @server.task
+    async def note(name: str) -> None:
+        slot = current().headers.get("aioqueue-slot")
+        ran.append((name, None if slot is None else datetime.fromisoformat(slot)))
+
+    def slots(name: str) -> list[datetime]:
+        return [slot for each, slot in ran if each == name and slot is not None]
+
+    async def witness(name: str) -> datetime:
+        """Return the first slot of one more schedule: what was changed before it is known by then."""
+        await other.schedules.add(name, 0.1, note.s(name))
+        await eventually(lambda: len(slots(name)) >= 3)
+        return min(slots(name))
+
+    other = Server(server.settings.broker, backend=server.settings.backend)
+    async with server, server.worker(), other:
+        await witness("tidy")
+        await other.schedules.pause("tidy")
+        paused = await witness("paused")
+        held = [slot for slot in slots("tidy") if slot > paused]
+        await other.schedules.trigger("tidy")
+        await eventually(lambda: ("tidy", None) in ran)
+        await other.schedules.resume("tidy")
+        await eventually(lambda: max(slots("tidy")) > paused)
+        await other.schedules.remove("tidy")
+        removed = await witness("removed")
+
+    assert held == []
+    assert [slot for slot in slots("tidy") if slot > removed] == []
+
+
 async def _quiet(ran: list[float]) -> None:
     """Return once nothing has run for a while."""
     before = -1

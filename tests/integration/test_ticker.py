@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,18 +17,28 @@ from aioqueue.slots import micros
 from aioqueue.testing import VirtualClock
 from aioqueue.ticks import Cursor
 from tests.support.faulty import Faults, FaultyStore
+from tests.support.stores import BUILT_IN, VALKEY, Implementation
 from tests.support.ticking import START, place, rounds, ticker
 from tests.support.waiting import pause, within
 
 pytestmark = pytest.mark.anyio
 
+OVER = [
+    *(pytest.param(store, id=store.name) for store in BUILT_IN),
+    pytest.param(VALKEY, id=VALKEY.name, marks=pytest.mark.wide),
+]
+
 
 class Yard:
-    """A Server on an embedded store and a virtual clock. ran: the ids and headers of what ran."""
+    """A Server and a virtual clock. ran: the ids and headers of what ran.
 
-    def __init__(self, url: str) -> None:
+    Tickers go by that clock on every store. A service does not, so what they send is due there at once.
+    """
+
+    def __init__(self, url: str, *, served: bool = False) -> None:
         self.clock = VirtualClock(START)
-        self.server = Server(url, clock=self.clock)
+        self.server = Server(url, clock=None if served else self.clock)
+        self.server.stores = replace(self.server.stores, clock=self.clock)
         self.ran: list[tuple[str, dict[str, str]]] = []
 
         @self.server.task
@@ -40,6 +51,12 @@ class Yard:
     async def work(self) -> None:
         """Run what is ready; no schedule is fired by that."""
         await within(self.server.worker(scheduler=False).run(until_idle=True))
+
+    async def ahead(self) -> float:
+        """Move on to an hour no service has come to, so that what is due then waits; return it."""
+        hour = (time.time() // 3600 + 2) * 3600
+        await self.clock.advance(hour - self.clock.time())
+        return hour
 
     @property
     def ids(self) -> list[str]:
@@ -55,9 +72,10 @@ class Yard:
         return Cursor.decoded(data)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=OVER)
 async def yard(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Yard]:
-    made = Yard(place(request.param, tmp_path))
+    store: Implementation = request.param
+    made = Yard(store.url(tmp_path), served=store.service is not None)
     async with made.server:
         yield made
 
@@ -185,21 +203,25 @@ async def test_workflow_gets_derived_ids(yard: Yard) -> None:
 
 
 async def test_jitter_puts_off_each_slot_by_the_same_wherever_it_is_asked(yard: Yard) -> None:
+    hour = await yard.ahead()
     yard.server.schedule("tidy", 60, yard.note.s(), jitter=30)
     await rounds(yard.clock, [ticker(yard.server) for _ in range(2)], 181)
     schedule = yard.server.scheduled["tidy"]
-    late = [schedule.jitter(micros(START + n)) for n in (60, 120, 180)]
+    slots = [hour + n for n in (60, 120, 180)]
+    late = [schedule.jitter(micros(slot)) for slot in slots]
+    states = [await yard.server.result(f"tidy.{slot:.0f}").state() for slot in slots]
 
     assert len(set(late)) == 3
     assert all(0 <= each < micros(30.0) for each in late)
-    state = await yard.server.result(f"tidy.{START + 60:.0f}").state()
-    assert state.next_at == pytest.approx(START + 60 + late[0] / 1e6)
+    due = [slot + each / 1e6 for slot, each in zip(slots, late, strict=True)]
+    assert [state.next_at for state in states] == pytest.approx(due, rel=0, abs=0.01)
 
 
 async def test_fast_clock_of_a_ticker_starts_nothing_early(yard: Yard) -> None:
+    hour = await yard.ahead()
     yard.server.schedule("tidy", 60, yard.note.s())
     fast = ticker(yard.server)
-    fast._clock = VirtualClock(START + 30)  # another machine's
+    fast._clock = VirtualClock(hour + 30)  # another machine's
     await fast.round()
     await fast._clock.advance(31)
     await fast.round()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -373,6 +373,9 @@ class SplitStore:
 
     async def list(self, prefix: str) -> dict[str, bytes]:
         return await self._near.list(prefix)
+
+    def watch(self, key: str, event: asyncio.Event) -> AbstractContextManager[None]:
+        return self._near.watch(key, event)
 
 
 def split(near: Adapter, url: str, clock: VirtualClock) -> Adapter:

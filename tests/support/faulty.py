@@ -6,9 +6,10 @@ them together. A context that a crash has left is closed by ``clear_up``, when t
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 
 from aioqueue.errors import BackendUnavailableError, BrokerUnavailableError, UnavailableError
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome
@@ -420,3 +421,6 @@ class FaultyStore:
 
     async def list(self, prefix: str) -> dict[str, bytes]:
         return await self.faults.around("store list", BrokerUnavailableError, lambda: self.real.list(prefix))
+
+    def watch(self, key: str, event: asyncio.Event) -> AbstractContextManager[None]:
+        return self.real.watch(key, event)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aioqueue import Server, config
+from aioqueue import RetryPolicy, Server, config
 from aioqueue.errors import ConfigurationError
 from aioqueue.machinery import KEYS, Fate
 
@@ -201,6 +201,108 @@ def test_key_and_line_of_what_is_wrong_are_named(file: Path, text: str, said: st
 
     assert lines[0].startswith(said.format(file=file))
     assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("{}", RetryPolicy()),
+        ("{max_retries: 0}", RetryPolicy(max_retries=0)),
+        ("{max_retries: null}", RetryPolicy.forever()),
+        ("{max_retries: ~, backoff: exponential, delay: 0.5}", RetryPolicy.forever(delay=0.5)),
+        (
+            "\n  backoff: constant\n  delay: 2\n  jitter: no",
+            RetryPolicy(backoff="constant", delay=2, jitter=False),
+        ),
+        ("{max_retries: 3, backoff: fibonacci, delay: 100, jitter: off}", RetryPolicy.fibonacci(3, 100)),
+        ("{max_retries: 2, delays: [1, 2.5], jitter: false}", RetryPolicy.listed(1, 2.5)),
+        ("\n  delays:\n  - 1\n  - 60\n  max_delay: 30", RetryPolicy(delays=(1, 60), max_delay=30)),
+        ("{jitter: yes, on_timeout: on}", RetryPolicy(jitter=True, on_timeout=True)),
+        ("{on_timeout: off}", RetryPolicy(on_timeout=False)),
+        ("{on_timeout: null}", RetryPolicy()),
+        ("{on: OSError}", RetryPolicy(on=OSError)),
+        (
+            "\n  on: [OSError, app.Busy]\n  not_on: builtins.KeyError",
+            RetryPolicy(on=("OSError", "app.Busy"), not_on=KeyError),
+        ),
+        ("{'on': [], not_on: []}", RetryPolicy()),
+        ("&p {delay: 3}", RetryPolicy(delay=3)),
+    ],
+)
+def test_retry_policy_is_read_in_each_form(file: Path, text: str, policy: RetryPolicy) -> None:
+    found = loaded(file, f"queue: a\nretry: {text}\n")
+
+    assert found.settings.retry == policy
+    assert str(found.origins["retry"]) == f"{file}:2"
+
+
+@pytest.mark.parametrize("text", ["", " null", " ~"])
+def test_retry_policy_that_is_none_is_none(file: Path, text: str) -> None:
+    assert loaded(file, f"retry:{text}\n").settings.retry is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (" forever", "1: setting 'retry': wants the fields of a policy, as a mapping in a file"),
+        (" 3", "1: setting 'retry': wants the fields of a policy, as a mapping in a file"),
+        (" [1, 2]", "1: setting 'retry': wants the fields of a policy, as a mapping in a file"),
+        (" yes", "1: setting 'retry': wants the fields of a policy, as a mapping in a file"),
+        (
+            "\n  delay: 1\n  max_retries: -1",
+            "3: setting 'retry.max_retries': Input should be greater than or",
+        ),
+        (
+            "\n  max_retries: yes",
+            "2: setting 'retry.max_retries': Input should be a valid integer (got True)",
+        ),
+        (
+            "\n\n  max_retries: '3'",
+            "3: setting 'retry.max_retries': Input should be a valid integer (got '3')",
+        ),
+        (
+            "\n  backoff: app.growth",
+            "2: setting 'retry.backoff': should be one of constant, fibonacci, expon",
+        ),
+        ("\n  delay: 1m", "2: setting 'retry.delay': Input should be a valid number"),
+        ("\n  max_delay: .inf", "2: setting 'retry.max_delay': "),
+        ("\n  jitter: 'no'", "2: setting 'retry.jitter': Input should be a valid boolean (got 'no')"),
+        ("\n  delays: 1", "2: setting 'retry.delays': Input should be a valid tuple (got 1)"),
+        ("\n  delays: [1,\n    x]", "2: setting 'retry.delays.1': Input should be a valid number"),
+        ("\n  delay: 1\n  on: Busy", "3: setting 'retry.on': 'Busy' is no built-in exception; write it with"),
+        ("\n  not_on: [3]", "2: setting 'retry.not_on': takes exception types, or their qualified names"),
+        ("\n  on_timeout: 1", "2: setting 'retry.on_timeout': Input should be a valid boolean (got 1)"),
+        (
+            "\n  delay: 1\n  max: 2",
+            "3: there is no 'retry.max'; there are max_retries, backoff, delay, delays,",
+        ),
+        ("\n  1: 2", "2: setting 'retry.1': Keys should be strings"),
+    ],
+)
+def test_key_and_line_within_a_retry_policy_are_named(file: Path, text: str, said: str) -> None:
+    (line,) = refused(file, f"retry:{text}\n")
+
+    assert line.startswith(said)
+
+
+def test_all_that_is_wrong_with_a_retry_policy_is_told_at_once(file: Path) -> None:
+    said = refused(file, "retry:\n  delay: -1\n  jitter: 3\nroutes:\n  mail.*: mail\n  sms.*: a b\n")
+
+    assert [line.partition(": I")[0].partition(": S")[0] for line in said] == [
+        "2: setting 'retry.delay'",
+        "3: setting 'retry.jitter'",
+        "6: setting 'routes.sms.*'",
+    ]
+
+
+def test_line_of_a_file_is_not_that_of_a_variable(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIOQUEUE_RETRY", '{"delay": -1}')
+    file.write_text("retry:\n  delay: 1\n")
+
+    with pytest.raises(ConfigurationError) as refusal:
+        config.load({}, file=file)
+
+    assert str(refusal.value).startswith("AIOQUEUE_RETRY: setting 'retry.delay': ")
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ class MemoryCore:
         self.paused: set[str] = set()
         self.dead: deque[DeadLetter] = deque()
         self.values: dict[str, tuple[bytes, float | None]] = {}
+        self.watched: list[tuple[str, asyncio.Event]] = []
         self.records: Records = Records(clock)
         self.flows: Flows = Flows(clock, self.records)
         self.records.barred_at = self.flows.barred_at

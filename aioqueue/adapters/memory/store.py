@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from aioqueue.adapters.memory.core import MemoryCore
 from aioqueue.protocols.store import ANYTHING, Anything
 
@@ -27,11 +31,13 @@ class MemoryStore:
         if expected is not ANYTHING and await self.get(key) != expected:
             return False
         self._core.values[key] = (value, None if ttl is None else self._core.clock.time() + ttl)
+        self._tell(key)
         return True
 
     async def delete(self, key: str) -> bool:
         there = await self.get(key) is not None
         self._core.values.pop(key, None)
+        self._tell(key)
         return there
 
     async def list(self, prefix: str) -> dict[str, bytes]:
@@ -41,3 +47,17 @@ class MemoryStore:
             for key, (value, until) in sorted(self._core.values.items())
             if key.startswith(prefix) and (until is None or until > now)
         }
+
+    @contextmanager
+    def watch(self, key: str, event: asyncio.Event) -> Generator[None]:
+        watched = (key, event)
+        self._core.watched.append(watched)
+        try:
+            yield
+        finally:
+            self._core.watched.remove(watched)
+
+    def _tell(self, key: str) -> None:
+        for watched, event in self._core.watched:
+            if watched == key:
+                event.set()

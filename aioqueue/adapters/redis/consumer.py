@@ -91,6 +91,8 @@ class RedisConsumer:
                 return deliveries
             if room > 0 and alive and not self._cut.is_set():
                 await self._block(min(left, _BLOCK))
+                # to its end nothing has rung: who asks next looks anyway
+                self._quiet = self._look is None and self._loop.time() >= until
             else:
                 pause = min(left, _LAPSED) if not alive else left
                 await _CLOCK.wait(self._cut, until=_CLOCK.time() + pause)

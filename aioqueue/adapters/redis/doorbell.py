@@ -7,6 +7,7 @@ if the reply was lost on its way. So the read may be cut off at any time, and no
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -49,8 +50,8 @@ class Doorbell:
             if self._broken:
                 raise ConnectionError("the connection was lost")
         command: tuple[Value, ...] = (
-            "XREADGROUP", "GROUP", "w", self._consumer, "BLOCK", max(1, int(seconds * 1000)), "COUNT", 1,
-            "STREAMS", *streams, *([">"] * len(streams)),
+            "XREADGROUP", "GROUP", "w", self._consumer, "BLOCK", max(1, math.ceil(seconds * 1000)),
+            "COUNT", 1, "STREAMS", *streams, *([">"] * len(streams)),
         )  # fmt: skip
         rung = self._rung = self._loop.create_future()
         late = self._loop.call_later(seconds + self._timeout + _MARGIN, self._end, TimeoutError("no answer"))

@@ -1,12 +1,15 @@
 """Replies: how the tasks of one sender tell it that they have ended, all on one channel.
 
-Who sends a task and waits for it subscribes to nothing then, and reads nothing. It is a short way and no
-more: what has not been told soon is waited for as by anybody else.
+Who waits for a task that this process has just sent subscribes to nothing then, and reads nothing. It is a
+short way and no more: what has not been told soon is waited for as by anybody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from aioqueue.adapters.redis.listener import Listener
@@ -14,13 +17,23 @@ from aioqueue.adapters.redis.rows import ended
 from aioqueue.ids import new_id
 from aioqueue.protocols.messages import Message, Record
 
-_FEW: Final = 100
-"""Tasks of one send: whether anybody waits for more is not known, and many are subscribed to in one go."""
-_MOST: Final = 10_000
-"""Tasks that are expected at most; of others the older are waited for as by anybody else."""
+_MOST: Final = 200
+"""Messages of one step: whether anybody waits for all of more is not known."""
+_SOON: Final = 0.05
+"""Seconds from its sending for which a task is expected."""
 
 Told = Callable[[str, Record | None], None]
 """Called with the id of a task that has ended, and its record if that was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """A task that was sent. until: when it is waited for as by anybody else, by the loop's time."""
+
+    name: str
+    queue: str
+    sent: float
+    until: float
 
 
 class Replies:
@@ -28,9 +41,10 @@ class Replies:
 
     def __init__(self, listener: Listener, prefix: str) -> None:
         self._listener = listener
+        self._loop = asyncio.get_running_loop()
         self._sender = new_id()[-12:]
         self._channel = f"{prefix}to:{self._sender}"
-        self._expected: dict[str, tuple[str, str, float]] = {}
+        self._expected: OrderedDict[str, _Expected] = OrderedDict()
         self._told: Told | None = None
 
     def begin(self, told: Told) -> None:
@@ -41,23 +55,27 @@ class Replies:
 
     def expect(self, messages: Sequence[Message]) -> str:
         """Expect these tasks, which are about to be sent; return whom they tell, '' for nobody."""
-        if len(messages) > _FEW or not self._listener.confirmed(self._channel):
+        now = self._loop.time()
+        while self._expected and next(iter(self._expected.values())).until <= now:
+            self._expected.popitem(last=False)
+        if len(messages) > _MOST or not self._listener.confirmed(self._channel):
             return ""
         for m in messages:
             if m.tracked and m.attempt == 1 and m.eta is None and not m.delay:
-                self._expected[m.id] = (m.name, m.queue, m.sent)
-        while len(self._expected) > _MOST:
-            del self._expected[next(iter(self._expected))]
+                # one that is expected already has been sent
+                self._expected.setdefault(m.id, _Expected(m.name, m.queue, m.sent, now + _SOON))
         return self._sender
 
-    def expects(self, id: str) -> bool:
-        """Tell whether the end of a task is still to be told."""
-        return id in self._expected
+    def left(self, id: str) -> float:
+        """Return for how many seconds more a task is expected, 0 if it is not."""
+        expected = self._expected.get(id)
+        return 0.0 if expected is None else max(0.0, expected.until - self._loop.time())
 
-    def drop(self, ids: Iterable[str]) -> None:
-        """Expect these no more, as somebody else has sent them."""
-        for id in ids:
-            self._expected.pop(id, None)
+    def drop(self, message: Message) -> None:
+        """Expect a task no more, as it was known before: somebody else may be told of it."""
+        expected = self._expected.get(message.id)
+        if expected is not None and expected.sent == message.sent:
+            del self._expected[message.id]
 
     def _hear(self, said: bytes | None) -> None:
         if said is None:
@@ -65,8 +83,12 @@ class Replies:
             self._expected.clear()
             return
         head, _, rest = said.partition(b"\n")
-        id = head.decode()
-        expected = self._expected.pop(id, None)
-        if expected is not None and self._told is not None:
-            name, queue, sent = expected
-            self._told(id, ended(Record(id, name, queue, sent=sent), rest))
+        name, _, sent = head.partition(b" ")
+        id = name.decode()
+        expected = self._expected.get(id)
+        # what had this id before may have been forgotten
+        if expected is None or sent != repr(expected.sent).encode():
+            return
+        del self._expected[id]
+        if self._told is not None:
+            self._told(id, ended(Record(id, expected.name, expected.queue, sent=expected.sent), rest))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from aioqueue.adapters.redis.core import Access, Core
 from aioqueue.adapters.redis.rows import milliseconds
 from aioqueue.errors import BrokerUnavailableError
@@ -44,3 +48,16 @@ class RedisStore:
     async def list(self, prefix: str) -> dict[str, bytes]:
         found = await self._access.script("store_list", prefix)
         return {key.decode(): value for key, value in zip(found[::2], found[1::2], strict=True)}
+
+    @contextmanager
+    def watch(self, key: str, event: asyncio.Event) -> Generator[None]:
+        listener, channel = self._access.session.listener, f"{self._core.options.prefix}store:{key}"
+
+        def told(said: bytes | None) -> None:
+            event.set()
+
+        listener.subscribe(channel, told)
+        try:
+            yield
+        finally:
+            listener.unsubscribe(channel, told)

@@ -70,8 +70,9 @@ async def send(
     if answers and isinstance(answers[0], bytes):
         queue, held, more = answers
         raise QueueFullError.of(queue.decode(), limit=most, held=held, new=more)
-    if sender:
-        replies.drop(m.id for m, answer in zip(messages, answers, strict=True) if answer != 1)
+    for message, answer in zip(messages, answers, strict=True) if sender else ():
+        if answer != 1:
+            replies.drop(message)
     return [answer == 1 for answer in answers]
 
 

@@ -2,7 +2,7 @@
 
 Subscribe, then read, then wait: nothing falls between. What is told at the end of a task that was read while
 it was open is its record; else it is read again. A slow poll behind it is the truth, should the subscription
-be cut.
+be cut. For a task that this process has just sent the reply to its sender is waited for first.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from aioqueue.protocols.messages import Record
 _BATCH: Final = 200
 _POLL: Final = 5.0
 _AGAIN: Final = 0.5
-_SOON: Final = 0.05
-"""Seconds within which what a task tells its sender is enough to wait for."""
 _LINGER: Final = 1.0
 _PATIENCE: Final = 10.0
 
@@ -122,10 +120,10 @@ class Waiters:
             # otherwise the confirmation has somebody look
             if self._listener.confirmed(self._prefix + id):
                 self._look(id)
-        elif not self._replies.expects(id):
+        elif (left := self._replies.left(id)) == 0.0:
             self._follow(id, waited)
         elif waited.soon is None:
-            waited.soon = self._loop.call_later(_SOON, self._follow_now, id)
+            waited.soon = self._loop.call_later(left, self._follow_now, id)
         if self._timer is None:
             self._timer = self._loop.call_later(_POLL, self._poll)
         return waited

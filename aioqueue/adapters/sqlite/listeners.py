@@ -1,4 +1,4 @@
-"""Listeners: who in this process waits for messages or for tasks to end.
+"""Listeners: who in this process waits for messages, for tasks to end, or for a value of the shared map.
 
 They are told by this process's commits, by bells and, should one be missed, by a look twice a
 second whether the file has changed. Subscribe, then read, then wait: nothing falls between.
@@ -31,6 +31,7 @@ class Listeners:
         self._loop = asyncio.get_running_loop()
         self._consumers: dict[asyncio.Event, frozenset[str]] = {}
         self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._watchers: list[tuple[str, asyncio.Event]] = []
         self._version: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._looking = self._look_again = False
@@ -59,10 +60,24 @@ class Listeners:
             if not events:
                 del self._waiters[id]
 
+    @contextmanager
+    def watcher(self, key: str, event: asyncio.Event) -> Generator[None, None, None]:
+        """Set *event* whenever another value may stand at *key* of the shared map."""
+        self._listen()
+        watcher = (key, event)
+        self._watchers.append(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watcher)
+
     def tell(self, news: News) -> None:
         """Wake whom *news* concern."""
         for event, queues in self._consumers.items():
             if news.everything or not queues.isdisjoint(news.queues):
+                event.set()
+        for key, event in self._watchers:
+            if news.everything or key in news.values:
                 event.set()
         self._end(news.ended)
         if news.flows:
@@ -77,8 +92,7 @@ class Listeners:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for event in self._consumers:
-            event.set()
+        self._wake_all()
         self._end(list(self._waiters))
 
     def _listen(self) -> None:
@@ -88,7 +102,7 @@ class Listeners:
 
     def _tick(self) -> None:
         self._timer = None
-        if self._consumers or self._waiters:
+        if self._consumers or self._waiters or self._watchers:
             self._timer = self._loop.call_later(LOOK, self._tick)
             self._look(version=self._version)
 
@@ -117,16 +131,19 @@ class Listeners:
             return
         if seen.exception() is not None:
             # Let them look for themselves, and raise what they meet.
-            for event in self._consumers:
-                event.set()
+            self._wake_all()
             self._end(list(self._waiters))
             return
         version, ended = seen.result()
         if version != self._version:
             self._version = version
-            for event in self._consumers:
-                event.set()
+            self._wake_all()
         self._end(ended)
+
+    def _wake_all(self) -> None:
+        """Wake all but those that wait for tasks, of which it is known which have ended."""
+        for event in (*self._consumers, *(event for _, event in self._watchers)):
+            event.set()
 
     def _end(self, ids: Iterable[str]) -> None:
         for id in ids:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AbstractContextManager
+
 from aioqueue.adapters.sqlite.core import Access, Core
 from aioqueue.adapters.sqlite.database import Transaction
 from aioqueue.errors import BrokerUnavailableError
@@ -33,6 +36,9 @@ class SqliteStore:
     async def list(self, prefix: str) -> dict[str, bytes]:
         return await self._access.read(lambda tx: below(tx, prefix))
 
+    def watch(self, key: str, event: asyncio.Event) -> AbstractContextManager[None]:
+        return self._access.listeners.watcher(key, event)
+
 
 def get(tx: Transaction, key: str) -> bytes | None:
     row = tx.db.execute(
@@ -50,12 +56,14 @@ def put(
         "INSERT OR REPLACE INTO store (key, value, until) VALUES (?, ?, ?)",
         (key, value, None if ttl is None else tx.now + ttl),
     )
+    tx.news.values.add(key)
     return True
 
 
 def delete(tx: Transaction, key: str) -> bool:
     there = get(tx, key) is not None
     tx.db.execute("DELETE FROM store WHERE key = ?", (key,))
+    tx.news.values.add(key)
     return there
 
 

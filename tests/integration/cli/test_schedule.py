@@ -140,13 +140,13 @@ async def test_store_that_is_away_is_told(shell: Shell) -> None:
 
 
 async def test_process_that_only_schedules_fires_for_workers_that_do_not(planned: Shell) -> None:
-    await planned.run("schedule", "add", "totals", "0.2", "sum", "[1, 2]", "--app", PLANNED)
     async with (
         planned.start("worker", PLANNED, "--no-scheduler") as worker,
         planned.start("schedule", "run", PLANNED, env={"AIOQUEUE_WORKER_LOG_FORMAT": "short"}) as scheduler,
     ):
         await worker.line("is ready", deadline=30)
         await scheduler.line("is ready", deadline=30)
+        await planned.run("schedule", "add", "totals", "0.2", "sum", "[1, 2]", "--app", PLANNED)
         async with Server(planned.url) as server:
 
             async def fired() -> bool:

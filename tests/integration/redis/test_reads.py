@@ -10,8 +10,9 @@ import pytest
 
 from aioqueue.adapters.redis import connect
 from aioqueue.adapters.redis.broker import RedisBroker
+from aioqueue.adapters.redis.consumer import RedisConsumer
 from aioqueue.adapters.redis.scripts import script
-from aioqueue.protocols.messages import Settlement
+from aioqueue.protocols.messages import Delivery, Settlement
 from tests.integration.redis.apparatus import (
     QUEUE,
     Counted,
@@ -220,6 +221,29 @@ async def test_what_a_read_has_brought_is_handed_out_once_though_it_is_audited(
         assert len(deliveries) == 1
         await consumer.settle([Settlement(delivery) for delivery in deliveries])
     await settled(own_namespace)
+
+
+async def test_reads_that_nothing_ends_are_not_followed_by_a_look_each(
+    own_broker: RedisBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    async with own_broker.consume([QUEUE], prefetch=5, lease=15.0, worker="w") as consumer:
+        assert isinstance(consumer, RedisConsumer)
+        # the group may have to be made
+        await consumer.receive(5, timeout=0.05)
+        fetch = consumer._fetch
+
+        async def counted(limit: int) -> tuple[list[Delivery], bool]:
+            nonlocal looks
+            looks += 1
+            return await fetch(limit)
+
+        monkeypatch.setattr(consumer, "_fetch", counted)
+        for _ in range(5):
+            assert await consumer.receive(5, timeout=0.05) == []
+
+    # one before each of them
+    assert 5 <= looks < 10
 
 
 async def test_wake_ends_a_receive_at_once_whatever_it_is_at(own_broker: RedisBroker) -> None:

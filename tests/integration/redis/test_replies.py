@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from aioqueue import Server, Signature
-from aioqueue.adapters.redis import waiters
-from aioqueue.errors import TaskCancelledError, TaskFailedError
+from aioqueue.adapters.redis import replies
+from aioqueue.errors import ResultTimeoutError, TaskCancelledError, TaskFailedError
+from aioqueue.worker import watch
 from tests.integration.redis.apparatus import Counted, prefix_of
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually, under_way, within
@@ -37,8 +38,9 @@ async def expected(server: RedisServer, counted: Counted, url: str) -> None:
 async def test_own_tasks_are_awaited_without_a_subscription_or_a_read(
     own: RedisServer, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a machine that stands still for a moment is not the subject
-    monkeypatch.setattr(waiters, "_SOON", 30.0)
+    # a machine that stands still for a moment is not the subject, nor are waits of the worker's own
+    monkeypatch.setattr(replies, "_SOON", 30.0)
+    monkeypatch.setattr(watch, "_LOOK", 30.0)
     counted = Counted(own_url)
     async with counted.server:
         await expected(own, counted, own_url)
@@ -112,11 +114,12 @@ async def test_cut_of_the_subscription_hides_nothing(own: RedisServer, own_url: 
     async with counted.server:
         await expected(own, counted, own_url)
         sent = await counted.send(50)
-        waiting = [await under_way(result.get()) for result in sent]
+        waiting = [asyncio.create_task(result.get()) for result in sent]
+        await asyncio.sleep(0)
         assert int(own.command("CLIENT", "KILL", "TYPE", "pubsub")) >= 1
         async with counted.server.worker():
             # sooner than anybody looks without being told
-            assert await within(asyncio.gather(*waiting), deadline=4.0) == list(range(50))
+            assert await within(asyncio.gather(*waiting), deadline=4.5) == list(range(50))
 
 
 async def test_call_that_another_has_sent_is_awaited_as_by_anybody_else(
@@ -130,3 +133,39 @@ async def test_call_that_another_has_sent_is_awaited_as_by_anybody_else(
         waiting = await under_way(result.get())
         async with counted.server.worker():
             assert (result.created, await within(waiting)) == (False, 7)
+
+
+async def test_one_id_that_is_sent_twice_at_once_is_one_task(shared: RedisServer, url: str) -> None:
+    counted = Counted(url)
+    async with counted.server:
+        await expected(shared, counted, url)
+        both = await counted.server.send_many([counted.call(5, id="twice"), counted.call(6, id="twice")])
+        async with counted.server.worker():
+            assert await within(asyncio.gather(*(result.get() for result in both))) == [5, 5]
+    assert counted.runs[5] == 1
+
+
+async def test_id_that_is_forgotten_and_sent_again_gives_the_second_value(
+    shared: RedisServer, url: str
+) -> None:
+    counted = Counted(url)
+    async with counted.server:
+        await expected(shared, counted, url)
+        async with counted.server.worker():
+            for number in range(10):
+                result = await counted.server.send(counted.call(number, id="again"))
+                assert await within(result.get()) == number
+                await result.forget()
+
+
+async def test_wait_that_looks_once_leaves_the_next_one_to_be_told(shared: RedisServer, url: str) -> None:
+    counted = Counted(url)
+    async with counted.server:
+        await expected(shared, counted, url)
+        (result,) = await counted.send(1)
+        with pytest.raises(ResultTimeoutError):
+            await result.get(timeout=0)
+        waiting = await under_way(result.get())
+        waiting.cancel()
+        async with counted.server.worker():
+            assert await within(result.get()) == 0

@@ -7,28 +7,31 @@ import re
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aioqueue import Server, Signature, codec
+from aioqueue import Server, Signature, codec, current
 from aioqueue.adapters.redis import connect
 from aioqueue.adapters.redis.broker import RedisBroker
 from aioqueue.ids import new_id
 from aioqueue.protocols.messages import Message
 from tests.integration.redis.apparatus import Namespace
 from tests.support.redis_server import HOST, RedisServer
-from tests.support.waiting import eventually, pause
+from tests.support.waiting import eventually, pause, under_way, within
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 TASKS, BATCH, ROUNDS = 10_000, 1_000, 5
-PROMOTED, SPARE = 100, 20.0
+PROMOTED, MOST_ENTRIES, SPARE = 100, 200, 20.0
 IDLE, MOST, WINDOWS = 20.0, 3.0, 5
 """Seconds of a window, commands a second, and windows: at its ends some may have one of each kind more."""
 
+_IN_SCRIPT = re.compile(rb"\+[\d.]+ \[\d+ lua\]")
+_TASK = re.compile(rb":[tm]:(\w+)")
 _SENT = re.compile(rb'^\+[\d.]+ \[\d+ (?!lua)[^\]]+\] "(\w+)"', re.MULTILINE)
 
 
@@ -117,18 +120,61 @@ async def test_script_makes_no_more_than_a_hundred_ready(url: str, namespace: Na
             await eventually(lambda: worker.done == BATCH)
 
 
-async def overheard(port: int, seconds: float) -> Counter[str]:
-    """Return which commands clients send to a server, and how many of each; not what scripts do."""
+async def test_no_script_is_over_more_than_two_hundred_tasks_however_many_are_due(
+    own: RedisServer, own_url: str
+) -> None:
+    ran: list[str] = []
+    server = Server(own_url)
+
+    @server.task
+    async def ring() -> None:
+        ran.append(current().task_id)
+
+    async with server:
+        eta = datetime.now(UTC) + timedelta(seconds=2)
+        await server.send_many([ring.options(eta=eta).s()] * BATCH)
+        await pause(max(0.0, (eta - datetime.now(UTC)).total_seconds()) + 0.1)
+        listening = await under_way(monitored(own.port, until=lambda: len(ran) == BATCH))
+        # as many slots as there are tasks: it is not they that keep a script small
+        async with server.worker(concurrency=BATCH):
+            said = await within(listening, deadline=60)
+    sizes = [len(ids) for ids in by_script(said) if ids]
+
+    assert sum(sizes) >= BATCH
+    assert 50 <= max(sizes) <= MOST_ENTRIES
+
+
+def by_script(said: bytes) -> Iterator[set[bytes]]:
+    """Yield of each script, of what a server told of its commands, the ids of the tasks that it met."""
+    ids = set[bytes]()
+    for line in said.splitlines():
+        if _IN_SCRIPT.match(line) is None:
+            yield ids
+            ids = set()
+        else:
+            ids.update(_TASK.findall(line))
+    yield ids
+
+
+async def monitored(port: int, until: Callable[[], bool]) -> bytes:
+    """Return what a server tells of all commands until that is so."""
     reader, writer = await asyncio.open_connection(HOST, port)
-    said = b""
+    said = bytearray()
     try:
         writer.write(b"MONITOR\r\n")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while part := await reader.read(65_536):
-                    said += part
+        while not until():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    said += await reader.read(1_048_576)
     finally:
         writer.close()
+    return bytes(said)
+
+
+async def overheard(port: int, seconds: float) -> Counter[str]:
+    """Return which commands clients send to a server, and how many of each; not what scripts do."""
+    over = time.monotonic() + seconds
+    said = await monitored(port, until=lambda: time.monotonic() >= over)
     return Counter(match[1].decode().upper() for match in _SENT.finditer(said))
 
 

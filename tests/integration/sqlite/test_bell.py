@@ -17,10 +17,15 @@ from aioqueue.adapters.sqlite.backend import SqliteBackend
 from aioqueue.adapters.sqlite.bell import Bells
 from aioqueue.adapters.sqlite.broker import SqliteBroker
 from aioqueue.adapters.sqlite.consumer import SqliteConsumer
+from aioqueue.adapters.sqlite.core import Core
 from aioqueue.adapters.sqlite.news import News
+from aioqueue.adapters.sqlite.options import parse
+from aioqueue.adapters.sqlite.store import SqliteStore
+from aioqueue.clock import SystemClock
+from aioqueue.errors import BrokerUnavailableError
 from aioqueue.models.state import State
 from tests.support.processes import Done, run
-from tests.support.waiting import eventually, message, under_way, within
+from tests.support.waiting import eventually, message, pause, under_way, within
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +94,23 @@ async def test_end_of_a_task_in_another_process_ends_a_wait(
 
     assert record is not None
     assert record.state is State.SUCCESS
+
+
+@pytest.mark.parametrize("way", ["blind", "deaf"])
+async def test_who_watches_a_value_is_woken_by_either(
+    core: Core, url: str, way: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(way)
+    event, far = asyncio.Event(), Core(parse(url), SystemClock())
+    await far.open("broker", BrokerUnavailableError)
+    with SqliteStore(core).watch("key", event):
+        for _ in range(2):
+            # what a look has found before may be news to it
+            await pause()
+            event.clear()
+            await SqliteStore(far).put("key", b"1")
+            await within(event.wait())
+    await far.close("broker")
 
 
 @pytest.mark.usefixtures("deaf")

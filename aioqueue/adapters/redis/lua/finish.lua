@@ -43,7 +43,7 @@ local function succeed(i, e)
     return false
   end
   local key = record_key(id)
-  local record = redis.call('HMGET', key, 's', 'a', 'o', 'e', 'b', 'w', 'l', 'g', 'p', 'k', 'i', 't')
+  local record = redis.call('HMGET', key, 's', 'a', 'o', 'e', 'b', 'w', 'l', 'g', 'p', 'k', 'i', 't', 'c')
   local mine = record[1] == 'STARTED' and record[2] == '1' and record[3] == me and record[4] == ARGV[start]
   if not mine or record[8] or record[9] or record[10] or record[11] then
     return false
@@ -53,7 +53,7 @@ local function succeed(i, e)
   if place then
     apart.move_on(id, place, 'SUCCESS', value, e.ttl)
   end
-  tell_all(id, record[12], told)
+  tell_all(id, record[12], record[13], told)
   return true
 end
 

@@ -19,4 +19,5 @@ if ARGV[3] ~= '0' then
   redis.call('PEXPIRE', key, ARGV[3])
 end
 redis.call('ZADD', P .. 'store', 0, ARGV[1])
+say('store:' .. ARGV[1], '')
 return 1

@@ -51,10 +51,11 @@ limits                    hash, slots of each scope that has any taken, or messa
 l:<owner>                 lease
 queues, consumers         set of names; hash, a consumer's lease in ms and queues, a line each
 log:<id>                  channel: a run of the task has told something
-to:<sender>               channel: a task has ended that this one has sent: its id, a line, and what done:<id> says
+to:<sender>               channel: a task has ended that this one has sent: its id and c, a line, and what done:<id> says
 done:<id>, due:<queue>    channels: a task has ended, with its record where that is short (state, begun, finished,
                           losses, worker, a line; value) or '', or some of a workflow can start no more; a delayed
                           message is due before all others, or the queue is resumed: then it says nothing
+store:<key>               channel: a value of the shared map was written or removed
 
 Moments are milliseconds by the server's clock. A receipt, lane/entry/queue, says where a message stands.
 ]]

@@ -1,5 +1,5 @@
 --[[
-cancel: ends tasks, nodes and whole workflows that have not ended; uses base, scope, flow, and nodes or answers.
+cancel: ends tasks, nodes and whole workflows that have not ended; uses base, acts, scope, flow, and nodes or answers.
 ]]
 
 -- Returns what has come of a cancel of what has ended. again: the same call may have been made before.

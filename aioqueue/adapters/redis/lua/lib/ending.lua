@@ -1,6 +1,6 @@
 --[[
 ending: one ending of a script that is not plain: record, dead letter, what follows, and what moves on by it; uses
-base, endings, entries, given, messages, scope, joins, lasting, kept, nodes, flow.
+base, acts, endings, entries, given, messages, scope, joins, lasting, kept, nodes, flow.
 ]]
 local REPEATED = 60000
 
@@ -32,7 +32,7 @@ end
 local function judge(e)
   local record = {}
   if e.tracked == '1' then
-    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p', 'b', 'w', 'l', 'k', 'i', 't')
+    record = redis.call('HMGET', e.key, 's', 'a', 'o', 'e', 'g', 'p', 'b', 'w', 'l', 'k', 'i', 't', 'c')
   end
   local own = record[2] == e.attempt and record[3] == me
   if record[1] and own and (record[1] ~= 'STARTED' or record[6]) then
@@ -202,7 +202,7 @@ local function finish(at)
     free_key(record[10], e.id)
   end
   if FINAL[e.state] then
-    tell_all(e.id, record[12], e.told or '')
+    tell_all(e.id, record[12], record[13], e.told or '')
   end
   return 1
 end

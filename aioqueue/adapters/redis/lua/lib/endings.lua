@@ -102,11 +102,14 @@ local function write_forgotten()
   end
 end
 
--- Tells of the end of a task: whoever waits for it, and its sender.
-local function tell_all(id, sender, told)
+-- Bytes up to which a sender is told what others are: it may not wait at all.
+local TOLD_ITS_SENDER = 4096
+
+-- Tells of the end of a task: whoever waits for it, and its sender, if it has one, by the moment it was sent.
+local function tell_all(id, sender, sent, told)
   say('done:' .. id, told)
   if sender then
-    say('to:' .. sender, id .. '\n' .. told)
+    say('to:' .. sender, id .. ' ' .. (sent or '') .. '\n' .. (#told <= TOLD_ITS_SENDER and told or ''))
   end
 end
 

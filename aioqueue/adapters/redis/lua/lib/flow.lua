@@ -1,5 +1,5 @@
 --[[
-flow: moves workflows on, as aioqueue/advance.py does; uses base, scope, joins, lasting, kept, and nodes or
+flow: moves workflows on, as aioqueue/advance.py does; uses base, acts, scope, joins, lasting, kept, and nodes or
 answers.
 ]]
 

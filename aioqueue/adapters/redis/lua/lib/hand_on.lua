@@ -1,5 +1,5 @@
 --[[
-hand_on: puts a held message back where it is taken from first; uses base, entries, messages, unreadable.
+hand_on: puts a held message back where it is taken from first; uses base, acts, entries, messages, unreadable.
 ]]
 
 -- consumer: who holds it. delay: ms it is not handed out for. lost: its holder died with it. limited: it waits

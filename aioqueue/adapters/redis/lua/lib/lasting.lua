@@ -1,5 +1,6 @@
 --[[
-lasting: ends nodes, and keeps workflows and what has joined as long as they move or are read; uses base, scope, joins.
+lasting: ends nodes, and keeps workflows and what has joined as long as they move or are read; uses base, acts, scope,
+joins.
 ]]
 local let_go, leave_to_itself
 -- ms that a record is kept for a late copy of its message

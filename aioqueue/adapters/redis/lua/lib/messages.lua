@@ -1,5 +1,5 @@
 --[[
-messages: puts messages where they wait; uses base, entries.
+messages: puts messages where they wait; uses base, acts, entries.
 ]]
 
 local function message_key(id, attempt, hop)

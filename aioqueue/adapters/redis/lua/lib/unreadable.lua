@@ -1,5 +1,5 @@
 --[[
-unreadable: ends what no message can be made of; uses base, entries, messages, scope, flow.
+unreadable: ends what no message can be made of; uses base, acts, entries, messages, scope, flow.
 ]]
 local UNREADABLE = 'unreadable: this is no message of a version that is known here'
 
