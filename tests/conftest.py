@@ -6,6 +6,7 @@ failure, or a service that stopped starting would pass unseen.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 
@@ -18,7 +19,9 @@ from tests.support.again import pytest_report_teststatus, pytest_runtest_protoco
 __all__ = ["pytest_report_teststatus", "pytest_runtest_protocol"]
 
 # The same examples on every run: a test that fails by chance proves nothing to the one who sees it.
-settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=30)
+# More of them, which make prove asks for.
+settings.register_profile("thorough", settings.get_profile("steady"), max_examples=100)
 settings.load_profile("steady")
 
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
@@ -33,6 +36,13 @@ def anyio_backend() -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     again.pytest_terminal_summary(terminalreporter)
     moments.write_summary(terminalreporter)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass by what was collected: it stays, and is most of what there is."""
+    gc.collect()
+    gc.freeze()
 
 
 def fail_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

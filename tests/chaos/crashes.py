@@ -54,9 +54,16 @@ _SLOW: tuple[Pair, ...] = (ONE_SQLITE, ONE_REDIS, (_REDIS, _SQLITE))
 
 
 def over_pairs() -> list[ParameterSet]:
-    """Return the parameters of tests over all pairs; those that wait for a service are marked slow."""
+    """Return the parameters of tests over all pairs.
+
+    Marked slow are those that wait for a service, and one of those that are the same two stores.
+    """
     return [
-        pytest.param(pair, id=named_pair(pair), marks=pytest.mark.slow if is_served(pair) else ())
+        pytest.param(
+            pair,
+            id=named_pair(pair),
+            marks=pytest.mark.slow if is_served(pair) or pair == (_SQLITE, _MEMORY) else (),
+        )
         for pair in PAIRS
     ]
 

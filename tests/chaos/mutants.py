@@ -76,7 +76,7 @@ return { text(NOW), next_due, taken }
 """
 
 _PLACE = """--[[
-Uses base, entries, messages
+Uses ground, base, acts, entries, messages
 ]]
 for i = 1, #ARGV, 2 do
   local key = P .. 'm:' .. ARGV[i + 1]

@@ -80,7 +80,9 @@ async def _late_timer(over: asyncio.Event) -> float:
     return worst
 
 
-async def test_two_days_on_memory() -> None:
+async def test_two_days_on_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # each look of an idle worker is some turns of the loop: one in five seconds of two days are too many
+    monkeypatch.setattr("aioqueue.worker.fetcher._PATIENCE", 600.0)
     clock, ran = VirtualClock(), list[str]()
     patient = Patient(f"memory://{new_id()}", ran, clock)
     async with patient.server, patient.server.worker():

@@ -1,4 +1,4 @@
-"""The Python in the documentation runs as it stands: a page's blocks in order, in a fresh process.
+"""The Python in the documentation runs as it stands: a page's blocks in order, in a process of its own.
 
 A page becomes a program by blanking all that is not code, so a traceback tells the page's lines. What
 a ``print(...)  # words`` promises must be printed, in that order.
@@ -6,10 +6,7 @@ a ``print(...)  # words`` promises must be printed, in that order.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli.test_page import RUN as SHELL_RUN
+from tests.support.processes import Done
+from tests.support.zygote import run_module
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,19 +93,11 @@ def pages() -> Iterator[Page]:
         yield read(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8"))
 
 
-def run(page: Page, folder: Path) -> subprocess.CompletedProcess[str]:
-    program = folder / f"{Path(page.path).stem}.py"
-    program.write_text(page.program, encoding="utf-8")
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("AIOQUEUE_")}
-    return subprocess.run(
-        [sys.executable, "-W", "error", program],
-        cwd=folder,
-        env={**variables, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+async def run(page: Page, folder: Path) -> Done:
+    # no name that another module has
+    name = f"page {Path(page.path).stem}"
+    (folder / f"{name}.py").write_text(page.program, encoding="utf-8")
+    return await run_module(name, (), env={"PYTHONWARNINGS": "error"}, cwd=folder, stdin=None, deadline=50)
 
 
 def missing(promised: list[str], printed: list[str]) -> list[str]:
@@ -121,11 +112,11 @@ def missing(promised: list[str], printed: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if page.blocks], ids=lambda page: page.path)
-def test_blocks_run_and_print_what_they_promise(page: Page, tmp_path: Path) -> None:
-    done = run(page, tmp_path)
+async def test_blocks_run_and_print_what_they_promise(page: Page, tmp_path: Path) -> None:
+    done = await run(page, tmp_path)
 
-    assert done.returncode == 0, f"{page.path}\n{done.stderr}"
-    assert missing(page.promised, done.stdout.splitlines()) == [], done.stdout
+    assert done.code == 0, f"{page.path}\n{done.err}"
+    assert missing(page.promised, done.out.splitlines()) == [], done.out
 
 
 def test_blocks_that_are_not_run_are_known() -> None:
@@ -176,8 +167,11 @@ def test_a_marked_block_is_left_out(mark: str) -> None:
     assert (page.program.strip(), page.blocks, page.skipped) == ("", 0, 1)
 
 
-def test_a_page_that_fails_or_breaks_its_promise_is_found(tmp_path: Path) -> None:
+async def test_a_page_that_fails_or_breaks_its_promise_is_found(tmp_path: Path) -> None:
     failing = read("page.md", "```python\n\nraise SystemExit(3)\n```\n")
+    warning = read("page.md", "```python\nimport warnings\nwarnings.warn('no')\n```\n")
 
-    assert run(failing, tmp_path).returncode == 3
+    assert (await run(failing, tmp_path)).code == 3
+    assert "UserWarning: no" in (warned := await run(warning, tmp_path)).err
+    assert warned.code == 1
     assert missing(["1", "2", "3"], ["1", "3", "2"]) == ["3"]

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from aioqueue import Server
 from tests.support import acceptance
-from tests.support.stores import over_pairs
+from tests.support.stores import Implementation, over_pairs, stands_for_all
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tests in which no store has a part to the proofs, over all pairs but one."""
+    for item in items:
+        if item.get_closest_marker("anywhere") is None or not isinstance(item, pytest.Function):
+            continue
+        pair = cast("tuple[Implementation, ...]", item.callspec.params["server"])
+        if not stands_for_all(pair):
+            item.add_marker(pytest.mark.wide)
 
 
 @pytest.fixture(params=over_pairs())

@@ -85,6 +85,7 @@ UNSENDABLE: dict[str, tuple[Callable[..., Any], Call, str]] = {
 }
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("case", WRONG)
 async def test_call_that_does_not_fit_is_refused_naming_the_parameter(opened: Server, case: str) -> None:
     function, (args, kwargs), named = WRONG[case]
@@ -97,6 +98,7 @@ async def test_call_that_does_not_fit_is_refused_naming_the_parameter(opened: Se
     assert [queue.ready for queue in await opened.stores.broker.stats(["default"])] == [0]
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("case", WRONG)
 async def test_the_same_call_by_name_fails_with_the_same_text_and_is_not_tried_again(
     opened: Server, case: str
@@ -116,6 +118,7 @@ async def test_the_same_call_by_name_fails_with_the_same_text_and_is_not_tried_a
     assert (state.state, state.attempt) == (State.FAILURE, 1)
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("case", UNSENDABLE)
 @pytest.mark.parametrize("by_name", [False, True], ids=["typed", "by name"])
 async def test_what_cannot_be_data_is_refused_at_the_call(opened: Server, case: str, by_name: bool) -> None:

@@ -161,6 +161,7 @@ def whoami() -> str:
     return current().task_id
 
 
+@pytest.mark.anywhere
 async def test_process_task_knows_itself(opened: Server) -> None:
     task = opened.register_task("whoami", whoami, executor="process")
 
@@ -177,6 +178,7 @@ def signalled() -> str:
     return "done"
 
 
+@pytest.mark.anywhere
 async def test_signals_that_are_for_the_worker_leave_its_process_tasks_alone(opened: Server) -> None:
     task = opened.register_task("signalled", signalled, executor="process")
 

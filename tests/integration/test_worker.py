@@ -53,6 +53,7 @@ async def test_sync_task_runs_in_a_thread_with_the_context_of_its_run(opened: Se
     assert task_id == result.id
 
 
+@pytest.mark.anywhere
 async def test_process_task_runs_in_another_process(opened: Server) -> None:
     task = opened.register_task("where", pid_and_thread, executor="process")
 
@@ -62,6 +63,7 @@ async def test_process_task_runs_in_another_process(opened: Server) -> None:
     assert pid != os.getpid()
 
 
+@pytest.mark.anywhere
 async def test_process_that_dies_fails_its_own_task_only(opened: Server) -> None:
     deadly = opened.register_task("die", die, executor="process")
     good = opened.register_task("where", pid_and_thread, executor="process")
@@ -75,6 +77,7 @@ async def test_process_that_dies_fails_its_own_task_only(opened: Server) -> None
     assert str(failed.value) == "the process that ran it died"
 
 
+@pytest.mark.anywhere
 async def test_process_task_must_be_found_by_an_import(opened: Server) -> None:
     opened.register_task("local", lambda: None, executor="process")
 

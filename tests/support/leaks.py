@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import redis
 
+from aioqueue.adapters.redis.driver import driver
+
 LASTING: Final = re.compile(r"(q:.+|d:.+|dead|buried|queues|paused|consumers|store|s:.+)")
 """Keys that may stay, without the namespace's prefix."""
 
@@ -27,7 +29,7 @@ def lasting_keys(url: str, *, ended: bool = False) -> list[str]:
     ended: nothing runs or waits any more; also those that are kept as if anything did.
     """
     prefix = f"aq:{{{parse_qs(urlsplit(url).query)['namespace'][0]}}}:"
-    with redis.Redis.from_url(url.partition("?")[0], protocol=2, decode_responses=True) as client:
+    with redis.Redis.from_url(url.partition("?")[0], protocol=2, decode_responses=True, **driver()) as client:
         names = [str(key) for key in client.scan_iter(f"{prefix}*", count=1_000)]
         pipeline = client.pipeline(transaction=False)
         for name in names:

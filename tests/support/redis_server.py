@@ -25,6 +25,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from aioqueue.adapters.redis.driver import driver
 from tests.support.proxy import some_port
 
 HOST = "127.0.0.1"
@@ -160,6 +161,7 @@ class RedisServer:
             socket_timeout=10,
             # asked once: a second try would hide what a test is about
             retry=Retry(NoBackoff(), 0),
+            **driver(),
         )
 
     def _pid_at(self, port: int) -> int:

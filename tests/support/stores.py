@@ -106,6 +106,11 @@ def over_two_steps() -> list[ParameterSet]:
     return _over([pair for pair in PAIRS if named_pair(pair) in _TWO_STEPS])
 
 
+def stands_for_all(pair: tuple[Implementation, ...]) -> bool:
+    """Tell whether every run is over *pair* where no store has a part: memory, or what was named."""
+    return bool(_GIVEN) or pair == (BUILT_IN[0], BUILT_IN[0])
+
+
 def _over(daily: Sequence[tuple[Implementation, ...]]) -> list[ParameterSet]:
     return [
         pytest.param(pair, id=named_pair(pair), marks=() if _GIVEN or pair in daily else pytest.mark.wide)

@@ -56,7 +56,8 @@ async def test_test_that_failed_while_the_machine_stood_still_is_run_again_once(
     (tmp_path / "test_it.py").write_text(TESTS.format(still=still, passes=passes))
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
 
-    done = await run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], cwd=tmp_path)
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    done = await run(argv, cwd=tmp_path, env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
 
     *_, last = done.out.strip().splitlines()
     assert told in last

@@ -1,4 +1,4 @@
-"""Commands that start at once: a process has imported what the command needs, and forks for each run.
+"""Commands and programs that start at once: a process has imported what they need, and forks for each run.
 
 To start an interpreter and import everything takes most of the time of a command, and its tests run hundreds.
 What is forked is a process of its own, as a user's is. How long an import takes, and what it imports, is not
@@ -22,8 +22,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +35,23 @@ from tests.support.processes import Done, environment
 
 _MOST = 1 << 20
 _PRELOADED = (
-    "aioqueue.cli",
+    "aioqueue.cli.serve",
+    "aioqueue.cli.send",
+    "aioqueue.cli.queue",
+    "aioqueue.cli.status",
+    "aioqueue.cli.checks",
+    "aioqueue.adapters.memory",
     "aioqueue.adapters.sqlite",
     "aioqueue.adapters.redis",
-    "aioqueue.worker",
+    "aioqueue.server",
     "aioqueue.testing",
+    "anyio._backends._asyncio",
     "rich.table",
     "rich.tree",
     "yaml",
 )
+_PERHAPS = ("uvloop",)
+"""What is not installed everywhere."""
 
 
 async def run_module(
@@ -53,7 +63,10 @@ async def run_module(
     stdin: int | None,
     deadline: float,
 ) -> Done:
-    """Run ``python -m module`` to its end; fail if it still runs after *deadline* s."""
+    """Run ``python -m module`` to its end; fail if it still runs after *deadline* s.
+
+    PYTHONWARNINGS in *env* names one action for all warnings.
+    """
     with (
         tempfile.TemporaryFile() as nothing,
         tempfile.TemporaryFile() as out,
@@ -113,7 +126,7 @@ def _zygote() -> str:
 
 def _serve(path: str) -> None:
     """Fork a guard for each connection, until whoever has started this is gone."""
-    for name in _PRELOADED:
+    for name in (*_PRELOADED, *filter(find_spec, _PERHAPS)):
         __import__(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -154,6 +167,8 @@ def _command(said: dict[str, Any], files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(said["env"])
     os.chdir(said["cwd"])
+    if action := said["env"].get("PYTHONWARNINGS"):
+        warnings.simplefilter(action)
     sys.path[0] = said["cwd"]
     sys.argv = [said["module"], *said["args"]]
     runpy.run_module(said["module"], run_name="__main__", alter_sys=True)

@@ -556,7 +556,7 @@ def test_scopes_are_a_tree_and_their_errors_go_where_values_go(call: Signature) 
         assert part.scope is None or part.scope in scopes
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(trees, st.randoms(use_true_random=False))
 def test_a_plan_that_goes_well_comes_to_the_value_of_its_workflow(
     call: Signature, order: random.Random
@@ -571,7 +571,7 @@ def test_a_plan_that_goes_well_comes_to_the_value_of_its_workflow(
     assert told or len(model.ran) == len(model.plan.nodes)
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(trees, st.frozensets(st.integers(0, 30), min_size=1), st.randoms(use_true_random=False))
 def test_a_plan_whose_nodes_fail_is_decided_all_the_same(
     call: Signature, failing: frozenset[int], order: random.Random

@@ -191,8 +191,10 @@ class MemoryCore:
         for line in lines:
             line.promote(now)
         kinds = [line.ready for line in lines]
-        if not any(entry.losses >= SUSPECT for entry in self.held.get(owner, {}).values()):
-            kinds += [line.suspects for line in lines]
+        suspects = [line.suspects for line in lines if any(line.suspects)]
+        # there are few, and all that is held would be looked at for each that is taken
+        if suspects and not any(entry.losses >= SUSPECT for entry in self.held.get(owner, {}).values()):
+            kinds += suspects
         waiting = [lane for lane in reversed(range(LANES)) if any(kind[lane] for kind in kinds)]
         if not waiting:
             return None

@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import TimeoutError
 
+from aioqueue.adapters.redis.driver import driver
 from aioqueue.adapters.redis.route import Route
 
 _pack: Any = cast("Any", hiredis).pack_command
@@ -73,6 +74,7 @@ class Links:
             socket_timeout=None,
             socket_connect_timeout=self._route.options.timeout,
             retry=Retry(NoBackoff(), 0),
+            **driver(),
             **({} if url.startswith("unix:") else {"socket_keepalive": True}),
         )
         return cast("Link", factory.make_connection())

@@ -17,6 +17,7 @@ from redis.exceptions import AskError, RedisError
 from redis.retry import Retry
 
 from aioqueue.adapters.redis.advice import whither
+from aioqueue.adapters.redis.driver import driver
 from aioqueue.adapters.redis.faults import translated
 from aioqueue.adapters.redis.hosts import Address
 from aioqueue.adapters.redis.options import Options
@@ -93,6 +94,7 @@ class Pulse:
             socket_timeout=self._patience,
             socket_connect_timeout=self._patience,
             retry=Retry(NoBackoff(), 0),
+            **driver(),
         )
 
     def _hang_up(self) -> None:

@@ -24,6 +24,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from aioqueue.adapters.redis.driver import driver
 from aioqueue.adapters.redis.faults import SetUpError
 from aioqueue.adapters.redis.hosts import Address
 from aioqueue.adapters.redis.options import Kind, Options
@@ -155,4 +156,5 @@ def _client(url: str) -> Any:
         socket_timeout=_PATIENCE,
         socket_connect_timeout=_PATIENCE,
         retry=Retry(NoBackoff(), 0),
+        **driver(),
     )

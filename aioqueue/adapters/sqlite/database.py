@@ -141,24 +141,31 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        ending = False
-        while not ending:
-            jobs, ending = self._gathered()
-            news = News()
-            with Caught() as caught:
-                self._commit(jobs, news)
-            if caught.error is not None:
-                # The last resort: whoever asked is answered, and the thread lives on.
-                for job in jobs:
-                    job.fail(caught.error)
-            with Caught() as caught:
-                if news:
-                    self._ring(news)
-            if caught.error is not None:
-                _log.error("other processes could not be told and have to look", exc_info=caught.error)
-            self._on_loop(self._resolve, jobs, news)
+        while not self._round():
+            pass
         self._connection.close()
         self._on_loop(self._ended.set_result, None)
+
+    def _round(self) -> bool:
+        """Commit what is queued, waiting for the first; True if that was the end.
+
+        What it was asked for, and came to, is its own: a thread that waits keeps nothing of the last ones.
+        """
+        jobs, ending = self._gathered()
+        news = News()
+        with Caught() as caught:
+            self._commit(jobs, news)
+        if caught.error is not None:
+            # The last resort: whoever asked is answered, and the thread lives on.
+            for job in jobs:
+                job.fail(caught.error)
+        with Caught() as caught:
+            if news:
+                self._ring(news)
+        if caught.error is not None:
+            _log.error("other processes could not be told and have to look", exc_info=caught.error)
+        self._on_loop(self._resolve, jobs, news)
+        return ending
 
     def _gathered(self) -> tuple[list[Job], bool]:
         """Return what is queued, waiting for the first; True if that is the end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from tests.support.processes import AIOQUEUE, Done, Process, run
 from tests.support.zygote import run_module
 
 APP = "tasks:server"
-_RUNNING = (("worker",), ("dev",))
-"""Commands that start processes of their own kind: they are started as a user does."""
+_PARENTS = {"dev", "-p", "--processes", "--reload"}
+"""Words of commands that start processes of their own kind: they are started as a user does."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Shell:
 
     async def run(self, *args: str, env: Mapping[str, str] | None = None, stdin: int | None = None) -> Done:
         """Run it to its end. stdin: a file descriptor it reads."""
-        if args[:1] in _RUNNING:
+        if not _PARENTS.isdisjoint(args):
             return await run([*AIOQUEUE, *args], env=env, cwd=self.folder, stdin=stdin, deadline=90)
         return await run_module("aioqueue", args, env=env, cwd=self.folder, stdin=stdin, deadline=90)
 
@@ -36,7 +37,10 @@ class Shell:
 
     def module(self, name: str, text: str) -> None:
         """Write a module beside ``tasks``."""
-        (self.folder / f"{name}.py").write_text(text)
+        file = self.folder / f"{name}.py"
+        file.write_text(text)
+        # what was compiled of a text as long, written within the same second, would be taken for this one's
+        Path(cache_from_source(str(file))).unlink(missing_ok=True)
 
     @property
     def url(self) -> str:

@@ -38,13 +38,6 @@ async def test_processes_share_the_work(shell: Shell) -> None:
     assert {state.worker for state in met} == {"mine.1", "mine.2"}
 
 
-async def test_banner_is_printed_once(shell: Shell) -> None:
-    async with shell.start("worker", APP, "-p", "3", "--burst") as supervisor:
-        assert await supervisor.wait(deadline=20) == 0
-    assert len([line for line in supervisor.lines if "Launching" in line]) == 1
-    assert "  processes    3" in supervisor.lines
-
-
 async def test_killed_child_is_replaced(shell: Shell) -> None:
     async with shell.start("worker", APP, "-p", "2") as supervisor:
         pids = await ready(supervisor, 2)
@@ -94,12 +87,14 @@ async def test_child_that_has_done_its_tasks_is_replaced(shell: Shell) -> None:
     assert new not in pids
 
 
-async def test_burst_ends_when_all_children_have(shell: Shell) -> None:
+async def test_burst_ends_when_all_children_have_and_the_banner_is_printed_once(shell: Shell) -> None:
     ids = [await shell.sent("sum", [1]) for _ in range(4)]
     done = await shell.run("worker", APP, "-p", "2", "-c", "1", "--burst")
 
     assert done.code == 0
     assert [(await shell.state(id)).result for id in ids] == [1, 1, 1, 1]
+    assert done.err.count("Launching") == 1
+    assert "  processes    2\n" in done.err
 
 
 async def test_child_that_does_not_stop_is_killed(shell: Shell) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import weakref
 
 import pytest
 
@@ -15,7 +16,7 @@ from aioqueue.adapters.sqlite.news import News
 from aioqueue.adapters.sqlite.store import put
 from aioqueue.errors import BrokerUnavailableError
 from aioqueue.protocols.store import ANYTHING
-from tests.support.waiting import DEADLINE, within
+from tests.support.waiting import DEADLINE, eventually, within
 
 pytestmark = pytest.mark.anyio
 
@@ -159,6 +160,16 @@ async def test_function_of_a_cancelled_caller_harms_nobody(core: Core) -> None:
 
     assert await within(asked[1])
     assert (await keys(core))[-1] == "second"
+
+
+async def test_thread_that_waits_keeps_nothing_of_what_it_was_asked_for(core: Core) -> None:
+    write = Writes("first")
+    kept = weakref.ref(write)
+    await within(core.session.writer.ask(write, write=True))
+
+    del write
+
+    await eventually(lambda: kept() is None)
 
 
 async def test_what_was_queued_is_written_before_the_close(core: Core) -> None:

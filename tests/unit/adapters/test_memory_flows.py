@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from aioqueue.adapters.memory.backend import MemoryBackend
@@ -28,7 +30,7 @@ def works() -> Works:
 
 
 async def test_task_that_goes_on_more_often_than_calls_may_nest_goes_on(works: Works) -> None:
-    depth, task = 1_500, "w0.0"
+    depth, task = sys.getrecursionlimit() + 50, "w0.0"
     for number in range(depth):
         workflow = f"w{number}"
         node = Node(Message(f"{workflow}.0", "a", QUEUE, b""), scope=f"{workflow}.1")

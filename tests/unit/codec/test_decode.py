@@ -258,7 +258,7 @@ def test_arbitrary_json_raises_nothing_but_decode_error(body: bytes) -> None:
     is_decoded_or_refused(body)
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(wire)
 def test_wrong_values_under_known_keys_raise_nothing_but_decode_error(fields: dict[str, Any]) -> None:
     is_decoded_or_refused(orjson.dumps({**fields, "v": VERSION}))

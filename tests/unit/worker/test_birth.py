@@ -74,12 +74,14 @@ async def test_entry_is_renewed_and_does_not_outlive_its_day() -> None:
         assert await births(server) == {}
 
 
-async def test_living_worker_renews_its_entry() -> None:
-    clock, id = VirtualClock(), new_id()
+async def test_living_worker_renews_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, id, ttl = VirtualClock(), new_id(), 600.0
+    # a worker that is idle looks for work too often to be followed for a day
+    monkeypatch.setattr("aioqueue.worker.birth.TTL", ttl)
     async with Server("memory://renewals", clock=clock) as server:
         async with server.worker(birth=id, sweep=0.02, lease=1e6):
             before = dict(await births(server))
-            await clock.advance(TTL - 1)
+            await clock.advance(ttl - 1)
             await pause(0.2)
             await clock.advance(2)
 
