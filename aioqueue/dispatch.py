@@ -7,6 +7,7 @@ runs nothing twice.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -40,11 +41,13 @@ from aioqueue.protocols.unique import Answer, Held
 from aioqueue.results import AsyncResult, Reading, Results
 from aioqueue.uniqueness import claim_of
 
+_log = logging.getLogger("aioqueue.send")
+
 _REPLACED: Final = 10
 """Tries at a unique key that others take again and again; then it is theirs."""
 
 _SENDING: Final = 30.0
-"""Seconds after which who has put a record is not between that and its message any more."""
+"""Seconds after a task was sent, and due, in which its sender is between record and message at the latest."""
 
 _GREAT: Final = 500
 """Calls of a workflow from which it is compiled in a thread."""
@@ -76,26 +79,35 @@ class TwoStepSubmitter:
         new = [message for message, want in zip(messages, wanted, strict=True) if want]
         held: dict[str, Message] = {}
         for message, answer in zip(messages, wanted, strict=True):
-            if isinstance(answer, Held):
+            if isinstance(answer, Held) and message.unique is not None and message.unique.stands_in:
                 held.setdefault(answer.id, message)
-        left = await self._left_behind(held) if held else []
-        published = iter(await self._broker.publish([*new, *left]))
-        return [want and next(published) for want in wanted]
+        published = iter(await self._broker.publish(new))
+        answers: list[Answer] = [want and next(published) for want in wanted]
+        if held and self._broker.capabilities.deduplicates:
+            await self._broker.publish(await self._left_behind(held))
+        return answers
 
     async def _left_behind(self, held: Mapping[str, Message]) -> list[Message]:
         """Return what is to be published of tasks whose senders may have died before they did.
 
-        held: what was not accepted, by the tasks that have the keys. One that has been PENDING for a while
-        has been published, and the broker drops the copy; or it was not, and the call that came next is its.
+        held: what was not accepted, by the tasks that have the keys. One that has been due for a while and is
+        PENDING waits for a worker, and the broker drops the copy; or it was never published, and the call
+        that came next is its.
         """
-        records = await self._backend.get(list(held))
+        try:
+            records = await self._backend.get(list(held))
+        except UnavailableError as exc:
+            # the next call of the key looks again
+            _log.debug("cannot tell whether tasks that have keys were sent: %s", exc)
+            return []
         return [
-            replace(message, id=id, queue=record.queue, eta=record.due, delay=0.0, unique=None)
+            replace(message, id=id, queue=record.queue, unique=None)
             for (id, message), record in zip(held.items(), records, strict=True)
             if record is not None
             and record.state is State.PENDING
             and record.attempt == 1
-            and message.sent - (record.sent or 0.0) > _SENDING
+            and record.name == message.name
+            and message.sent - max(record.sent or 0.0, record.due or 0.0) > _SENDING
         ]
 
     async def _put(self, records: Sequence[Record]) -> Sequence[Answer]:

@@ -45,6 +45,7 @@ def claim_of(call: Signature[Any]) -> Unique:
         replace=COMMIT_TTL if call.on_conflict == "replace" else None,
         ttl=OPEN_TTL if call.unique_for is None else call.unique_for,
         collapse=call.debounce_max or (10 * call.debounce if call.debounce else None),
+        stands_in=call.on_conflict == "return",
     )
 
 

@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     Follower: TypeAlias = "Signature | Link[V] | Link[AsyncIterator[Any]]"
 else:
     Arguments = tuple[Any, ...]
-    Follower = Any
+    # for who resolves hints at run time, where it has a parameter too
+    Follower = Annotated[V, "a call"]
 
 
 class PlainOptions(TypedDict, total=False):

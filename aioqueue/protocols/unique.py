@@ -21,7 +21,8 @@ class Unique:
     many seconds; None where this one gives way. ttl: seconds, past the moment it is due, after which it has
     the key no more, whatever has become of it. collapse: the task that has the key, and waits, takes this
     one's body, queue and moment, which is at most so many seconds after that one was sent; None where it does
-    not. One store alone can do that; *until_done* is false then.
+    not. One store alone can do that; *until_done* is false then. stands_in: what is not accepted may run in
+    the place of the task that has the key, should that never have been published.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Unique:
     replace: float | None = None
     ttl: float = OPEN_TTL
     collapse: float | None = None
+    stands_in: bool = True
 
 
 @dataclass(frozen=True, slots=True)

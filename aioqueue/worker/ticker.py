@@ -107,16 +107,18 @@ class Ticker:
         stopping = asyncio.create_task(stop.wait(), name="aioqueue-ticker-stop")
         stopping.add_done_callback(lambda _: self._woken.set())
         try:
-            with self._store.watch(VERSION, self._woken):
-                while not stop.is_set():
-                    try:
-                        await self.round()
-                    except UnavailableError as exc:
-                        _log.warning("schedules put off: %s", exc)
-                        await backoff.wait(stop)
-                        continue
-                    backoff.reset()
-                    await self._rest()
+            while not stop.is_set():
+                try:
+                    with self._store.watch(VERSION, self._woken):
+                        # what was said while nobody listened
+                        self._woken.set()
+                        while not stop.is_set():
+                            await self.round()
+                            backoff.reset()
+                            await self._rest()
+                except UnavailableError as exc:
+                    _log.warning("schedules put off: %s", exc)
+                    await backoff.wait(stop)
         finally:
             stopping.cancel()
 

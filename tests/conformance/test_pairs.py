@@ -6,19 +6,20 @@ between two steps is followed by a redelivery, which repeats the step and runs n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from aioqueue.dispatch import TwoStepSubmitter
-from aioqueue.errors import QueueFullError
+from aioqueue.errors import BackendUnavailableError, QueueFullError
 from aioqueue.ids import new_id
 from aioqueue.models.state import State
 from aioqueue.models.stats import QueueStats
 from aioqueue.packing import record_of
+from aioqueue.protocols.backend import Backend
 from aioqueue.protocols.broker import Consumer
 from aioqueue.protocols.messages import Delivery, Ending, Message, Record, Settlement, Start, Verdict
 from aioqueue.protocols.unique import Held, Unique
@@ -318,13 +319,47 @@ async def test_calls_of_a_key_whose_task_waits_add_nothing(pair: Pair, queue: st
     assert delivery.message.body == ready_one.body
 
 
-async def test_task_whose_sender_died_keeps_its_moment(pair: Pair, queue: str) -> None:
+async def test_task_whose_sender_died_is_not_sent_before_its_moment(pair: Pair, queue: str) -> None:
     submitter, now = TwoStepSubmitter(pair.broker, pair.backend), pair.clock.time()
-    dead = unique(queue, new_id(), sent=now - 60, eta=now + 600)
+    dead = unique(queue, new_id(), sent=now - 600, eta=now - 45)
     await pair.backend.put([record_of(dead)])
+    await submitter.submit([unique(queue, new_id(), sent=now - 20)])
+    before = await counts(pair.broker, queue)
     await submitter.submit([unique(queue, new_id(), sent=now)])
 
-    assert (await counts(pair.broker, queue)).delayed == 1
+    assert (before.ready, (await counts(pair.broker, queue)).ready) == (0, 1)
+
+
+async def test_call_that_is_refused_or_of_another_name_runs_for_nobody(pair: Pair, queue: str) -> None:
+    submitter, now = TwoStepSubmitter(pair.broker, pair.backend), pair.clock.time()
+    dead = unique(queue, new_id(), sent=now - 60)
+    await pair.backend.put([record_of(dead)])
+    refused = unique(queue, new_id(), sent=now)
+    answers = await submitter.submit(
+        [replace(refused, unique=Unique("key", stands_in=False)), replace(refused, id=new_id(), name="other")]
+    )
+
+    assert list(answers) == [Held(dead.id)] * 2
+    assert (await counts(pair.broker, queue)).ready == 0
+
+
+async def test_what_is_new_is_sent_though_nobody_can_tell_of_who_has_a_key(pair: Pair, queue: str) -> None:
+    class Blind:
+        """The backend, which cannot be asked."""
+
+        async def get(self, ids: Sequence[str]) -> Sequence[Record | None]:
+            raise BackendUnavailableError("away")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(pair.backend, name)
+
+    now = pair.clock.time()
+    submitter = TwoStepSubmitter(pair.broker, cast(Backend, Blind()))
+    dead, plain = unique(queue, new_id(), sent=now - 60), message(queue)
+    await pair.backend.put([record_of(dead)])
+
+    assert list(await submitter.submit([unique(queue, new_id(), sent=now), plain])) == [Held(dead.id), True]
+    assert (await counts(pair.broker, queue)).ready == 1
 
 
 async def test_what_follows_is_published_in_a_full_queue(pair: Pair, queue: str) -> None:
