@@ -33,6 +33,7 @@ from aioqueue import (
 )
 from aioqueue.errors import TaskError
 from aioqueue.middleware import Arguments, Calls, Run, Send, Sent
+from aioqueue.models.signature import CallOptions
 
 server = Server("memory://typing")
 
@@ -187,6 +188,11 @@ add.s(1, 2).options(
     on_success=group([add.p(1), crunch.p()]), on_error=Signature(name="page").options(immutable=True)
 )
 rows.options(on_success=[total.p(), streamed.p(), weigh.p()])
+callbacks: list[Signature | Link[int]] = [crunch.p(), add.s(1, 2)]
+add.options(on_success=callbacks)
+named: CallOptions = {"queue": "slow", "on_error": heard.p()}
+add.options(**named)
+add.s(1, 2).options(**named)
 plan.options(on_success=heard.p())
 group([add.s(1, 2)]).options(on_success=[total.p(), streamed.p()], on_error=heard.p())
 chain(add.s(1, 2), group([add.p(1)])).options(on_success=streamed.p())

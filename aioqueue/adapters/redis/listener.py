@@ -116,7 +116,10 @@ class Listener:
         self._confirmed.clear()
         if isinstance(exc, NoPermissionError) and not self._forbidden:
             self._forbidden = True
-            _log.warning("tasks that end are told of only every few seconds: %s", advice(exc, ""))
+            _log.warning(
+                "ends of tasks and changes of schedules are told of only every few seconds: %s",
+                advice(exc, ""),
+            )
         else:
             _log.debug("the subscription was lost, trying again: %s", exc)
 

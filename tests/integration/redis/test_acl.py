@@ -276,7 +276,7 @@ async def test_channels_that_are_closed_are_told_of_once_and_cost_time_alone(
 
         assert await within(result.get(), deadline=20) == 2
 
-    told = [record for record in caplog.records if "tasks that end are told of" in record.message]
+    told = [record for record in caplog.records if "are told of only every few seconds" in record.message]
     assert len(told) == 1
     assert "lacks a right" in told[0].getMessage()
 
