@@ -28,7 +28,7 @@ from tests.support.faults import Faults
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
-POINTS, COALESCED = {"one store": 65, "two stores": 95}, 8
+POINTS, COALESCED = {"one store": 60, "two stores": 90}, 8
 """How many moments there are at least with each seed; fewer would mean that calls go by unseen.
 
 Where a service keeps the time some calls may come together that are apart on a virtual clock.
