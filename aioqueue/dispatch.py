@@ -57,9 +57,9 @@ class TwoStepSubmitter:
     """Sends where broker and backend are separate stores: the record first, then the message.
 
     A crash in between leaves a PENDING record; sending again with the same id completes it, and where the
-    record has a unique key, so does the next call of that key. A limit is looked at a moment before, by what
-    the broker counts: concurrent senders may pass it by a few, and what is known already is counted as if it
-    were new.
+    record has a unique key, so does a later call of that key that is to return its result. A limit is looked
+    at a moment before, by what the broker counts: concurrent senders may pass it by a few, and what is known
+    already is counted as if it were new.
     """
 
     def __init__(self, broker: Broker, backend: Backend) -> None:
@@ -83,8 +83,8 @@ class TwoStepSubmitter:
                 held.setdefault(answer.id, message)
         published = iter(await self._broker.publish(new))
         answers: list[Answer] = [want and next(published) for want in wanted]
-        if held and self._broker.capabilities.deduplicates:
-            await self._broker.publish(await self._left_behind(held))
+        if held and self._broker.capabilities.deduplicates and (left := await self._left_behind(held)):
+            await self._broker.publish(left)
         return answers
 
     async def _left_behind(self, held: Mapping[str, Message]) -> list[Message]:

@@ -1,5 +1,5 @@
 --[[
-base: keys and messages, for what is not plain; uses ground. KEYS[1] is the namespace's prefix with its one hash
+base: keys and messages, for scripts that need functions; uses ground. KEYS[1] is the namespace's prefix with its one hash
 tag; every other key is made from it, so that all lie in one slot.
 
 t:<id>                    hash, a task's record: s state, a attempt, n name, q queue, c sent, d due, b begun,
