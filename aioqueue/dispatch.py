@@ -26,7 +26,7 @@ from aioqueue.errors import (
     UniqueConflictError,
 )
 from aioqueue.group_result import GroupResult
-from aioqueue.ids import new_id
+from aioqueue.ids import new_id, new_ids
 from aioqueue.models.signature import R_co, Signature
 from aioqueue.models.state import CancelOutcome, RescheduleOutcome, State
 from aioqueue.models.workflow import WRITERS, Chain, Chord, Group, Workflow
@@ -191,7 +191,7 @@ class Dispatcher:
 
     async def send(self, call: Signature[R_co], *, concurrency: int = WRITERS) -> AsyncResult[R_co]:
         """Send one call and return its result. Raises as ``send_many``."""
-        if isinstance(call, Workflow):
+        if type(call) is not Signature and isinstance(call, Workflow):
             return (await self.send_many([call], concurrency=concurrency))[0]
         id, now = call.id or new_id(), self._clock.time()
         message = self._packed(call, id, now)
@@ -220,12 +220,12 @@ class Dispatcher:
         if concurrency < 1:
             raise SignatureError(f"concurrency is {concurrency}; at least one page is written at a time")
         now = self._clock.time()
-        ids = [call.id or new_id() for call in signatures]
+        ids = [call.id or fresh for call, fresh in zip(signatures, new_ids(len(signatures)), strict=True)]
         sent = list(zip(signatures, ids, strict=True))
         plans: dict[str, Plan] = {}
         messages: list[Message] = []
         for call, id in sent:
-            if isinstance(call, Workflow):
+            if type(call) is not Signature and isinstance(call, Workflow):
                 plans[id] = await self._compiled(call, id, now)
             else:
                 messages.append(self._packed(call, id, now))
@@ -338,7 +338,7 @@ class Dispatcher:
 
     def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None, now: float) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""
-        if plan is None and not isinstance(call, Workflow):
+        if plan is None and (type(call) is Signature or not isinstance(call, Workflow)):
             return self._result(call, id, now)
         last, record = last_of(call), None if plan is None else plan.result
         if isinstance(last, Group):

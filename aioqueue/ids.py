@@ -15,15 +15,24 @@ NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._:/@\-]{0,127}$"
 RESERVED = "aioqueue."
 """How names begin that no task may have: messages of the stores' own have them."""
 
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _NAME = re.compile(NAME_PATTERN)
 
 
 def new_id() -> str:
     """Return a fresh id: 32 hex digits."""
-    random = bytearray(os.urandom(10))
-    random[0] = 0x70 | random[0] & 0x0F
-    random[2] = 0x80 | random[2] & 0x3F
-    return f"{time.time_ns() // 1_000_000:012x}{random.hex()}"
+    return new_ids(1)[0]
+
+
+def new_ids(count: int) -> list[str]:
+    """Return as many fresh ids, all of one moment."""
+    moment = f"{time.time_ns() // 1_000_000:012x}7"
+    random = os.urandom(10 * count).hex()
+    # the version stands after the moment; of the 17th digit the first two bits are the variant
+    return [
+        f"{moment}{random[at : at + 3]}{_VARIANT[random[at + 3]]}{random[at + 4 : at + 19]}"
+        for at in range(0, 20 * count, 20)
+    ]
 
 
 def is_name(text: str) -> bool:

@@ -7,7 +7,6 @@ and NaN and infinity are errors. What is not annotated must be JSON already, unc
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast, get_origin, get_type_hints
 
@@ -22,6 +21,7 @@ from pydantic import (
 from pydantic_core import ArgsKwargs, CoreConfig, CoreSchema, PydanticSerializationError, SchemaValidator
 
 from aioqueue.errors import ConfigurationError, SignatureError, TaskError
+from aioqueue.json_values import json_fault
 from aioqueue.models.signature import Spread
 from aioqueue.models.workflow import awaited
 from aioqueue.streams import stand_in, stream, streamed, yielded
@@ -35,62 +35,9 @@ _BY_JSON: Final = frozenset(
 )
 _NOT_SCHEMA: Final = frozenset({"keys_schema", "metadata", "default", "cls", "expected", "members"})
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_DEPTH: Final = 100
 _ABSENT: Final = object()
 
 Bound = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-def json_fault(value: object, depth: int = 0) -> str | None:
-    """Return why *value* would not survive a JSON round trip unchanged, or None."""
-    check = _CHECKS.get(type(value))
-    if check is None:
-        return f"{type(value).__name__} is not a JSON value; annotate it with its type"
-    return check(value, depth)
-
-
-def _none(value: Any, depth: int) -> str | None:
-    return None
-
-
-def _str(value: str, depth: int) -> str | None:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return "a string that is no Unicode text"
-    return None
-
-
-def _int(value: int, depth: int) -> str | None:
-    return None if -(2**63) <= value < 2**64 else "an integer of more than 64 bits"
-
-
-def _float(value: float, depth: int) -> str | None:
-    return None if math.isfinite(value) else f"{value} is not a JSON number"
-
-
-def _list(value: list[Any], depth: int) -> str | None:
-    if depth > _DEPTH:
-        return "it is nested too deeply"
-    return next((fault for item in value if (fault := json_fault(item, depth + 1))), None)
-
-
-def _dict(value: dict[Any, Any], depth: int) -> str | None:
-    for key in value:
-        if type(key) is not str:
-            return f"a key is {type(key).__name__}, not str; annotate it with its type"
-    return _list([*value, *value.values()], depth)
-
-
-_CHECKS: Final[dict[type, Callable[[Any, int], str | None]]] = {
-    type(None): _none,
-    bool: _none,
-    str: _str,
-    int: _int,
-    float: _float,
-    list: _list,
-    dict: _dict,
-}
 
 
 class ValueSchema:
@@ -116,15 +63,17 @@ class ValueSchema:
             self._wrapped = True
             self._adapter = TypeAdapter(tuple[annotation], config=_CONFIG)  # type: ignore[valid-type]  # made at run time
 
-    def dump(self, value: object, *, validated: bool = False) -> Any:
-        """Return *value* as JSON data; *validated*: it is known to be of its type. Raises SignatureError."""
-        if not (validated or self._untyped):
-            value = self._validated(value)
-        plain = self._untyped or (self._scalar and type(value) in _SCALARS)
-        dumped = value if plain else self._dump(value)
-        if fault := json_fault(dumped):
+    def dump(self, value: object) -> Any:
+        """Return *value* as JSON data. Raises SignatureError."""
+        return self.dump_validated(value if self._untyped else self._validated(value))
+
+    def dump_validated(self, value: object) -> Any:
+        """Return *value*, which is of its type, as JSON data. Raises SignatureError."""
+        if not (self._untyped or (self._scalar and type(value) in _SCALARS)):
+            value = self._dump(value)
+        if fault := json_fault(value):
             raise SignatureError(f"{self._what}: {fault}")
-        return dumped
+        return value
 
     def load(self, value: Any) -> Any:
         """Return JSON data as the annotated type. Raises SignatureError."""
@@ -167,11 +116,11 @@ class SpreadSchema(ValueSchema):
         require_tuple(annotation, what)
         super().__init__(annotation, what)
 
-    def dump(self, value: object, *, validated: bool = False) -> Any:
+    def dump(self, value: object) -> Any:
         if not isinstance(value, tuple):
             raise SignatureError(f"{self._what}: with spread=True it is a tuple, not {type(value).__name__}")
         values = cast("tuple[Any, ...]", value)
-        return Spread(super().dump(list(values) if self._untyped else values, validated=validated))
+        return Spread(super().dump(list(values) if self._untyped else values))
 
     def load(self, value: Any) -> Any:
         # one that was kept before the task spread its values may be anything
@@ -217,7 +166,10 @@ class CallSchema:
             self.streams: dict[str, ValueSchema] = {
                 key: ValueSchema(item, f"{name}() item of {key!r}") for key, item in items.items()
             }
+            self._leading = [self._dumps[name] for name in self._positional]
             self._rest = next((p.name for p in given if p.kind is inspect.Parameter.VAR_POSITIONAL), "")
+            # where none may be left over, the validator says so
+            self._surplus = self._dumps.get(self._rest) or ValueSchema(Any, name)
             self._extra = next((p.name for p in given if p.kind is inspect.Parameter.VAR_KEYWORD), "")
             self._validator = SchemaValidator(_strict(arguments), _CORE_CONFIG)
             self._by_json = any(node.get("type") in _BY_JSON for node in _nodes(arguments))
@@ -246,12 +198,12 @@ class CallSchema:
         except ValidationError as exc:
             raise SignatureError(self._explained(exc)) from None
         # only what was given crosses the wire: defaults are the worker's, whose code may be newer
-        positional = [
-            self._dumps[self._parameter(i)].dump(value, validated=True)
-            for i, value in enumerate(given[0][: len(args)])
-        ]
+        values, schemas = given[0], self._schemas(len(args))
+        positional = [schemas[i].dump_validated(values[i]) for i in range(len(args))]
+        if not kwargs:
+            return positional, {}
         named = {
-            key: self._dumps[key if key in self._dumps else self._extra].dump(given[1][key], validated=True)
+            key: self._dumps[key if key in self._dumps else self._extra].dump_validated(given[1][key])
             for key in kwargs
         }
         return positional, named
@@ -264,7 +216,7 @@ class CallSchema:
                 f"{self._name}() has {len(self._positional)} parameters, {len(args)} are given and "
                 "none is left for the previous result: make the complete call with .s()"
             )
-        return [self._dumps[self._parameter(i)].dump(value) for i, value in enumerate(args)]
+        return [schema.dump(value) for schema, value in zip(self._schemas(len(args)), args, strict=True)]
 
     def is_stream(self, index: int) -> bool:
         """Tell whether the positional argument of that number is read while the task runs."""
@@ -298,7 +250,8 @@ class CallSchema:
         if len(names) == len(args) and self._named.issuperset(names) and kwargs.keys().isdisjoint(names):
             named = {**dict(zip(names, args, strict=True)), **kwargs}
             return cast(Bound, self._validator.validate_json(orjson.dumps(named)))
-        positional = [self._dumps[self._parameter(i)].load(value) for i, value in enumerate(args)]
+        schemas = self._schemas(len(args))
+        positional = [schema.load(value) for schema, value in zip(schemas, args, strict=True)]
         named = {
             key: self._dumps[key if key in self._dumps else self._extra].load(kwargs[key]) for key in kwargs
         }
@@ -335,6 +288,13 @@ class CallSchema:
                     f"{self._name}() argument {name!r} is a stream, which can only be the previous result:"
                     " leave it out, with .p(), behind a group or a call that returns a list"
                 )
+
+    def _schemas(self, count: int) -> Sequence[ValueSchema]:
+        """Return what the first *count* positional arguments are, of which *args take what is left over."""
+        more = count - len(self._leading)
+        if more > 0:
+            return [*self._leading, *[self._surplus] * more]
+        return self._leading[:count] if more else self._leading
 
     def _parameter(self, index: int) -> str:
         return self._positional[index] if index < len(self._positional) else self._rest

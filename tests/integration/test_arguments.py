@@ -55,6 +55,10 @@ async def ratio(part: float) -> float:
     return part
 
 
+async def signed(x: int, raw: bytes = b"", *, point: Point | None = None) -> int:
+    return x
+
+
 async def untyped(value, *, other=None):  # type: ignore[no-untyped-def]  # the absence of types is the subject
     return value
 
@@ -67,6 +71,11 @@ WRONG: dict[str, tuple[Callable[..., Any], Call, str]] = {
     "a bool for a number": (add, ((1, True), {}), "add() argument 'y'"),
     "a missing argument": (add, ((), {"y": 1}), "add() argument 'x'"),
     "a surplus argument": (add, ((1, 2, 3), {}), "add() argument 'number 3'"),
+    "a surplus argument beside a keyword": (
+        signed,
+        ((1, "", 3), {"point": None}),
+        "signed() argument 'number 3'",
+    ),
     "an unknown keyword": (add, ((1,), {"z": 3}), "add() argument 'z'"),
     "an argument given twice": (add, ((1,), {"x": 1}), "add() argument 'x'"),
     "an int below its constraint": (bounded, ((2,), {}), "bounded() argument 'n'"),

@@ -6,16 +6,20 @@ import uuid
 
 import pytest
 
-from aioqueue.ids import derived_id, is_name, new_id
+from aioqueue.ids import derived_id, is_name, new_id, new_ids
 
 
 def test_id_is_a_uuid_of_version_seven_and_later_ones_sort_behind() -> None:
-    ids = [new_id() for _ in range(1_000)]
+    ids = [*(new_id() for _ in range(1_000)), *new_ids(1_000)]
 
     assert {uuid.UUID(id).version for id in ids} == {7}
     assert {uuid.UUID(id).variant for id in ids} == {uuid.RFC_4122}
-    assert len(set(ids)) == 1_000
+    assert len(set(ids)) == 2_000
     assert [id[:12] for id in ids] == sorted(id[:12] for id in ids)
+
+
+def test_no_ids_are_made_where_none_is_wanted() -> None:
+    assert new_ids(0) == []
 
 
 def test_derived_id_is_the_same_each_time_and_never_too_long() -> None:
