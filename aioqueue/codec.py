@@ -24,6 +24,7 @@ from aioqueue.protocols.messages import Message
 from aioqueue.values import lean
 
 VERSION: Final = 1
+_OLDEST: Final = max(1, VERSION - 1)
 
 _KEYS: Final = {
     "name": "n",
@@ -149,14 +150,13 @@ def requeued(body: bytes, origin: str) -> bytes:
 
 def _opened(message: Message) -> dict[str, Any]:
     try:
-        wire = orjson.loads(message.body)
+        fields: dict[str, Any] = orjson.loads(message.body)
     except orjson.JSONDecodeError as exc:
         raise DecodeError(f"the body is not JSON: {exc}") from None
-    if not isinstance(wire, dict):
-        raise DecodeError(f"the body is no JSON object but {type(wire).__name__}")
-    fields = cast("dict[str, Any]", wire)
+    if type(fields) is not dict:
+        raise DecodeError(f"the body is no JSON object but {type(fields).__name__}")
     version = fields.pop("v", None)
-    if not isinstance(version, int) or isinstance(version, bool) or version < max(1, VERSION - 1):
+    if type(version) is not int or version < _OLDEST:
         raise DecodeError(f"wire version {version!r} is not known")
     if version > VERSION:
         raise NewerVersionError(f"wire version {version} is newer than {VERSION}; update this worker")
@@ -300,7 +300,7 @@ def _unpack(wire: dict[str, Any], depth: int = 0) -> Signature:
 
 def _unpacked(wire: dict[str, Any]) -> Signature | None:
     """Return a call that has no options, as most have none; None where something is wrong with it."""
-    if type(wire.get("a", [])) is not list or type(wire.get("k", {})) is not dict:
+    if ("a" in wire and type(wire["a"]) is not list) or ("k" in wire and type(wire["k"]) is not dict):
         return None
     name, takes = wire.get("n"), wire.get("t", "")
     if type(name) is not str or type(takes) is not str:

@@ -221,10 +221,9 @@ class Dispatcher:
             raise SignatureError(f"concurrency is {concurrency}; at least one page is written at a time")
         now = self._clock.time()
         ids = [call.id or fresh for call, fresh in zip(signatures, new_ids(len(signatures)), strict=True)]
-        sent = list(zip(signatures, ids, strict=True))
         plans: dict[str, Plan] = {}
         messages: list[Message] = []
-        for call, id in sent:
+        for call, id in zip(signatures, ids, strict=True):
             if type(call) is not Signature and isinstance(call, Workflow):
                 plans[id] = await self._compiled(call, id, now)
             else:
@@ -232,9 +231,11 @@ class Dispatcher:
         for id, count in Counter(ids).items() if plans else ():
             if count > 1 and id in plans:
                 raise SignatureError(f"id={id!r}: several calls of one send have it, and one is a workflow")
-        results = [self._outcome(call, id, plans.get(id), now) for call, id in sent]
+        results = [
+            self._outcome(call, id, plans.get(id), now) for call, id in zip(signatures, ids, strict=True)
+        ]
         try:
-            known = await self._known(call.id for call, id in sent if id in plans) if plans else {}
+            known = await self._known(call.id for call in signatures if call.id in plans) if plans else {}
             created = await self._sent(messages, list(plans.values()), known, concurrency)
         except UnavailableError as exc:
             raise _unsure(results, exc) from exc

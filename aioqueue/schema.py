@@ -233,7 +233,8 @@ class CallSchema:
         try:
             if self._by_json:
                 return self._load_json(args, kwargs)
-            return cast(Bound, self._validator.validate_python(ArgsKwargs(tuple(args), dict(kwargs))))
+            bound: Bound = self._validator.validate_python(ArgsKwargs(tuple(args), dict(kwargs)))
+            return bound
         except ValidationError as exc:
             raise SignatureError(self._explained(exc)) from None
         except orjson.JSONEncodeError:

@@ -94,7 +94,9 @@ class Task(Generic[P, R_co]):
 
     @functools.cached_property
     def _call(self) -> Signature[R_co]:
-        call: Signature[R_co] = Signature.checked({"name": self.name, **self.defaults, "takes": "none"})
+        call: Signature[R_co] = Signature.checked(
+            {"name": self.name, "args": (), "kwargs": {}, **self.defaults, "takes": "none"}
+        )
         return call.by(self.way)
 
     @functools.cached_property

@@ -247,14 +247,15 @@ class Signature(BaseModel, Generic[R_co]):
         It is this often enough that a model's own copy would be most of what a task costs.
         """
         made = object.__new__(type(self))
-        fields, given = self.__dict__.copy(), self.__pydantic_fields_set__.copy()
-        fields["headers"] = {**fields["headers"]}
+        fields, given = self.__dict__.copy(), self.__pydantic_fields_set__
+        fields["headers"] = fields["headers"].copy()
+        # nobody adds to the names of a frozen model's fields, so that copies may share them
         if args is not None:
             fields["args"] = tuple(args)
-            given.add("args")
+            given = given if "args" in given else given | {"args"}
         if kwargs is not None:
             fields["kwargs"] = kwargs
-            given.add("kwargs")
+            given = given if "kwargs" in given else given | {"kwargs"}
         object.__setattr__(made, "__dict__", fields)
         _put_given(made, given)
         _put_extra(made, None)

@@ -188,7 +188,7 @@ class Executor:
         body = self._preparer.read(run.delivery)
         if not isinstance(body, Body):
             return body
-        if isinstance(body.call, Workflow):
+        if type(body.call) is not Signature and isinstance(body.call, Workflow):
             call = self._opened(run, body.call, body.error)
         else:
             prepared = self._preparer.prepare(run, body)
@@ -227,28 +227,21 @@ class Executor:
         return outcome.gone_on(run.delivery, opening, ttl)
 
     async def _call(self, run: Run, prepared: Prepared) -> Finished:
-        message = run.delivery.message
         waits.set(self._waits)
         reaching.set(Reach(run, asyncio.get_running_loop(), self._notes))
+        headers, worker, of = prepared.call.headers, self._rules.worker, run.delivery.message
+        # by position, which takes half as long
         running.set(
             Context(
-                task_id=message.id,
-                task_name=message.name,
-                queue=message.queue,
-                attempt=message.attempt,
-                losses=run.losses,
-                headers=prepared.call.headers,
-                worker=self._rules.worker,
-                sent_at=message.sent,
-                error=prepared.error,
+                of.id, of.name, of.queue, of.attempt, run.losses, headers, worker, of.sent, prepared.error
             )
         )
-        definition = prepared.task.definition
+        definition = prepared.definition
 
         def began() -> None:
             run.started = self._clock.time()
             run.interruptible = definition.executor != "thread"
-            run.once = prepared.at_most_once
+            run.once = prepared.facts.at_most_once
             run.limit(prepared.timeout, asyncio.get_running_loop())
             run.when_ignored(self._grace, lambda: self._give_up(run, prepared))
 
@@ -281,7 +274,7 @@ class Executor:
             # to wait for a thread or a process is no part of it
             run.unlimit()
             given = arguments.args, dict(arguments.kwargs)
-            return await self._pools.call(prepared.task.definition, *given, began)
+            return await self._pools.call(prepared.definition, *given, began)
 
         run.limit(prepared.timeout, asyncio.get_running_loop())
         return self._hooks.run(running.get(), Arguments(*bound), call)
@@ -290,7 +283,7 @@ class Executor:
         """Return the arguments, or what the attempt comes to without them."""
         try:
             call = prepared.call if prepared.takes_from is None else await self._complete(prepared)
-            return prepared.task.definition.schema.load(call.args, call.kwargs)
+            return prepared.definition.schema.load(call.args, call.kwargs)
         except UnavailableError as exc:
             _log.warning("%s cannot read what it takes, trying again: %s", label(run.delivery), exc)
             return GiveBack(delay=_AGAIN)
@@ -309,7 +302,7 @@ class Executor:
             running.set(replace(running.get(), error=fault))
             return call.given(fault.message, error=True)
         place = call.place()
-        streamed = place is not None and prepared.task.definition.schema.is_stream(place)
+        streamed = place is not None and prepared.definition.schema.is_stream(place)
         return call.given(await self._workflows.take(source, streamed))
 
     async def _goes_on(self, job: Job, call: Signature) -> Finished:
@@ -329,7 +322,7 @@ class Executor:
 
     def _returned(self, job: Job, prepared: Prepared, value: object) -> Ending:
         try:
-            return outcome.succeeded(job, prepared.task.definition.schema.result.dump(value))
+            return outcome.succeeded(job, prepared.definition.schema.result.dump(value))
         except SignatureError as exc:
             return outcome.refused(job, exc)
 
@@ -385,4 +378,4 @@ _LEFT: Final = {
 def _late(run: Run, prepared: Prepared) -> str:
     more = f" and the {run.extended:g} s it asked for" if run.extended else ""
     said = f"it ran longer than its timeout of {prepared.timeout:g} s{more}"
-    return said + _LEFT[prepared.task.definition.executor]
+    return said + _LEFT[prepared.definition.executor]

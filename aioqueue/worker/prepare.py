@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import random, uniform
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from aioqueue import codec
 from aioqueue.clock import Clock
 from aioqueue.codec import Body
-from aioqueue.definition import TaskOptions
+from aioqueue.definition import Definition, TaskOptions
 from aioqueue.logs import Attempt
 from aioqueue.models.retry import RetryPolicy
 from aioqueue.models.signature import Signature
@@ -37,23 +37,44 @@ class GiveBack:
 
 
 @lean
+class Facts:
+    """What a task was registered with that each of its calls needs. timeout, result_ttl: seconds.
+
+    at_most_once: what has begun is never run again.
+    """
+
+    task: AnyTask
+    definition: Definition
+    timeout: float | None
+    result_ttl: float | None
+    retry: RetryPolicy | None
+    at_most_once: bool
+
+    @classmethod
+    def of(cls, task: AnyTask, options: TaskOptions) -> Facts:
+        """Return those of a task; registration has made seconds of *options*."""
+        timeout, result_ttl = options.get("timeout"), options.get("result_ttl")
+        once = options.get("acks") == "early"
+        return cls(task, task.definition, _seconds(timeout), _seconds(result_ttl), options.get("retry"), once)
+
+
+@lean
 class Prepared:
     """A call that can be made. takes_from: what it reads first, where it is a node of a workflow.
 
     error: what it is called for, if that came with it.
     """
 
-    task: AnyTask
-    options: TaskOptions
+    facts: Facts
     call: Signature
     timeout: float | None
     takes_from: str | None = None
     error: ErrorInfo | None = None
 
     @property
-    def at_most_once(self) -> bool:
-        """True where what has begun is never run again."""
-        return self.options.get("acks") == "early"
+    def definition(self) -> Definition:
+        """What is called."""
+        return self.facts.definition
 
 
 Finished = Ending | GiveBack | None
@@ -71,6 +92,7 @@ class Preparer:
         self._max_losses = options.max_losses
         self._timeout = options.timeout
         self._unknown: set[str] = set()
+        self._facts: dict[str, Facts] = {}
 
     def read(self, delivery: Delivery) -> Body | Finished:
         """Return what the message holds, or what it comes to where that cannot be read."""
@@ -85,17 +107,24 @@ class Preparer:
     def prepare(self, run: Run, body: Body) -> Prepared | Finished:
         """Return the call that can be made, or what it comes to without being made."""
         delivery, call = run.delivery, body.call
-        task = self._router.find(call.name)
-        if task is None:
+        facts = self._known(call.name)
+        if facts is None:
             return self._unknown_task(delivery, call)
-        options = self._router.registered(call.name)
-        timeout = _first(call.timeout, _float(options, "timeout"), self._timeout)
-        prepared = Prepared(task, options, call, timeout, body.takes_from, body.error)
-        if run.losses > (0 if prepared.at_most_once else self._max_losses):
+        timeout = call.timeout if call.timeout is not None else facts.timeout
+        prepared = Prepared(
+            facts, call, timeout if timeout is not None else self._timeout, body.takes_from, body.error
+        )
+        if run.losses > (0 if facts.at_most_once else self._max_losses):
             return outcome.lost(self.job(run, prepared))
         if isinstance(call.expires, datetime) and call.expires.timestamp() <= delivery.at:
             return outcome.expired(self.job(run, prepared))
         return prepared
+
+    def _known(self, name: str) -> Facts | None:
+        task, facts = self._router.find(name), self._facts.get(name)
+        if task is not None and (facts is None or facts.task is not task):
+            facts = self._facts[name] = Facts.of(task, self._router.registered(name))
+        return None if task is None else facts
 
     def _unknown_task(self, delivery: Delivery, call: Signature) -> Finished:
         reason = f"no worker of queue {delivery.message.queue!r} knows {call.name!r}"
@@ -117,29 +146,16 @@ class Preparer:
 
     def job(self, run: Run, prepared: Prepared) -> Job:
         """Return the attempt as it is judged."""
-        options, call = prepared.options, prepared.call
-        return Job(
-            delivery=run.delivery,
-            call=call,
-            retry=_policy(call.retry, options.get("retry"), self._rules.retry),
-            result_ttl=_first(call.result_ttl, _float(options, "result_ttl")),
-            rules=self._rules,
-            now=self._clock.time(),
-            random=random(),
-        )
+        facts, call = prepared.facts, prepared.call
+        retry = _policy(call.retry, facts.retry, self._rules.retry)
+        ttl = call.result_ttl if call.result_ttl is not None else facts.result_ttl
+        # by position, which takes half as long
+        return Job(run.delivery, call, retry, ttl, self._rules, self._clock.time(), random())
 
 
 def label(delivery: Delivery) -> Attempt:
     """Return how a delivery is called in the log."""
     return Attempt.of(delivery.message)
-
-
-def _first(*values: float | None) -> float | None:
-    """Return the first that says something."""
-    for value in values:
-        if value is not None:
-            return value
-    return None
 
 
 def _policy(
@@ -150,6 +166,6 @@ def _policy(
     return (registered if own else sent) or registered or default
 
 
-def _float(options: TaskOptions, name: Literal["timeout", "result_ttl"]) -> float | None:
-    """Return an option that registration has made seconds."""
-    return cast("float | None", options.get(name))
+def _seconds(given: float | timedelta | None) -> float | None:
+    """Return an option of which registration has made seconds."""
+    return cast("float | None", given)

@@ -18,6 +18,7 @@ from aioqueue.protocols.flow import OPEN
 from aioqueue.protocols.messages import Delivery, Ending, Start, Verdict
 
 _RUN: Final = Start(Verdict.RUN)
+_NONE: Final = Receipt("none/0-0/none", False)
 
 
 class Holder(Protocol):
@@ -49,14 +50,13 @@ class RedisFinisher:
 
     async def finish(self, endings: Sequence[Ending]) -> Sequence[bool]:
         args: list[Value] = [self._holder.id]
-        for ending in endings:
-            args += _args(ending, held=self._holder.holds(receipt_of(ending.delivery)))
+        receipts = [receipt_of(ending.delivery) for ending in endings]
+        for ending, receipt in zip(endings, receipts, strict=True):
+            args += _args(ending, receipt, held=self._holder.holds(receipt))
         found = await self._access.script("finish", *args)
         answers = [answer == 1 for answer in found]
         # what was refused may still be held; whoever gives it back is forgotten then
-        await self._holder.left(
-            [receipt_of(e.delivery) for e, ok in zip(endings, answers, strict=True) if ok]
-        )
+        await self._holder.left([receipt for receipt, ok in zip(receipts, answers, strict=True) if ok])
         return answers
 
     async def release(self, deliveries: Sequence[Delivery], *, delay: float = 0.0) -> None:
@@ -65,11 +65,11 @@ class RedisFinisher:
 
 def receipt_of(delivery: Delivery) -> Receipt:
     """Return the receipt of a delivery of ours; of another store's, one that nobody holds."""
-    return delivery.receipt if isinstance(delivery.receipt, Receipt) else Receipt("none/0-0/none", False)
+    return delivery.receipt if isinstance(delivery.receipt, Receipt) else _NONE
 
 
-def _args(ending: Ending, *, held: bool) -> list[Value]:
-    m, receipt = ending.delivery.message, receipt_of(ending.delivery)
+def _args(ending: Ending, receipt: Receipt, *, held: bool) -> list[Value]:
+    m = ending.delivery.message
     opens = m.name == OPEN
     meta = _meta(
         m.attempt, m.hop, ending.state, m.tracked, receipt.marked, held, ending.delivery.losses, ending.ttl,
