@@ -20,8 +20,8 @@ me = ARGV[1]
 local answers, count, meta, keep, others = {}, 1, nil, nil, false
 local starts, streams, entries, node
 
-if #ARGV > 7 then
-  -- looks at once which entries of several endings are held: from the first to the last of each stream
+if #ARGV ~= 7 then
+  -- looks at once which entries of several endings, or none, are held: from the first to the last of each stream
   local first, last, nodes, followers = {}, {}, {}, 0
   local at = 2
   starts, streams, entries, count = {}, {}, {}, 0
