@@ -88,8 +88,8 @@ end
 
 PROMOTE_TWICE = (
     Change(
-        "lua/fetch.lua",
-        "    promoted = select(2, apart.promote(queues, math.min(limit, PROMOTED / 2)))\n",
+        "lua/lib/handing.lua",
+        "      promoted = select(2, promote(queues, math.min(limit, PROMOTED / 2)))\n",
         "",
     ),
     Change("lua/promote.lua", "", _TAKE),
