@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.copies import Change
 
-_NONE_IS_PLAIN = Change("lua/finish.lua", "if not e.plain or", "if true or")
+_NONE_IS_PLAIN = Change("lua/finish.lua", "if not keep or", "if true or")
 
 NO_FENCE = (
     _NONE_IS_PLAIN,
@@ -14,11 +14,11 @@ NO_FENCE = (
 _MINE = "record[1] == 'STARTED' and record[2] == '1' and record[3] == me and record[4] == ARGV[start]"
 
 NO_PLAIN_FENCE = (
-    Change("lua/finish.lua", "if not e.plain or not is_held(stream, entry) then", "if not e.plain then"),
-    Change("lua/finish.lua", f"local mine = {_MINE}", "local mine = true"),
+    Change("lua/finish.lua", "record = mine and redis.call(", "record = redis.call("),
+    Change("lua/finish.lua", f"mine = record and {_MINE}", "mine = true"),
 )
 
-PLAIN_FENCE_BY_PEL = (Change("lua/finish.lua", f"local mine = {_MINE}", "local mine = true"),)
+PLAIN_FENCE_BY_PEL = (Change("lua/finish.lua", f"mine = record and {_MINE}", "mine = record and true"),)
 
 FENCE_BY_PEL = (
     _NONE_IS_PLAIN,
@@ -88,8 +88,8 @@ end
 
 PROMOTE_TWICE = (
     Change(
-        "lua/fetch.lua",
-        "    promoted = select(2, apart.promote(queues, math.min(limit, PROMOTED / 2)))\n",
+        "lua/lib/handing.lua",
+        "      promoted = select(2, promote(queues, math.min(limit, PROMOTED / 2)))\n",
         "",
     ),
     Change("lua/promote.lua", "", _TAKE),

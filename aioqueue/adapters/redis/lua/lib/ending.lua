@@ -6,7 +6,7 @@ local REPEATED = 60000
 
 local function read_ending(at)
   local meta, value, fault = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local e = setmetatable({ receipt = ARGV[at], id = ARGV[at + 1], fault = fault }, ends[meta].behind)
+  local e = setmetatable({ receipt = ARGV[at], id = ARGV[at + 1], fault = fault }, (ends[meta] or read_end(meta)).behind)
   if e.does_open == '1' then
     e.opens = value
   end

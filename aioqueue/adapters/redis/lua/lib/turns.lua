@@ -1,10 +1,7 @@
 --[[
-turns: whose turn it is: which group of queues, and which priority in it, as aioqueue/turns.py does; uses base.
+turns: whose turn it is: which group of queues, and which priority in it, as aioqueue/turns.py does; uses base, handed.
 ]]
 local GUARD = 12
-
--- Streams in which nothing waits, or all has been read in this script: they are looked at once.
-local spent = {}
 
 -- Tells whether something may wait in a lane of a queue.
 local function may_wait(queue, lane)
