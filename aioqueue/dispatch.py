@@ -339,9 +339,9 @@ class Dispatcher:
 
     def _outcome(self, call: Signature[R_co], id: str, plan: Plan | None, now: float) -> AsyncResult[R_co]:
         """Return what is awaited under *id*: the call's result, or those of the group that ends it."""
-        if plan is None and (type(call) is Signature or not isinstance(call, Workflow)):
+        if plan is None:
             return self._result(call, id, now)
-        last, record = last_of(call), None if plan is None else plan.result
+        last, record = last_of(call), plan.result
         if isinstance(last, Group):
             members = tuple(self._reading_of(member) for member in last.members)
             results: GroupResult[Any] = GroupResult(id, self._results, members, record=record)

@@ -44,7 +44,6 @@ class Facts:
     """
 
     task: AnyTask
-    definition: Definition
     timeout: float | None
     result_ttl: float | None
     retry: RetryPolicy | None
@@ -55,7 +54,7 @@ class Facts:
         """Return those of a task; registration has made seconds of *options*."""
         timeout, result_ttl = options.get("timeout"), options.get("result_ttl")
         once = options.get("acks") == "early"
-        return cls(task, task.definition, _seconds(timeout), _seconds(result_ttl), options.get("retry"), once)
+        return cls(task, _seconds(timeout), _seconds(result_ttl), options.get("retry"), once)
 
 
 @lean
@@ -74,7 +73,7 @@ class Prepared:
     @property
     def definition(self) -> Definition:
         """What is called."""
-        return self.facts.definition
+        return self.facts.task.definition
 
 
 Finished = Ending | GiveBack | None
